@@ -1,0 +1,304 @@
+"""How far a mask gets in frozen weights: start x restriction x sparsity, and what a step costs.
+
+Four questions, on `digits` and `demo`, one thread, several seeds (batch order, and what is drawn):
+
+- `starts`: magnitude, random, fisher and a mask drawn around fisher, at 80, 90 and 95 %;
+- `restrictions`: off, quartic and cosine from the magnitude start, with paired differences to off;
+- `speed-up`: a magnitude search of a third of the epochs against a random one (the paper's claim);
+- `step`: a search step against a plain training step of the same model on the same batches.
+
+    OMP_NUM_THREADS=1 python benchmarks/jackpot.py            # writes benchmarks/jackpot.json
+    OMP_NUM_THREADS=1 python benchmarks/jackpot.py --full     # every start with every restriction
+
+All accuracies are on dev, of the mask that was best on the selection split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import t as student
+from torch import nn
+
+from rpmask.files import write_whole
+from rpmask.learn.batches import training_order
+from rpmask.learn.calibrate import calibrate
+from rpmask.learn.evaluate import evaluate, example_losses
+from rpmask.learn.jackpot import UnderMask, put_on, search
+from rpmask.learn.models import load_classifier
+from rpmask.learn.norms import freeze_norms
+from rpmask.learn.observer import Silent
+from rpmask.learn.plan import SearchPlan
+from rpmask.masks.importance import Statistics
+from rpmask.masks.mask import Mask
+from rpmask.masks.sampling import draw_mask
+from rpmask.masks.scores import ScoredWeights
+from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.records import DataChoice, MaskRecipe
+from rpmask.steps.context import versions
+from rpmask.steps.inputs import load_data, prepare
+from rpmask.steps.starts import HOT
+
+STARTS = ("magnitude", "random", "fisher", "drawn")
+RESTRICTIONS = ("off", "quartic", "cosine")
+SPARSITIES = (0.8, 0.9, 0.95)
+DRAWN = {"temperature": 0.2, "sample_ratio": 1e-4, "importance": "fisher"}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A task, how its searches are run, and over what."""
+
+    task: str
+    plan: SearchPlan
+    sparsities: tuple[float, ...]
+    seeds: int
+    choice: DataChoice = field(default_factory=DataChoice)
+
+    @cached_property
+    def prepared(self) -> Any:
+        return prepare(load_data(self.task, self.choice), self.choice, self.task)
+
+    @cached_property
+    def dev(self) -> Any:
+        return next(iter(self.prepared.dev().values()))
+
+    @cached_property
+    def fisher(self) -> Statistics:
+        model = self.model()
+        names = [tensor.name for tensor in find_prunable(model)]
+        found = calibrate(
+            model, self.prepared.train, self.prepared.spec, names, ["fisher"],
+            rows=256, seed=0, observer=Silent(),
+        )  # fmt: skip
+        return found["fisher"]
+
+    def model(self) -> nn.Module:
+        return load_classifier(self.task, self.prepared.spec)
+
+    def accuracy(self, model: nn.Module) -> float:
+        return evaluate(model, self.dev, self.prepared.spec).metrics["accuracy"]
+
+    def start(self, kind: str, sparsity: float, seed: int) -> Mask:
+        """A starting mask; all but `drawn` at layer-wise rates from one threshold of their kind."""
+        model = self.model()
+        tensors, source = find_prunable(model), TensorWeights(model)
+        recipe = MaskRecipe(
+            weights_digest(source, tensors), seed, sparsity, temperature=0.0, allocation=1.0
+        )
+        if kind == "random":
+            recipe = replace(recipe, temperature=HOT, votes=1)
+        elif kind != "magnitude":
+            recipe = replace(recipe, importance="fisher", importance_digest=self.fisher.digest)
+            recipe = replace(recipe, **DRAWN) if kind == "drawn" else recipe
+        return draw_mask(recipe, source, tensors, statistics={"fisher": self.fisher})
+
+    def run(self, kind: str, sparsity: float, seed: int, plan: SearchPlan) -> dict[str, Any]:
+        """One search, measured on dev before and after."""
+        start = self.start(kind, sparsity, seed)
+        before = self.model()
+        put_on(before, start, self.prepared.train, plan)
+        begun = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            found = search(
+                self.model(), start, self.prepared.train, self.prepared.selection,
+                self.prepared.spec, plan, Path(folder) / "search.safetensors", Silent(),
+            )  # fmt: skip
+        seconds = time.perf_counter() - begun
+        assert found.weights_digest_before == found.weights_digest_after
+        after = self.model()
+        put_on(after, found.mask, self.prepared.train, plan)
+        return {
+            "task": self.task,
+            "start": kind,
+            "restriction": plan.restriction,
+            "sparsity": sparsity,
+            "epochs": plan.epochs,
+            "seed": seed,
+            "start_accuracy": self.accuracy(before),
+            "accuracy": self.accuracy(after),
+            "selection_curve": [round(epoch.metric, 5) for epoch in found.epochs],
+            "swaps": sum(epoch.swaps for epoch in found.epochs),
+            "overlap": found.mask.overlap(start),
+            "seconds": round(seconds, 2),
+        }
+
+
+WORKLOADS = (
+    Workload("digits", SearchPlan(epochs=10, batch_size=16), SPARSITIES, seeds=3),
+    Workload(
+        "demo",
+        SearchPlan(epochs=3, batch_size=32, optimizer="adam", learning_rate=1e-3),
+        (0.9,),
+        seeds=2,
+        choice=DataChoice(train_rows=1500),
+    ),
+)
+
+
+def arms(full: bool) -> list[tuple[str, str]]:
+    """Which starts are run with which restrictions."""
+    if full:
+        return [(start, restriction) for start in STARTS for restriction in RESTRICTIONS]
+    return [(start, "quartic") for start in STARTS] + [("magnitude", r) for r in ("off", "cosine")]
+
+
+def interval(values: list[float]) -> dict[str, float]:
+    """Mean and 95 % t interval."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return {"mean": mean, "low": mean, "high": mean}
+    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row an arm, with the paired difference to the same arm without restriction."""
+    groups: dict[tuple[Any, ...], dict[int, float]] = {}
+    starts: dict[tuple[Any, ...], list[float]] = {}
+    for run in runs:
+        key = (run["task"], run["sparsity"], run["start"], run["restriction"], run["epochs"])
+        groups.setdefault(key, {})[run["seed"]] = run["accuracy"]
+        starts.setdefault(key, []).append(run["start_accuracy"])
+    rows = []
+    for (task, sparsity, start, restriction, epochs), by_seed in groups.items():
+        row: dict[str, Any] = {
+            "task": task,
+            "sparsity": sparsity,
+            "start": start,
+            "restriction": restriction,
+            "epochs": epochs,
+            "start_accuracy": statistics.fmean(starts[task, sparsity, start, restriction, epochs]),
+            "accuracy": interval(list(by_seed.values())),
+        }
+        off = groups.get((task, sparsity, start, "off", epochs))
+        if off and restriction != "off":
+            row["minus_off"] = interval([by_seed[seed] - off[seed] for seed in by_seed])
+        rows.append(row)
+    return rows
+
+
+def step_cost(work: Workload, batch: int = 64, repeats: int = 40) -> dict[str, Any]:
+    """Median time of a search step and of a plain one, taken in turns on the same batches."""
+    plain, frozen = work.model().train(), work.model().requires_grad_(False)
+    start = work.start("magnitude", 0.9, 0)
+    base = {n: v for n, v in frozen.base_model.named_parameters() if n in start.names}
+    own = {id(value): name for name, value in frozen.named_parameters()}
+    scored = ScoredWeights(base, start)
+    of_plain = torch.optim.SGD(plain.parameters(), lr=1e-5, momentum=0.9, weight_decay=5e-4)
+    of_scores = torch.optim.SGD(scored.scores.values(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    spec = work.prepared.spec
+
+    def backward(model: nn.Module, rows: Any) -> None:
+        found = dict(work.prepared.train.batch(rows))
+        labels = found.pop("labels")
+        example_losses(spec, model(**found).logits, labels).mean().backward()
+
+    def plain_step(rows: Any) -> None:
+        of_plain.zero_grad()
+        backward(plain, rows)
+        of_plain.step()
+
+    def search_step(rows: Any) -> None:
+        frozen.train()
+        freeze_norms(frozen)
+        effective = {own[id(base[name])]: value for name, value in scored.effective().items()}
+        backward(UnderMask(frozen, effective), rows)
+        scored.pass_gradients()
+        of_scores.step()
+        scored.update(0.5)
+
+    times: dict[str, list[float]] = {"plain": [], "search": []}
+    for rows in training_order(work.prepared.train, batch, repeats, seed=0):
+        for name, step in (("plain", plain_step), ("search", search_step)):
+            begun = time.perf_counter()
+            step(rows)
+            times[name].append(time.perf_counter() - begun)
+    medians = {name: statistics.median(values[5:]) for name, values in times.items()}
+    return {
+        "task": work.task,
+        "batch": batch,
+        "plain_ms": 1000 * medians["plain"],
+        "search_ms": 1000 * medians["search"],
+        "ratio": medians["search"] / medians["plain"],
+        "scores": sum(score.numel() for score in scored.scores.values()),
+        "prunable": start.total(),
+    }
+
+
+def speed_up(work: Workload, known: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Any]:
+    """Random starts for three times the epochs, beside the magnitude searches already run."""
+    longer = replace(work.plan, epochs=3 * work.plan.epochs)
+    runs = [work.run("random", 0.9, seed, longer) for seed in range(work.seeds)]
+    third = {
+        run["seed"]: run
+        for run in known
+        if (run["start"], run["restriction"], run["sparsity"]) == ("magnitude", "quartic", 0.9)
+    }
+    pairs = [(third[run["seed"]], run) for run in runs]
+    return runs, {
+        "task": work.task,
+        "random_epochs": longer.epochs,
+        "magnitude_epochs": work.plan.epochs,
+        "random": interval([run["accuracy"] for run in runs]),
+        "magnitude": interval([run["accuracy"] for run in third.values()]),
+        "magnitude_minus_random": interval([a["accuracy"] - b["accuracy"] for a, b in pairs]),
+        # The best of a curve favours the longer one: the maximum of three times as many epochs.
+        "magnitude_minus_random_on_selection": interval(
+            [max(a["selection_curve"]) - max(b["selection_curve"]) for a, b in pairs]
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="every start with every restriction")
+    parser.add_argument("--task", choices=[work.task for work in WORKLOADS])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    begun = time.perf_counter()
+    runs: list[dict[str, Any]] = []
+    claims, steps, dense = [], [], {}
+    for work in WORKLOADS:
+        if given.task not in (None, work.task):
+            continue
+        dense[work.task] = work.accuracy(work.model())
+        steps.append(step_cost(work))
+        mine = [
+            work.run(start, sparsity, seed, replace(work.plan, restriction=restriction, seed=seed))
+            for start, restriction in arms(given.full)
+            for sparsity in work.sparsities
+            for seed in range(work.seeds)
+        ]
+        longer, claim = speed_up(work, mine)
+        runs += mine + longer
+        claims.append(claim)
+    report = {
+        "command": "OMP_NUM_THREADS=1 python benchmarks/jackpot.py" + " --full" * given.full,
+        "machine": {"processor": platform.processor(), "threads": 1, "system": platform.system()},
+        "versions": versions(),
+        "plans": {work.task: work.plan.to_dict() for work in WORKLOADS},
+        "dense": dense,
+        "arms": summary(runs),
+        "speed_up": claims,
+        "step": steps,
+        "runs": runs,
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
+    write_whole(given.out, (json.dumps(report, indent=1) + "\n").encode())
+    print(json.dumps({key: report[key] for key in ("dense", "speed_up", "step", "seconds")}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Progress on stderr: bars with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from rpmask.records import Score
+
+PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal
+
+
+class TalkingConsole:
+    """Says what a step does, unless told to be quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = RichConsole(stderr=True, highlight=False)
+
+    def say(self, message: str) -> None:
+        """One line for the user."""
+        if not self._quiet:
+            self._console.print(escape(message), soft_wrap=True)
+
+    @contextmanager
+    def working(self, title: str) -> Iterator[Bar | Lines]:
+        """A progress display for a stretch of work."""
+        if self._quiet:
+            yield Lines(title, silent=True)
+        elif not self._console.is_terminal:
+            yield Lines(title, silent=False)
+        else:
+            with Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            ) as display:
+                yield Bar(display, title)
+
+
+class Bar:
+    """An observer that moves a bar."""
+
+    def __init__(self, display: Progress, title: str) -> None:
+        self._display = display
+        self._task = display.add_task(title, total=None)
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Move the bar."""
+        self._display.update(self._task, completed=done, total=total)
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """A bar has no curves."""
+
+    def rung(self, score: Score) -> None:
+        """A rung is seen in the bar's progress."""
+
+
+class Lines:
+    """An observer that writes a line now and then, for logs."""
+
+    def __init__(self, title: str, silent: bool) -> None:
+        self._title, self._silent = title, silent
+        self._said = time.monotonic()
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Say how far it is, at most every few seconds."""
+        now = time.monotonic()
+        if not self._silent and now - self._said > PLAIN_SECONDS:
+            self._said = now
+            print(f"{self._title}: {done} of {total} {what}", file=sys.stderr, flush=True)
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """Lines have no curves."""
+
+    def rung(self, score: Score) -> None:
+        """A rung is seen in the progress."""

@@ -1,0 +1,178 @@
+"""The options that decide results: how masks are drawn, raced and trained."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.options import RACING, SAMPLING, TRAINING
+from rpmask.records import SAMPLERS
+from rpmask.steps.requests import PACES, Pace
+
+K = Annotated[int, typer.Option("--k", "-k", help="How many masks to draw.")]
+Sparsity = Annotated[
+    float, typer.Option("--sparsity", "-s", help="Share of the encoder's weights to drop.")
+]
+Levels = Annotated[
+    str | None,
+    typer.Option(
+        help="Rising sparsities, or cubic:N [default: 0.54,0.83,0.92 and --sparsity].",
+        show_default=False,
+    ),
+]
+LastSparsity = Annotated[
+    float | None,
+    typer.Option("--sparsity", "-s", help="The last level [default: 0.9375].", show_default=False),
+]
+Recipe = Annotated[str, typer.Option(help="default, or paper: all of the paper's values.")]
+Temperature = Annotated[
+    str,
+    typer.Option(
+        help="Randomness of the draws; one value or a range for the study to search.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+SampleRatio = Annotated[
+    str,
+    typer.Option(
+        help="Draws per dropped weight; more draws, nearer the centre.", rich_help_panel=SAMPLING
+    ),
+]
+Importance = Annotated[
+    str,
+    typer.Option(
+        help="Centres to draw around: magnitude, wanda, taylor, fisher; comma-separated.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Allocation = Annotated[
+    str,
+    typer.Option(
+        help="uniform, global, or a blend between 0 and 1; comma-separated.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Granularity = Annotated[
+    str,
+    typer.Option(
+        help="weight, N:M such as 2:4, 'block RxC', neuron, head.", rich_help_panel=SAMPLING
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Prune only tensors whose names match this pattern; +PATTERN adds to the rule.",
+        rich_help_panel=SAMPLING,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Leave tensors whose names match this pattern dense.", rich_help_panel=SAMPLING
+    ),
+]
+CalibrationRows = Annotated[
+    int,
+    typer.Option(help="Training rows for data-aware importances.", rich_help_panel=SAMPLING),
+]
+Sampler = Annotated[
+    str,
+    typer.Option(help=f"Optuna sampler: {', '.join(SAMPLERS)}.", rich_help_panel=SAMPLING),
+]
+Rungs = Annotated[
+    int, typer.Option(help="How often candidates are compared.", rich_help_panel=RACING)
+]
+Eta = Annotated[float, typer.Option(help="One in ETA goes on from a rung.", rich_help_panel=RACING)]
+Budget = Annotated[
+    float,
+    typer.Option(
+        help="Share of the steps that training every candidate in full would take.",
+        rich_help_panel=RACING,
+    ),
+]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full", help="Train every candidate in full, the paper's way.", rich_help_panel=RACING
+    ),
+]
+Examples = Annotated[
+    int, typer.Option(help="Held-out examples to compare on.", rich_help_panel=RACING)
+]
+RaceRate = Annotated[
+    float, typer.Option("--race-rate", help="Learning rate of the race.", rich_help_panel=RACING)
+]
+Take = Annotated[str, typer.Option(help="evidence, or best or control whatever the evidence says.")]
+Epochs = Annotated[float, typer.Option(help="Epochs.", rich_help_panel=TRAINING)]
+LearningRate = Annotated[float, typer.Option(help="Peak rate.", rich_help_panel=TRAINING)]
+BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
+Patience = Annotated[
+    int,
+    typer.Option(
+        help="Stop after this many evaluations without improvement; 0 never.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Evaluations = Annotated[
+    int,
+    typer.Option(
+        help="Evaluations on the selection split; the best weights are kept.",
+        rich_help_panel=TRAINING,
+    ),
+]
+TermLabels = Annotated[
+    float,
+    typer.Option("--distill-labels", help="Weight of the label loss.", rich_help_panel=TRAINING),
+]
+TermLogits = Annotated[
+    float,
+    typer.Option("--distill-logits", help="Weight of the logits term.", rich_help_panel=TRAINING),
+]
+TermHidden = Annotated[
+    float,
+    typer.Option("--distill-hidden", help="Weight of the hidden states.", rich_help_panel=TRAINING),
+]
+TermAttention = Annotated[
+    float,
+    typer.Option(
+        "--distill-attention", help="Weight of the attention maps.", rich_help_panel=TRAINING
+    ),
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any argument of transformers.TrainingArguments.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Retain = Annotated[
+    float,
+    typer.Option(
+        help="Share of the dense metric a sparser model must keep to become champion.",
+        rich_help_panel=TRAINING,
+    ),
+]
+
+
+def _paced(name: str, what: str, panel: str) -> typing.Any:
+    general, demo = getattr(Pace(), name), getattr(PACES["demo"], name)
+    return typer.Option(
+        help=f"{what} [default: {general:g}; {demo:g} for the demo].",
+        show_default=False,
+        rich_help_panel=panel,
+    )
+
+
+RunEpochs = Annotated[float | None, _paced("epochs", "Epochs of the last level", TRAINING)]
+LevelEpochs = Annotated[
+    float | None, _paced("level_epochs", "Epochs of every level before it", TRAINING)
+]
+RunBudget = Annotated[
+    float | None,
+    _paced("budget", "Share of the steps that training every candidate in full would take", RACING),
+]
+RunExamples = Annotated[int | None, _paced("examples", "Held-out examples to compare on", RACING)]

@@ -1,0 +1,202 @@
+"""The short table a verb ends with, from the same object that --json prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rpmask.words import percent, shown_interval
+
+PIPE_WIDTH = 120
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def sample_table(result: dict[str, Any]) -> list[Table | str]:
+    """One row a candidate."""
+    rows = (
+        (
+            f"{i}{' control' if c['control'] else ''}",
+            c["importance"],
+            f"{c['allocation']:g}",
+            f"{c['temperature']:.3g}" if c["temperature"] else "-",
+            f"{c['sample_ratio']:.2g}" if c["temperature"] else "-",
+            f"{c['kept']:,}",
+            f"{c['overlap']:.1%}",
+            c["mask_digest"][:10],
+        )
+        for i, c in enumerate(result["candidates"])
+    )
+    columns = ("candidate", "importance", "allocation", "T", "ratio", "kept", "overlap", "mask")
+    return [
+        _table(f"{result['k']} masks at {percent(result['sparsity'])}", columns, rows),
+        f"next: rpmask screen --from {result['run_id']}",
+    ]
+
+
+def screen_table(result: dict[str, Any]) -> list[Table | str]:
+    """One row a candidate, best first."""
+    order = sorted(
+        range(len(result["candidates"])),
+        key=lambda i: (
+            -len(result["candidates"][i]["rungs"]),
+            result["candidates"][i]["score"] or float("inf"),
+        ),
+    )
+    rows = (
+        (
+            str(i),
+            c["status"],
+            str(c["rungs"][-1]["step"]) if c["rungs"] else "-",
+            _number(c["score"]),
+            _number(c["rungs"][-1]["metric"]) if c["rungs"] else "-",
+        )
+        for i in order
+        for c in [result["candidates"][i]]
+    )
+    share = result["steps_spent"] / result["steps_full"]
+    title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
+    return [
+        _table(title, ("candidate", "status", "step", "loss", "metric"), rows),
+        f"next: rpmask select --from {result['run_id']}",
+    ]
+
+
+def select_table(result: dict[str, Any]) -> list[Table | str]:
+    """The verdict and what was registered."""
+    model = result["model"]
+    rows = (
+        ("winner", f"candidate {result['winner']}"),
+        ("verdict", result["verdict"]),
+        ("loss below the control's", f"{result['effect']:.4f} {shown_interval(result)}"),
+        ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
+    )
+    return [
+        _table(f"selection at {percent(result['sparsity'])}", ("", ""), rows),
+        f"next: rpmask finetune --from {result['run_id']}",
+    ]
+
+
+def finetune_table(result: dict[str, Any]) -> list[Table | str]:
+    """Dense beside sparse."""
+    primary, model = result["primary"], result["model"]
+    alias = f" @{model['alias']}" if model["alias"] else ""
+    rows = (
+        (f"dense {primary} (dev)", _number(result["dense"][primary])),
+        (f"sparse {primary} (dev)", _number(result["dev"][primary])),
+        ("retention", f"{result['retention']:.1%}"),
+        (f"commonest label {primary}", _number(result["majority"][primary])),
+        ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
+    )
+    return [_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
+
+
+def run_table(result: dict[str, Any]) -> list[Table | str]:
+    """One row a level, and what the registry holds."""
+    rows = []
+    for level in result["levels"]:
+        tuned, chosen, raced = level["finetune"], level["select"], level["screen"]
+        primary = tuned["primary"]
+        control = raced["candidates"][0]["rungs"][-1]["metric"]
+        winner = raced["candidates"][chosen["winner"]]["rungs"][-1]["metric"]
+        rows.append(
+            (
+                percent(level["sparsity"]),
+                _number(tuned["dense"][primary]),
+                _number(control),
+                _number(winner),
+                chosen["verdict"],
+                _number(tuned["dev"][primary]),
+                f"{tuned['retention']:.1%}",
+            )
+        )
+    columns = ("sparsity", "dense", "control*", "winner*", "verdict", "trained", "retention")
+    registry = [
+        ("@selected", *_address(result["levels"][-1]["select"]["model"])),
+        ("@champion", *(_address(result["champion"]) if result["champion"] else ("none yet", "-"))),
+    ]
+    title = f"{result['task']}: {result['levels'][-1]['finetune']['primary']}"
+    return [
+        _table(title, columns, rows),
+        "* on the selection split after the race; dense and trained are on dev",
+        _table("in the registry", ("alias", "model", "version"), registry),
+    ]
+
+
+def _address(model: dict[str, Any]) -> tuple[str, str]:
+    return model["name"], str(model["version"])
+
+
+def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
+    """What the mask reached without a weight being touched."""
+    primary, model = result["primary"], result["model"]
+    untouched = result["weights_digest_before"] == result["weights_digest_after"]
+    rows = (
+        (f"dense {primary} (dev)", _number(result["dense"][primary])),
+        ("under the starting mask", _number(result["start_metrics"][primary])),
+        ("under the mask found", _number(result["dev"][primary])),
+        ("overlap with the start", f"{result['overlap']:.1%}"),
+        ("swaps", f"{sum(result['swaps_per_epoch']):,}"),
+        ("weights", f"{result['weights_digest_after'][:10]}{', untouched' if untouched else ''}"),
+        ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
+    )
+    title = f"jackpot at {percent(result['sparsity'])} from {result['start']}"
+    return [
+        _table(title, ("", ""), rows),
+        f"next: rpmask finetune --from {result['run_id']}",
+    ]
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
+    "sample": sample_table,
+    "screen": screen_table,
+    "select": select_table,
+    "finetune": finetune_table,
+    "jackpot": jackpot_table,
+    "run": run_table,
+}
+
+
+def _console() -> Console:
+    """Stdout; a file or a pipe has no width, so its tables are as wide as they need to be."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def show(verb: str, result: dict[str, Any]) -> None:
+    """Print a verb's table and the id of its run on stdout."""
+    console = _console()
+    console.print()
+    for part in TABLES[verb](result):
+        console.print(part)
+    reused = " (finished before, nothing was computed)" if result["reused"] else ""
+    console.print(f"run {result['run_id']} in experiment {result['experiment']}{reused}")
+
+
+def show_findings(findings: dict[str, Any]) -> None:
+    """What `doctor` found, one line each."""
+    console = _console()
+    rows = ((f["name"], "ok" if f["ok"] else "no", escape(f["found"])) for f in findings["checks"])
+    table = Table(title="this machine", title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("", "", "found"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for line in findings["advice"]:
+        console.print(f"- {line}", soft_wrap=True)

@@ -1,0 +1,128 @@
+"""A frozen dataclass that is written as JSON and read back with every field checked.
+
+Standard library only. An id is the sha256 of a record's canonical JSON with defaults left out, so a
+field added later, with a default, does not change the id of anything that exists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, Self
+
+from rpmask.errors import RpmaskError
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a JSON value: sorted keys, no spaces, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of the canonical JSON of a value, as 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """JSON in and out, checked field by field, for every record below."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a number that is not finite becomes null, which JSON can hold."""
+        return typing.cast(dict[str, Any], finite(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, raw: Any, where: str = "") -> Self:
+        """Build the record from parsed JSON, naming any field that is missing or misfits."""
+        return typing.cast(Self, _build(cls, raw, where or cls.__name__))
+
+    @property
+    def id(self) -> str:
+        """sha256 over the fields that differ from their defaults, first 16 hex digits."""
+        return digest_of(_without_defaults(self))[:16]
+
+
+def finite(value: Any) -> Any:
+    """The value with every number that JSON cannot hold replaced by None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _default_of(spec: Any) -> Any:
+    if spec.default is not MISSING:
+        return spec.default
+    return spec.default_factory() if spec.default_factory is not MISSING else MISSING
+
+
+def _without_defaults(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            spec.name: _without_defaults(getattr(value, spec.name))
+            for spec in fields(value)
+            if getattr(value, spec.name) != _default_of(spec)
+        }
+    if isinstance(value, dict):
+        return {key: _without_defaults(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_defaults(item) for item in value]
+    return value
+
+
+def _build(hint: Any, raw: Any, where: str) -> Any:
+    """Turn parsed JSON into the annotated type, refusing anything that does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return raw
+    if origin in (typing.Union, types.UnionType):
+        if raw is None and type(None) in arguments:
+            return None
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return _build(inner[0], raw, where)
+    if origin is tuple:
+        if not isinstance(raw, (list, tuple)):
+            raise _misfit(where, "a list", raw)
+        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is dict:
+        if not isinstance(raw, dict):
+            raise _misfit(where, "an object", raw)
+        return {str(key): _build(arguments[1], item, f"{where}.{key}") for key, item in raw.items()}
+    if is_dataclass(hint):
+        if not isinstance(raw, dict):
+            raise _misfit(where, "an object", raw)
+        hints = typing.get_type_hints(hint)
+        known: dict[str, Any] = {}
+        for spec in fields(hint):
+            if spec.name in raw:
+                known[spec.name] = _build(hints[spec.name], raw[spec.name], f"{where}.{spec.name}")
+            elif _default_of(spec) is MISSING:
+                raise RpmaskError(
+                    f"{where} has no field '{spec.name}'.",
+                    "The file is damaged or was not written by rpmask.",
+                )
+        return typing.cast(type[Any], hint)(**known)
+    if hint is float and raw is None:
+        return math.nan
+    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, hint) or (hint in (int, float) and isinstance(raw, bool)):
+        raise _misfit(where, hint.__name__, raw)
+    return raw
+
+
+def _misfit(where: str, expected: str, raw: Any) -> RpmaskError:
+    shown = repr(raw)
+    return RpmaskError(
+        f"{where} should be {expected}, not {shown[:60]}{'...' if len(shown) > 60 else ''}.",
+        "The file is damaged or was not written by rpmask.",
+    )

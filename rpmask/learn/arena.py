@@ -1,0 +1,213 @@
+"""Where candidates run: one model, put back to the level's starting weights for each of them.
+
+An arena holds one candidate at a time. Between rungs a candidate is a few arrays (its parameters
+and the optimizer's moments, pruned positions left out), so any worker can continue it, after any
+interruption, to the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from rpmask.errors import RunFailed
+from rpmask.jsonrecord import Record
+from rpmask.learn.batches import Split, generator, training_order
+from rpmask.learn.evaluate import evaluate, example_losses
+from rpmask.learn.models import load_classifier
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold, base_of
+from rpmask.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class RaceTraining(Record):
+    """How every candidate of a race is trained. The defaults are the paper's early evaluation."""
+
+    full_steps: int
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    threads: int = 1
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class ArenaSetup:
+    """Everything a worker needs to build an arena; picklable."""
+
+    start: str
+    task: TaskSpec
+    training: RaceTraining
+    train: Split
+    held_out: Split
+    masks: tuple[Mask, ...]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Take one candidate from one rung to the next. state is what the rung before left behind."""
+
+    candidate: int
+    rung: int
+    from_step: int
+    to_step: int
+    state: bytes | None = field(repr=False)
+    keep_state: bool = True
+
+
+@dataclass(frozen=True)
+class LegResult:
+    """What a leg found out, and the training state to go on from."""
+
+    candidate: int
+    rung: int
+    step: int
+    losses: np.ndarray = field(repr=False)  # (held-out rows,)
+    metric: float
+    train_loss: float
+    state: bytes | None = field(repr=False)
+
+
+class Arena:
+    """Runs legs. Built once a worker; called once a leg."""
+
+    def __init__(self, setup: ArenaSetup) -> None:
+        self._setup = setup
+        torch.set_num_threads(setup.training.threads)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = load_classifier(setup.start, setup.task).to(self._device)
+        self._start = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
+        training = setup.training
+        self._order = training_order(
+            setup.train, training.batch_size, training.full_steps, training.seed
+        )
+
+    def __call__(self, leg: Leg) -> LegResult:
+        """Train a candidate over the steps of a leg and evaluate it at the end."""
+        training = self._setup.training
+        self._model.load_state_dict(self._start)
+        hold = MaskHold(self._model, self._setup.masks[leg.candidate])
+        hold.apply()
+        optimizer = torch.optim.AdamW(
+            self._model.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+        )
+        if leg.state is not None:
+            _restore(self._model, optimizer, hold.mask, leg.state)
+        self._model.train()
+        total = 0.0
+        with hold.gradients_masked():
+            for step in range(leg.from_step, leg.to_step):
+                total += self._step(optimizer, hold, step)
+                if not np.isfinite(total):
+                    break
+        if not np.isfinite(total):
+            return self._broken(leg)
+        try:
+            evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
+        except RunFailed:  # the last step's weights give no finite answer
+            return self._broken(leg)
+        return LegResult(
+            candidate=leg.candidate,
+            rung=leg.rung,
+            step=leg.to_step,
+            losses=evaluation.losses,
+            metric=evaluation.metrics[self._setup.task.primary],
+            train_loss=total / (leg.to_step - leg.from_step),
+            state=_captured(self._model, optimizer, hold.mask) if leg.keep_state else None,
+        )
+
+    def _broken(self, leg: Leg) -> LegResult:
+        """A candidate whose loss is no number any more; the race marks it failed and goes on."""
+        losses = np.full(len(self._setup.held_out), np.nan)
+        return LegResult(leg.candidate, leg.rung, leg.to_step, losses, np.nan, np.nan, None)
+
+    def _step(self, optimizer: torch.optim.Optimizer, hold: MaskHold, step: int) -> float:
+        training = self._setup.training
+        # Dropout is part of the common random numbers: the same noise for every candidate.
+        torch.manual_seed(int(generator(training.seed, "dropout", str(step)).integers(2**62)))
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * _linear(step, training)
+        batch = self._setup.train.batch(self._order[step])
+        batch = {name: value.to(self._device) for name, value in batch.items()}
+        labels = batch.pop("labels")
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=training.precision == "bf16"
+        ):
+            logits = self._model(**batch).logits
+        loss = example_losses(self._setup.task, logits, labels).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
+        optimizer.step()
+        hold.apply()
+        return float(loss.detach())
+
+
+def _linear(step: int, training: RaceTraining) -> float:
+    """Linear warm-up and decay over the full schedule, of which a race runs the first part."""
+    warm = max(1, round(training.warmup * training.full_steps))
+    if step < warm:
+        return (step + 1) / warm
+    return max(0.0, (training.full_steps - step) / max(1, training.full_steps - warm))
+
+
+def _kept_positions(model: nn.Module, mask: Mask) -> dict[int, torch.Tensor]:
+    base = base_of(model)
+    return {
+        id(parameter := base.get_parameter(name)): mask.keep(name).to(parameter.device)
+        for name in mask.names
+    }
+
+
+def _captured(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask) -> bytes:
+    """Parameters and moments as safetensors; of masked tensors only the kept positions."""
+    kept = _kept_positions(model, mask)
+    arrays: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        state = optimizer.state.get(parameter, {})
+        parts = {"value": parameter.detach(), **state}
+        for part, value in parts.items():
+            masked = id(parameter) in kept and value.shape == parameter.shape
+            arrays[f"{part}/{name}"] = (
+                value[kept[id(parameter)]] if masked else value.detach().clone()
+            ).contiguous()
+    for name, buffer in model.named_buffers():  # batch norm's running statistics
+        arrays[f"buffer/{name}"] = buffer.detach().clone().contiguous()
+    return safetensors.torch.save(arrays)
+
+
+@torch.no_grad()
+def _restore(
+    model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, content: bytes
+) -> None:
+    kept = _kept_positions(model, mask)
+    arrays = safetensors.torch.load(content)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(arrays[f"buffer/{name}"])
+    for name, parameter in model.named_parameters():
+        parts = {part: arrays.get(f"{part}/{name}") for part in ("value", *_MOMENTS, "step")}
+        for part, value in parts.items():
+            if value is None:
+                continue
+            if part != "step" and id(parameter) in kept:
+                full = torch.zeros_like(parameter)
+                full[kept[id(parameter)]] = value.to(parameter.device)
+            else:
+                full = value.to(parameter.device) if part != "step" else value
+            if part == "value":
+                parameter.copy_(full)
+            else:
+                optimizer.state[parameter][part] = full
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -1,0 +1,118 @@
+"""Distillation: the pruned model learns what the dense one computes, not only what it answers.
+
+    loss = labels * CE(labels)
+         + logits * T^2 KL(teacher / T || student / T)      (regression: squared error to the teacher)
+         + hidden * sum over layers of MSE(hidden states)
+         + attention * sum over layers of MSE(attention maps)
+
+The randomized-mask paper weighs hidden, attention and logits equally, with T = 1 and no labels;
+for a regression it learns from the labels in place of the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from rpmask.errors import RpmaskError
+from rpmask.learn.evaluate import example_losses
+from rpmask.learn.plan import Distillation
+from rpmask.tasks.spec import TaskSpec
+
+
+def layer_pairs(student_layers: int, teacher_layers: int, given: Sequence[int]) -> tuple[int, ...]:
+    """The teacher layer that each student layer learns from: evenly spaced, ending at the last."""
+    if given:
+        if len(given) != student_layers or not all(0 <= i < teacher_layers for i in given):
+            raise RpmaskError(
+                f"The layer map {list(given)} does not fit {student_layers} student layers and "
+                f"{teacher_layers} teacher layers.",
+                f"Give {student_layers} numbers between 0 and {teacher_layers - 1}.",
+            )
+        return tuple(given)
+    if student_layers > teacher_layers:
+        raise RpmaskError(
+            f"The teacher has {teacher_layers} layers, fewer than the student's {student_layers}.",
+            "Give a layer map, or a teacher with at least as many layers.",
+        )
+    return tuple(
+        round((i + 1) * teacher_layers / student_layers) - 1 for i in range(student_layers)
+    )
+
+
+def distillation_loss(
+    student: Any,
+    teacher: Any | None,
+    labels: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    task: TaskSpec,
+    terms: Distillation,
+) -> torch.Tensor:
+    """The weighted sum of the terms for one batch; images have no attention mask."""
+    loss = student.logits.new_zeros((), dtype=torch.float32)
+    if terms.labels:
+        loss = loss + terms.labels * example_losses(task, student.logits, labels).mean()
+    if teacher is None:
+        return loss
+    if terms.logits:
+        loss = loss + terms.logits * _logit_term(student.logits, teacher.logits, task, terms)
+    if terms.hidden:
+        loss = loss + terms.hidden * _hidden_term(student, teacher, attention_mask, terms)
+    if terms.attention:
+        loss = loss + terms.attention * _attention_term(student, teacher, attention_mask, terms)
+    return loss
+
+
+def _logit_term(
+    student: torch.Tensor, teacher: torch.Tensor, task: TaskSpec, terms: Distillation
+) -> torch.Tensor:
+    if task.kind == "regression":
+        return F.mse_loss(student.float(), teacher.float())
+    t = terms.temperature
+    return (t * t) * F.kl_div(
+        F.log_softmax(student.float() / t, dim=-1),
+        F.log_softmax(teacher.float() / t, dim=-1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def _hidden_term(
+    student: Any, teacher: Any, attention_mask: torch.Tensor | None, terms: Distillation
+) -> torch.Tensor:
+    ours, theirs = student.hidden_states, teacher.hidden_states  # embeddings first, then layers
+    pairs = layer_pairs(len(ours) - 1, len(theirs) - 1, terms.layer_map)
+    matched = [(ours[0], theirs[0])] + [(ours[i + 1], theirs[j + 1]) for i, j in enumerate(pairs)]
+    if ours[0].shape[-1] != theirs[0].shape[-1]:
+        raise RpmaskError(
+            f"The teacher's hidden states are {theirs[0].shape[-1]} wide, "
+            f"the student's {ours[0].shape[-1]}.",
+            "Leave the hidden term out (--distill-hidden 0) or use a teacher of the same width.",
+        )
+    if attention_mask is None:
+        return torch.stack([F.mse_loss(a.float(), b.float()) for a, b in matched]).sum()
+    real = attention_mask.unsqueeze(-1).float()  # (batch, tokens, 1); padding teaches nothing
+    count = real.sum() * ours[0].shape[-1]
+    terms_ = [((a.float() - b.float()).square() * real).sum() / count for a, b in matched]
+    return torch.stack(terms_).sum()
+
+
+def _attention_term(
+    student: Any, teacher: Any, attention_mask: torch.Tensor | None, terms: Distillation
+) -> torch.Tensor:
+    ours, theirs = student.attentions, teacher.attentions
+    pairs = layer_pairs(len(ours), len(theirs), terms.layer_map)
+    if attention_mask is None:
+        maps = [F.mse_loss(ours[i].float(), theirs[j].float()) for i, j in enumerate(pairs)]
+        return torch.stack(maps).sum()
+    real = attention_mask.float()
+    cells = real[:, None, :, None] * real[:, None, None, :]  # (batch, 1, from, to)
+    count = cells.sum() * ours[0].shape[1]
+    parts = [
+        ((ours[i].float() - theirs[j].float()).square() * cells).sum() / count
+        for i, j in enumerate(pairs)
+    ]
+    return torch.stack(parts).sum()

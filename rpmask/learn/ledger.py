@@ -1,0 +1,62 @@
+"""What a race has already found out, on disk: one folder, one set of files a rung.
+
+A rung is finished when its JSON is there; the arrays and the training state are written before it.
+Killed at any moment, a race loses at most the rungs in hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rpmask.files import replacing, write_whole
+from rpmask.learn.arena import LegResult
+from rpmask.records import Score
+
+
+class RungLedger:
+    """The finished rungs of a race."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, candidate: int, rung: int, kind: str) -> Path:
+        return self._folder / f"candidate-{candidate}-rung-{rung}.{kind}"
+
+    def get(self, candidate: int, rung: int) -> tuple[Score, np.ndarray] | None:
+        """The score and the per-example losses of a finished rung."""
+        path = self._path(candidate, rung, "json")
+        if not path.exists():
+            return None
+        score = Score.from_dict(json.loads(path.read_text()), path.name)
+        return score, np.load(self._path(candidate, rung, "npy"), allow_pickle=False)
+
+    def state(self, candidate: int, rung: int) -> bytes | None:
+        """The training state at the end of a rung; None before the first."""
+        return self._path(candidate, rung, "state").read_bytes() if rung >= 0 else None
+
+    def put(self, result: LegResult) -> tuple[Score, np.ndarray]:
+        """Keep a finished rung, and forget the training state of the rung before it."""
+        losses = result.losses.astype(np.float64)
+        score = Score(
+            candidate=result.candidate,
+            rung=result.rung,
+            step=result.step,
+            loss=float(losses.mean()),
+            metric=result.metric,
+            train_loss=result.train_loss,
+            losses_digest=hashlib.sha256(losses.tobytes()).hexdigest(),
+        )
+        if result.state is not None:
+            write_whole(self._path(result.candidate, result.rung, "state"), result.state)
+        with replacing(self._path(result.candidate, result.rung, "npy")) as file:
+            np.save(file, losses, allow_pickle=False)
+        document = json.dumps(score.to_dict()).encode()
+        write_whole(self._path(result.candidate, result.rung, "json"), document)
+        if result.rung:
+            self._path(result.candidate, result.rung - 1, "state").unlink(missing_ok=True)
+        return score, losses

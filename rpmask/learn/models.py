@@ -1,0 +1,204 @@
+"""Where a model is read from: a folder, an MLflow model folder, the hub's cache, or the hub.
+
+Local places are looked at first, and a hub that cannot be reached is said so within two seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.errors import RpmaskError
+from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
+from rpmask.tasks.hub import unreachable
+from rpmask.tasks.spec import TaskSpec
+
+DEMO, DIGITS = "demo", "digits"  # the models inside the package
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Folders of the weights, of the tokenizer and of the image processor."""
+
+    weights: str
+    tokenizer: str
+    processor: str
+
+    @classmethod
+    def at(cls, folder: str) -> ModelPlace:
+        """All in one folder, as save_pretrained leaves them."""
+        return cls(folder, folder, folder)
+
+
+def locate(source: str) -> ModelPlace:
+    """Find a model: `demo`, `digits`, a folder, or a hub id. MLflow addresses are fetched before."""
+    if source == DEMO:
+        return ModelPlace.at(str(demo_model_dir()))
+    if source == DIGITS:
+        return ModelPlace.at(str(demo_model_dir(DIGITS_FOLDER)))
+    path = Path(source).expanduser()
+    if (path / "MLmodel").exists():
+        parts = path / "components"
+        return ModelPlace(
+            str(path / "model"), str(parts / "tokenizer"), str(parts / "image_processor")
+        )
+    if (path / "config.json").exists():
+        return ModelPlace.at(str(path))
+    if path.exists():
+        raise RpmaskError(
+            f"'{source}' is not a Hugging Face model folder: it has no config.json.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
+    if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\0" in source:
+        raise RpmaskError(
+            f"There is no folder '{source}'.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
+    return _cached(source) or _from_hub(source)
+
+
+def _cached(repository: str) -> ModelPlace | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(repository, "config.json")
+    except HFValidationError as error:
+        raise RpmaskError(
+            f"'{repository}' is neither a folder nor a hub id.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        ) from error
+    if not isinstance(config, str):
+        return None
+    return ModelPlace.at(str(Path(config).parent))
+
+
+def _from_hub(repository: str) -> ModelPlace:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    problem = unreachable(constants.ENDPOINT, offline=constants.HF_HUB_OFFLINE)
+    if problem:
+        raise RpmaskError(
+            f"The model '{repository}' is not on this machine and the hub cannot be reached: "
+            f"{problem}.",
+            "Connect to the network, or name a local folder with --model.",
+        )
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    try:
+        folder = snapshot_download(repository, allow_patterns=patterns)
+    except HfHubHTTPError as error:
+        raise RpmaskError(
+            f"The hub would not give the model '{repository}': {error}.",
+            "Check the name, and log in with `hf auth login` if it is private.",
+        ) from error
+    return ModelPlace.at(folder)
+
+
+def _auto_class(task: TaskSpec) -> Any:
+    import transformers
+
+    if task.inputs == "image":
+        return transformers.AutoModelForImageClassification
+    return transformers.AutoModelForSequenceClassification
+
+
+def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
+    from transformers import AutoConfig
+
+    extra: dict[str, Any] = {}
+    if task is not None and task.kind == "classification":
+        extra = {
+            "num_labels": len(task.labels),
+            "id2label": dict(enumerate(task.labels)),
+            "label2id": {label: i for i, label in enumerate(task.labels)},
+        }
+    elif task is not None:
+        extra = {"num_labels": 1, "problem_type": "regression"}
+    try:
+        return AutoConfig.from_pretrained(place.weights, **extra)
+    except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise RpmaskError(
+            f"The configuration in {place.weights} cannot be read: {error}.",
+            "It should be the config.json that save_pretrained writes.",
+        ) from error
+
+
+def has_head(source: str, task: TaskSpec) -> bool:
+    """Whether the model was fine-tuned for this task: a classifier with the task's labels.
+
+    Labels are compared by name, unless the model has only the names that transformers makes up.
+    """
+    config = _config(locate(source))
+    named = any(
+        architecture.endswith(("ForSequenceClassification", "ForImageClassification"))
+        for architecture in getattr(config, "architectures", None) or ()
+    )
+    if not named or int(getattr(config, "num_labels", 0)) != task.outputs:
+        return False
+    names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
+    known = [str(label).lower() for _, label in names]
+    made_up = all(label.startswith("label_") for label in known)
+    return made_up or known == [label.lower() for label in task.labels]
+
+
+def skeleton(source: str, task: TaskSpec) -> nn.Module:
+    """The model's modules without its weights: enough to know what may be pruned."""
+    with torch.device("meta"):
+        model: nn.Module = _auto_class(task).from_config(_config(locate(source), task))
+    return model
+
+
+def load_classifier(
+    source: str, task: TaskSpec, *, seed: int = 0, attentions: bool = False
+) -> nn.Module:
+    """A float32 classifier for the task. A head the checkpoint lacks is drawn from the seed.
+
+    Attention maps are only returned by the eager implementation, which is slower, so it is used
+    only where they are wanted.
+    """
+    from transformers.utils import logging
+
+    place = locate(source)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a missing head is expected here, and said by the caller
+    logging.disable_progress_bar()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model: nn.Module = _auto_class(task).from_pretrained(
+                place.weights,
+                config=_config(place, task),
+                dtype=torch.float32,
+                attn_implementation="eager" if attentions else None,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RpmaskError(
+            f"The weights in {place.weights} cannot be loaded: {str(error).splitlines()[0]}",
+            "The folder should hold model.safetensors and a config.json that fit each other.",
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    return model
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer that lies beside the weights."""
+    from transformers import AutoTokenizer
+
+    place = locate(source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+    except (OSError, ValueError) as error:
+        raise RpmaskError(
+            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}",
+            "Save the tokenizer beside the model with tokenizer.save_pretrained(folder).",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

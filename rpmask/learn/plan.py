@@ -1,0 +1,93 @@
+"""How a model is trained: the numbers, apart from the code that needs torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import Record
+from rpmask.records import RESTRICTIONS
+
+OPTIMIZERS = ("sgd", "adam")
+NORM_STATISTICS = ("frozen", "reestimated")
+
+
+@dataclass(frozen=True)
+class Distillation(Record):
+    """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's."""
+
+    labels: float = 0.3
+    logits: float = 0.7
+    hidden: float = 1.0
+    attention: float = 0.0
+    temperature: float = 2.0
+    layer_map: tuple[int, ...] = ()
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any term looks at the teacher."""
+        return max(self.logits, self.hidden, self.attention) > 0
+
+
+PAPER_TERMS = Distillation(labels=0.0, logits=1.0, hidden=1.0, attention=1.0, temperature=1.0)
+LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
+
+
+@dataclass(frozen=True)
+class TrainPlan(Record):
+    """How a model is trained. extra are arguments of transformers.TrainingArguments by name."""
+
+    epochs: float = 6.0
+    max_steps: int = -1
+    learning_rate: float = 1.5e-4
+    batch_size: int = 32
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    evaluations: int = 6
+    patience: int = 0
+    seed: int = 0
+    threads: int = 1
+    precision: str = "fp32"
+    distill: Distillation = field(default_factory=Distillation)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchPlan(Record):
+    """How a jackpot is searched. The defaults are the paper's.
+
+    norm_statistics are the batch norms' running means and variances: `frozen`, or `reestimated`
+    on training data under the mask.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    restriction: str = "quartic"
+    norm_statistics: str = "frozen"
+    seed: int = 0
+    threads: int = 1
+
+    def check(self) -> None:
+        """Refuse a search that cannot be carried out."""
+        for what, value, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("restriction", self.restriction, RESTRICTIONS),
+            ("choice of norm statistics", self.norm_statistics, NORM_STATISTICS),
+        ):
+            if value not in known:
+                raise RpmaskError(
+                    f"There is no {what} '{value}'.", f"Choose one of {', '.join(known)}."
+                )
+        for what, number in (("epochs", self.epochs), ("batch size", self.batch_size)):
+            if number < 1:
+                raise RpmaskError(f"The search has {what} {number}.", "Give at least 1.")
+        if not (self.learning_rate > 0.0 and math.isfinite(self.learning_rate)):
+            raise RpmaskError(
+                f"The learning rate is {self.learning_rate:g}.", "Give a number above 0, like 0.1."
+            )

@@ -1,0 +1,275 @@
+"""Train a masked model with transformers.Trainer; the mask holds at every optimizer step.
+
+The Trainer does the loop, resuming, mixed precision and several devices. Added here: the mask, the
+distillation loss, and a check before every save that no zero was refilled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers.trainer_utils import get_last_checkpoint
+
+from rpmask import ranks
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.learn.batches import Encoded
+from rpmask.learn.distill import distillation_loss
+from rpmask.learn.images import ImageRows
+from rpmask.learn.observer import Observer
+from rpmask.learn.plan import LABELS_ONLY, Distillation, TrainPlan
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold
+from rpmask.tasks.metrics import compute
+from rpmask.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: the model holds the best weights on the selection split."""
+
+    steps: int
+    best_step: int
+    selection: dict[str, float]
+    nonzero: int
+    seconds: float
+
+
+class MaskedTrainer(transformers.Trainer):
+    """A Trainer whose model is held to a mask and learns from a teacher."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        task: TaskSpec,
+        terms: Distillation,
+        teacher: nn.Module | None,
+        hold: MaskHold | None,
+        **keywords: Any,
+    ) -> None:
+        super().__init__(*arguments, **keywords)
+        self._task, self._terms, self._teacher, self._hold = task, terms, teacher, hold
+        # The loss below is a mean over the batch; the Trainer divides it under accumulation.
+        self.loss_is_scaled_for_ga = False
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Labels, logits, hidden states and attention maps, each by its weight."""
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        training = model.training
+        wanted = {
+            "output_hidden_states": training and self._terms.hidden > 0,
+            "output_attentions": training and self._terms.attention > 0,
+        }
+        outputs = model(**inputs, **wanted)
+        target = None
+        if training and self._teacher is not None:
+            with torch.no_grad():
+                target = self._teacher(**inputs, **wanted)
+        terms = self._terms if training else LABELS_ONLY
+        loss = distillation_loss(
+            outputs, target, labels, inputs.get("attention_mask"), self._task, terms
+        )
+        if not return_outputs:
+            return loss
+        # Evaluation needs the logits alone; hidden states would be gathered for every row.
+        return loss, {"logits": outputs.logits}
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if self._hold is not None:
+            self._hold.verify()
+        super()._save(output_dir, state_dict)
+
+
+class MaskKeeper(transformers.TrainerCallback):
+    """Puts the mask back on after every optimizer step, before anything reads the weights."""
+
+    def __init__(self, hold: MaskHold) -> None:
+        self._hold = hold
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        self._hold.apply()
+
+    on_train_begin = on_optimizer_step  # a resumed checkpoint was verified when saved; once more
+
+
+class _Report(transformers.TrainerCallback):
+    """Passes curves and progress to the observer; stops at a loss that is not a number."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def on_log(self, _: Any, state: Any, __: Any, logs: Any = None, **___: Any) -> None:
+        for name, value in (logs or {}).items():
+            if isinstance(value, (int, float)) and name in _CURVES:
+                self._observer.metric(_CURVES[name], float(value), state.global_step)
+            elif name.startswith("eval_") and name not in _SKIPPED:
+                self._observer.metric(
+                    f"selection/{name.removeprefix('eval_')}", float(value), state.global_step
+                )
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise RunFailed(
+                f"The training loss is {loss} at step {state.global_step}.",
+                "Lower --learning-rate, or use --precision fp32.",
+            )
+
+    def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+        self._observer.progress(state.global_step, state.max_steps, "steps")
+
+
+_CURVES = {"loss": "train/loss", "learning_rate": "train/learning_rate", "grad_norm": "train/grad"}
+_SKIPPED = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
+
+
+def train(
+    model: nn.Module,
+    mask: Mask | None,
+    teacher: nn.Module | None,
+    train_set: Encoded | ImageRows,
+    selection: Encoded | ImageRows,
+    task: TaskSpec,
+    plan: TrainPlan,
+    folder: Path,
+    observer: Observer,
+) -> Trained:
+    """Train to the best weights on the selection split; resumes from the folder's checkpoint."""
+    torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
+    hold = MaskHold(model, mask) if mask is not None else None
+    if hold is not None:
+        hold.apply()
+    if teacher is not None:
+        teacher.eval().requires_grad_(False)
+    arguments = _arguments(plan, task, len(train_set), folder)
+    if teacher is not None:
+        teacher.to(arguments.device)
+    model.to(arguments.device)
+    if hold is not None:
+        hold = MaskHold(model, hold.mask)  # the pruned positions follow the parameters' device
+    callbacks: list[transformers.TrainerCallback] = [_Report(observer)]
+    if hold is not None:
+        callbacks.append(MaskKeeper(hold))
+    if plan.patience:
+        callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
+    trainer = MaskedTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train_set,
+        eval_dataset=selection,
+        data_collator=train_set.collate,
+        compute_metrics=lambda output: compute(task, output.predictions, output.label_ids),
+        callbacks=callbacks,
+        task=task,
+        terms=plan.distill,
+        teacher=teacher,
+        hold=hold,
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    # Of several processes one makes the folder, and all look in it.
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if hold is not None:
+            stack.enter_context(hold.gradients_masked())
+        outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(folder))
+    if hold is not None:
+        hold.apply()
+    final = trainer.evaluate()
+    state = trainer.state
+    best = state.best_model_checkpoint
+    return Trained(
+        steps=state.global_step,
+        best_step=int(best.rpartition("-")[2]) if best else state.global_step,
+        selection={
+            name.removeprefix("eval_"): float(value)
+            for name, value in final.items()
+            if name.startswith("eval_") and name not in _SKIPPED
+        },
+        nonzero=hold.verify() if hold is not None else 0,
+        seconds=float(outcome.metrics["train_runtime"]),
+    )
+
+
+def _last_whole_checkpoint(folder: Path) -> str | None:
+    """The latest checkpoint that was written to its end; one cut short by a kill is removed.
+
+    The Trainer writes its state last, straight into the folder.
+    """
+    while (last := get_last_checkpoint(str(folder))) is not None:
+        try:
+            json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(last)
+        else:
+            return str(last)
+    return None
+
+
+def _arguments(
+    plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
+) -> transformers.TrainingArguments:
+    # What --set says of the length decides the schedule too, not only when the Trainer stops.
+    said = plan.extra.get
+    per_step = plan.batch_size * int(said("gradient_accumulation_steps", 1))
+    epochs = float(said("num_train_epochs", plan.epochs))
+    limit = int(said("max_steps", plan.max_steps))
+    steps = limit if limit > 0 else math.ceil(math.ceil(rows / per_step) * epochs)
+    every = max(1, steps // max(1, plan.evaluations))
+    chosen: dict[str, Any] = {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": ranks.share_of(plan.batch_size),
+        "per_device_eval_batch_size": 64,
+        "learning_rate": plan.learning_rate,
+        "warmup_steps": round(plan.warmup * steps),
+        "weight_decay": plan.weight_decay,
+        "lr_scheduler_type": "linear",
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 1,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": task.primary,
+        "greater_is_better": True,
+        "logging_steps": max(1, min(10, every)),
+        "train_sampling_strategy": "random" if task.inputs == "image" else "group_by_length",
+        "seed": plan.seed,
+        "bf16": plan.precision == "bf16",
+        "fp16": plan.precision == "fp16",
+        "use_cpu": not torch.cuda.is_available(),
+        "ddp_backend": "gloo" if ranks.world_size() > 1 and not torch.cuda.is_available() else None,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "log_level": "error",
+        "log_level_replica": "error",
+    }
+    return _training_arguments({**chosen, **plan.extra})
+
+
+def _training_arguments(chosen: Mapping[str, Any]) -> transformers.TrainingArguments:
+    try:
+        return transformers.TrainingArguments(**chosen)
+    except (TypeError, ValueError) as error:
+        raise RpmaskError(
+            f"The Trainer does not take these arguments: {error}.",
+            "--set takes names and values of transformers.TrainingArguments.",
+        ) from error

@@ -1,0 +1,93 @@
+"""Hold a model to a mask: pruned weights are zero before, during and after training.
+
+The pruned positions live outside the module, one bool a weight, so the model stays a stock model
+that any library can copy, save or wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.masks.mask import Mask
+
+# A kept weight may be zero by nature (a dead input), but not many are; more means lost weights.
+ZEROS_AMONG_KEPT = 0.01
+
+
+def base_of(model: nn.Module) -> nn.Module:
+    """The headless network whose parameter names masks are written in."""
+    base = getattr(model, "base_model", model)
+    return base if isinstance(base, nn.Module) else model
+
+
+class MaskHold:
+    """The pruned positions of a model's parameters, on the parameters' own devices."""
+
+    def __init__(self, model: nn.Module, mask: Mask) -> None:
+        base = base_of(model)
+        self.mask = mask
+        self._held: list[tuple[str, nn.Parameter, torch.Tensor]] = []
+        for name in mask.names:
+            try:
+                parameter = base.get_parameter(name)
+            except AttributeError as error:
+                raise RpmaskError(
+                    f"The mask names the tensor '{name}', which this model does not have.",
+                    "A mask fits only the architecture it was drawn for.",
+                ) from error
+            if tuple(parameter.shape) != tuple(mask.shape(name)):
+                raise RpmaskError(
+                    f"The mask of '{name}' has shape {tuple(mask.shape(name))}, "
+                    f"the model's tensor {tuple(parameter.shape)}.",
+                    "A mask fits only the architecture it was drawn for.",
+                )
+            pruned = mask.keep(name).logical_not_().to(parameter.device)  # True where dropped
+            self._held.append((name, parameter, pruned))
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Put the mask back on: every pruned weight becomes zero."""
+        for _, parameter, pruned in self._held:
+            parameter.masked_fill_(pruned, 0.0)
+
+    @contextmanager
+    def gradients_masked(self) -> Iterator[None]:
+        """While inside, pruned weights receive no gradient.
+
+        So they neither count in the gradient's norm nor leave anything in the optimizer's moments,
+        which is what lets a candidate's whole training state be stored at the mask's size.
+        """
+        handles = [
+            parameter.register_hook(lambda grad, pruned=pruned: grad.masked_fill(pruned, 0.0))
+            for _, parameter, pruned in self._held
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def verify(self) -> int:
+        """Number of non-zero weights under the mask; fails if it is not what the mask says."""
+        nonzero = 0
+        for name, parameter, pruned in self._held:
+            refilled = int(torch.count_nonzero(parameter.detach() * pruned))
+            if refilled:
+                raise RunFailed(
+                    f"{refilled} pruned weights of '{name}' are not zero.",
+                    "Something refilled the zeros after the mask was put on; nothing was saved.",
+                )
+            alive = int(torch.count_nonzero(parameter.detach()))
+            if alive < (1.0 - ZEROS_AMONG_KEPT) * self.mask.kept(name):
+                raise RunFailed(
+                    f"'{name}' has {alive} non-zero weights where the mask keeps "
+                    f"{self.mask.kept(name)}.",
+                    "The model is sparser than its recipe: weights were lost; nothing was saved.",
+                )
+            nonzero += alive
+        return nonzero

@@ -1,0 +1,114 @@
+"""What every step is given: where to track, how to report progress, whether to compute again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import rpmask
+from rpmask.jsonrecord import digest_of
+from rpmask.learn.observer import Observer, Silent
+from rpmask.records import Score
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun, Tracker
+
+LIBRARIES = ("torch", "transformers", "mlflow", "optuna", "datasets", "numpy")
+STATE_FOLDER = ".rpmask"
+
+
+class Console(Protocol):
+    """Where a step says what it is doing."""
+
+    def say(self, message: str) -> None:
+        """One line for the user."""
+
+    def working(self, title: str) -> AbstractContextManager[Observer]:
+        """A progress display for a stretch of work."""
+
+
+class SilentConsole:
+    """Says nothing: for use from Python."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def working(self, title: str) -> AbstractContextManager[Observer]:
+        """Nothing is shown."""
+        return nullcontext(Silent())
+
+
+@dataclass
+class Context:
+    """Shared by the steps of one command."""
+
+    tracking_uri: str | None = None
+    experiment: str = "rpmask"
+    force: bool = False
+    parent: str | None = None
+    folder: Path = field(default_factory=lambda: Path(STATE_FOLDER))
+    console: Console = field(default_factory=SilentConsole)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The tracking server, reached on first use."""
+        from rpmask.tracking.runs import Tracker
+
+        return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
+
+
+class Tee(Observer):
+    """Passes what the core says to the progress display and to the step's MLflow run."""
+
+    def __init__(self, shown: Observer, run: StepRun) -> None:
+        self._shown, self._run = shown, run
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Only shown."""
+        self._shown.progress(done, total, what)
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """Shown and logged."""
+        self._shown.metric(name, value, step)
+        self._run.metric(name, value, step)
+
+    def rung(self, score: Score) -> None:
+        """Shown and logged."""
+        self._shown.rung(score)
+        self._run.metric(f"loss/candidate-{score.candidate}", score.loss, score.step)
+
+
+@cache
+def code_version() -> str:
+    """The version, and a digest of the sources that decide results."""
+    root = Path(rpmask.__file__).parent
+    digest = hashlib.sha256()
+    for floor in ("masks", "learn", "tasks", "steps"):
+        for path in sorted((root / floor).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return f"{rpmask.__version__}+{digest.hexdigest()[:10]}"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What the result was computed with."""
+    found = {name: version(name) for name in LIBRARIES}
+    return {"rpmask": code_version(), "python": platform.python_version(), **found}
+
+
+def step_digest(step: str, inputs: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """The key of a step: what goes in, how, and by which code."""
+    return digest_of({"step": step, "inputs": inputs, "params": params, "code": code_version()})
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,349 @@
+"""`finetune`: train the selected mask's weights, report dev once, register the result.
+
+With `dense`, the same training without a mask or a teacher: that is how a pretrained model becomes
+the dense model of a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from rpmask import ranks
+from rpmask.errors import RpmaskError
+from rpmask.learn.evaluate import evaluate
+from rpmask.learn.plan import LABELS_ONLY
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import load_mask, save_mask
+from rpmask.records import DataChoice, FinetuneResult, JackpotResult, Pool, Selection
+from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
+from rpmask.steps.requests import FinetuneRequest
+from rpmask.steps.training import MASK_FILE, Training, fit
+from rpmask.tasks.metrics import majority
+from rpmask.tasks.spec import TaskData
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.learn.trainer import Trained
+    from rpmask.tracking.runs import StepRun
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained: where the weights come from, the mask they are held to, the teacher."""
+
+    task: str
+    model: str
+    start: str
+    level: int
+    sparsity: float
+    data: DataChoice
+    teacher: str | None = None
+    mask: Mask | None = None
+    selection_run_id: str | None = None
+    pool_run_id: str | None = None
+
+
+def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[str, Any]:
+    """Train a `select` or `jackpot` run's mask; by run id, or by what it registered."""
+    from rpmask.tracking.registry import is_mlflow_address, run_of
+
+    tracker = context.tracker
+    run_id = run_of(tracker, source) if is_mlflow_address(source) else source
+    found = _found if tracker.step_name(run_id) == "jackpot" else _selected
+    return _train(request, context, found(request, context, run_id))
+
+
+def _selected(request: FinetuneRequest, context: Context, run_id: str) -> Material:
+    tracker = context.tracker
+    tracker.step_of(run_id, "select")
+    selection = tracker.artifacts.record(run_id, "selection.json", Selection)
+    pool = tracker.artifacts.record(selection.pool_run_id, "pool.json", Pool)
+    return Material(
+        task=pool.task,
+        model=pool.model,
+        start=pool.start,
+        level=pool.level,
+        sparsity=pool.sparsity,
+        data=pool.data,
+        teacher=request.teacher or pool.teacher,
+        mask=_mask(context, run_id, selection.mask_digest),
+        selection_run_id=run_id,
+        pool_run_id=selection.pool_run_id,
+    )
+
+
+def _found(request: FinetuneRequest, context: Context, run_id: str) -> Material:
+    """The mask of a jackpot search, over the weights that were frozen in it."""
+    found = context.tracker.artifacts.record(run_id, "jackpot.json", JackpotResult)
+    return Material(
+        task=found.task,
+        model=found.model,
+        start=found.weights,
+        level=found.level,
+        sparsity=found.sparsity,
+        data=found.data,
+        teacher=request.teacher or found.weights,
+        mask=_mask(context, run_id, found.mask_digest),
+        selection_run_id=run_id,
+    )
+
+
+def _mask(context: Context, run_id: str, digest: str) -> Mask:
+    mask = load_mask(context.tracker.artifacts.path(run_id, "mask.safetensors"))
+    if mask.digest != digest:
+        raise RpmaskError(
+            f"The mask of run '{run_id}' is not the one its record names.",
+            "The artifact was changed or swapped; run the step again with --force.",
+        )
+    return mask
+
+
+def finetune_dense(
+    request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
+) -> dict[str, Any]:
+    """Train a model without a mask on a task's labels."""
+    plan = replace(request.plan, distill=LABELS_ONLY)
+    material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
+    return _train(replace(request, plan=plan), context, material)
+
+
+def _train(request: FinetuneRequest, context: Context, material: Material) -> dict[str, Any]:
+    from rpmask.tracking.registry import fetch, pin
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    data = load_data(material.task, material.data)
+    tracker = context.tracker
+    material = replace(
+        material,
+        task=data.spec.name,
+        start=pin(tracker, material.start),
+        teacher=pin(tracker, material.teacher) if material.teacher else None,
+    )
+    dense = material.mask is None
+    params = request.to_dict()
+    inputs = {
+        "start": source_digest(tracker, material.start),
+        "teacher": source_digest(tracker, material.teacher) if material.teacher else None,
+        "selection": material.selection_run_id,
+        "mask": material.mask.digest if material.mask else None,
+        "data": data.digests,
+    }
+    step_key = StepKey(
+        step="finetune",
+        key=step_digest("finetune", inputs, params),
+        name=f"finetune {material.task} {'dense' if dense else percent(material.sparsity)}",
+        task=material.task,
+        level=material.level,
+        sparsity=material.sparsity,
+        params=_shown_params(request, material),
+        tags={"rpmask.selection": material.selection_run_id} if material.selection_run_id else {},
+    )
+    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This was trained before: run {run.run_id}.")
+            return run.result()
+        start = fetch(tracker, material.start)
+        prepared = prepare(data, material.data, start)
+        _log_datasets(run, data)
+        trained, model, teacher = _fit(request, context, run, material, prepared, start)
+        result = _report(material, prepared, trained, model, teacher, run.run_id)
+        return _finish(request, context, run, material, prepared, result, trained, model)
+
+
+def _fit(
+    request: FinetuneRequest,
+    context: Context,
+    run: StepRun,
+    material: Material,
+    prepared: Prepared,
+    start: str,
+) -> tuple[Trained, nn.Module, nn.Module | None]:
+    from rpmask.tracking.registry import fetch
+
+    if material.mask is not None:
+        save_mask(material.mask, run.work / MASK_FILE)
+    training = Training(
+        task=material.task,
+        start=start,
+        teacher=fetch(context.tracker, material.teacher) if material.teacher else None,
+        mask=material.mask.digest if material.mask else None,
+        folder=str(run.work.resolve()),
+        data=material.data,
+        plan=request.plan,
+    )
+    ranks.announce(training.to_dict())
+    context.console.say(
+        f"Training {'the dense model' if material.mask is None else 'the masked model'} on "
+        f"{len(prepared.train):,} rows."
+    )
+    with context.console.working("finetune") as shown:
+        return fit(training, material.mask, prepared, Tee(shown, run))
+
+
+def _report(
+    material: Material,
+    prepared: Prepared,
+    trained: Trained,
+    model: nn.Module,
+    teacher: nn.Module | None,
+    run_id: str,
+) -> FinetuneResult:
+    """The one time that dev is read."""
+    splits = prepared.dev()
+    spec = prepared.spec
+
+    def measured(network: nn.Module) -> dict[str, float]:
+        return _merged({name: evaluate(network, d, spec).metrics for name, d in splits.items()})
+
+    dev = measured(model)
+    dense = measured(teacher) if teacher is not None else dev
+    chance = _merged({name: majority(spec, d.labels) for name, d in splits.items()})
+    return FinetuneResult(
+        selection_run_id=material.selection_run_id,
+        task=material.task,
+        model=material.model,
+        teacher=material.teacher or material.start,
+        level=material.level,
+        sparsity=material.sparsity,
+        mask_digest=material.mask.digest if material.mask else None,
+        dense=dense,
+        dev=dev,
+        majority=chance,
+        primary=spec.primary,
+        retention=dev[spec.primary] / dense[spec.primary] if dense[spec.primary] else 0.0,
+        best_step=trained.best_step,
+        steps=trained.steps,
+        nonzero=trained.nonzero,
+        data=material.data,
+        run_id=run_id,
+        versions=versions(),
+    )
+
+
+def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """One split's metrics as they are; of several, the first's, and the others' by split name."""
+    first, *others = splits
+    merged = dict(splits[first])
+    for other in others:
+        merged.update({f"{other}/{name}": value for name, value in splits[other].items()})
+    return merged
+
+
+def _finish(
+    request: FinetuneRequest,
+    context: Context,
+    run: StepRun,
+    material: Material,
+    prepared: Prepared,
+    result: FinetuneResult,
+    trained: Trained,
+    model: nn.Module,
+) -> dict[str, Any]:
+    from rpmask.tracking.registry import CHAMPION, DENSE, beats, champion, register
+
+    metric = result.dev[result.primary]
+    reigning = champion(context.tracker, material.task)
+    promoted = material.mask is not None and (
+        reigning is None
+        or beats(material.sparsity, metric, result.retention, reigning, request.retain)
+    )
+    run.log_json("finetune.json", result.to_dict())
+    if material.mask is not None:
+        run.log_file(run.work / MASK_FILE)
+    for group, values in (("dev", result.dev), ("dense", result.dense)):
+        for name, value in values.items():
+            if np.isfinite(value):
+                run.metric(f"{group}/{name}", value)
+    run.metric("retention", result.retention)
+    alias = DENSE if material.mask is None else CHAMPION
+    registered = register(
+        run,
+        model,
+        prepared.tokenizer,
+        prepared.spec,
+        tags={
+            "rpmask.step": "finetune",
+            "rpmask.sparsity": f"{material.sparsity:g}",
+            "rpmask.metric": f"{metric:.6f}",
+            "rpmask.retention": f"{result.retention:.6f}",
+        },
+        description=_note(material, result, None),
+        aliases=(alias,) if promoted or material.mask is None else (),
+    )
+    return run.finish(
+        {
+            "selection_run_id": material.selection_run_id,
+            "dense": result.dense,
+            "dev": result.dev,
+            "majority": result.majority,
+            "primary": result.primary,
+            "retention": result.retention,
+            "steps": result.steps,
+            "best_step": result.best_step,
+            "model": registered,
+            "promoted": promoted,
+        },
+        _note(material, result, registered),
+    )
+
+
+def _log_datasets(run: StepRun, data: TaskData) -> None:
+    splits = {"train": data.train, "selection": data.selection, **data.dev}
+    run.log_datasets(data.spec.name, data.source, splits, data.digests)
+
+
+def _shown_params(request: FinetuneRequest, material: Material) -> dict[str, Any]:
+    plan = request.plan
+    terms = {f"distill_{k}": v for k, v in plan.distill.to_dict().items() if k != "layer_map"}
+    shown = {k: v for k, v in plan.to_dict().items() if k not in ("distill", "extra")}
+    return {
+        "task": material.task,
+        "model": material.model,
+        "start": material.start,
+        "teacher": material.teacher,
+        "sparsity": material.sparsity,
+        "selection": material.selection_run_id,
+        **shown,
+        **terms,
+        "processes": ranks.world_size() if ranks.world_size() > 1 else None,
+        **{f"set_{name}": value for name, value in plan.extra.items()},
+    }
+
+
+def _trail(material: Material) -> str:
+    """The runs that the mask came from."""
+    if material.pool_run_id is None:
+        return f"jackpot `{material.selection_run_id}`"
+    return f"sample `{material.pool_run_id}`, select `{material.selection_run_id}`"
+
+
+def _note(material: Material, result: FinetuneResult, registered: Mapping[str, Any] | None) -> str:
+    name = result.primary
+    if material.mask is None:
+        lines = [
+            f"**Dense `{material.task}`: {name} {result.dev[name]:.4f} on dev**, trained from "
+            f"`{material.model}` for {result.steps} steps."
+        ]
+    else:
+        lines = [
+            f"**`{material.task}` at {percent(material.sparsity)}: {name} {result.dev[name]:.4f} "
+            f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; always "
+            f"answering the commonest label gives {result.majority[name]:.4f}.",
+            f"{result.steps} steps from `{material.start}`, best at {result.best_step}; "
+            f"{result.nonzero:,} weights under the mask are not zero.",
+            f"Runs: {_trail(material)}, finetune `{result.run_id}`.",
+        ]
+    if registered is not None:
+        address = f"models:/{registered['name']}/{registered['version']}"
+        lines.append(
+            f"Registered as `{address}`.\n\nNext: `mlflow models serve -m {address} "
+            "--env-manager local`"
+        )
+    return "\n\n".join(lines)

@@ -1,0 +1,109 @@
+"""Load what a step works on: a task's splits, tokenised with a model's tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpmask.learn.batches import Encoded, encode
+from rpmask.learn.images import ImageRows, encode_images, load_image_processor
+from rpmask.learn.models import load_tokenizer, locate
+from rpmask.records import DataChoice
+from rpmask.tasks.glue import plain_name
+from rpmask.tasks.local import OwnFiles
+from rpmask.tasks.registry import get_spec, known_specs, load_task
+from rpmask.tasks.spec import TaskData, TaskSpec
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import Tracker
+
+
+def load_data(task: str, choice: DataChoice) -> TaskData:
+    """The task's splits as chosen."""
+    own = None
+    if choice.train is not None:
+        own = OwnFiles(
+            train=Path(choice.train),
+            dev=Path(choice.dev or choice.train),
+            text=choice.text,
+            text_pair=choice.text_pair,
+            label=choice.label,
+            kind=choice.kind,
+            name=task,
+        )
+    return load_task(
+        task,
+        data_dir=Path(choice.data_dir) if choice.data_dir else None,
+        own=own,
+        seed=choice.split_seed,
+        selection_rows=choice.selection_rows,
+        train_rows=choice.train_rows,
+    )
+
+
+def spec_of(task: str, choice: DataChoice) -> TaskSpec:
+    """The task's description; labels that are only in the data are read from there."""
+    in_data = choice.train is not None or plain_name(task) not in known_specs()
+    return load_data(task, choice).spec if in_data else get_spec(task)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task's data as the model takes it. Dev stays as it is until the one time it is evaluated.
+
+    The tokenizer of an image model is its image processor.
+    """
+
+    data: TaskData
+    tokenizer: Any
+    train: Encoded | ImageRows
+    selection: Encoded | ImageRows
+    max_length: int
+
+    @property
+    def spec(self) -> TaskSpec:
+        return self.data.spec
+
+    def dev(self) -> dict[str, Encoded | ImageRows]:
+        """The dev splits, tokenised."""
+        return {
+            name: _encoded(split, self.tokenizer, self.spec, self.max_length)
+            for name, split in self.data.dev.items()
+        }
+
+
+def prepare(data: TaskData, choice: DataChoice, tokenizer_source: str) -> Prepared:
+    """Tokenise train and selection, or get their images ready."""
+    image = data.spec.inputs == "image"
+    tokenizer = (load_image_processor if image else load_tokenizer)(tokenizer_source)
+    return Prepared(
+        data=data,
+        tokenizer=tokenizer,
+        train=_encoded(data.train, tokenizer, data.spec, choice.max_length),
+        selection=_encoded(data.selection, tokenizer, data.spec, choice.max_length),
+        max_length=choice.max_length,
+    )
+
+
+def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded | ImageRows:
+    if spec.inputs == "image":
+        return encode_images(split, tokenizer)
+    return encode(split, tokenizer, spec, max_length)
+
+
+def source_digest(tracker: Tracker, source: str) -> str:
+    """What a step's key knows a model by: a registered version by its address, a folder by its content."""
+    from rpmask.tracking.registry import is_mlflow_address
+
+    if is_mlflow_address(source):
+        return source
+    folder = Path(locate(source).weights)
+    digest = hashlib.sha256()
+    for path in sorted((folder / "config.json", *folder.glob("*.safetensors"))):
+        with path.open("rb") as file:
+            digest.update(
+                f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode()
+            )
+    return digest.hexdigest()

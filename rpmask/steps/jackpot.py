@@ -1,0 +1,295 @@
+"""`jackpot`: search a mask with the weights frozen, register the masked model, keep the mask.
+
+The mask is an artifact like any other: `finetune --from RUN_ID` trains it, another search can start
+from it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from rpmask.learn.calibrate import calibrate
+from rpmask.learn.evaluate import evaluate
+from rpmask.learn.jackpot import put_on, search
+from rpmask.learn.models import load_classifier, locate, skeleton
+from rpmask.learn.searchstate import Searched
+from rpmask.masks.importance import Statistics
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import save_mask
+from rpmask.masks.sampling import draw_mask
+from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, weights_digest
+from rpmask.records import JackpotResult
+from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.requests import JackpotRequest
+from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
+
+
+def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
+    """Search from the start that was asked for, and write what was found to MLflow."""
+    from rpmask.tracking.registry import fetch
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    origin = find_origin(request, context)
+    data = load_data(origin.task, origin.data)
+    folder = fetch(context.tracker, origin.weights)
+    network = skeleton(folder, data.spec)
+    if origin.mask is None:
+        tensors = find_prunable(network, request.include, request.exclude)
+    else:
+        tensors = find_prunable(network, ("*",))
+        check_fits(origin.mask, tensors, origin)
+    digest = weights_digest(SafetensorsWeights(locate(folder).weights), tensors)
+    inputs = {
+        "weights": digest,
+        "mask": origin.mask.digest if origin.mask else None,
+        "data": data.digests,
+    }
+    step_key = StepKey(
+        step="jackpot",
+        key=step_digest("jackpot", inputs, request.to_dict()),
+        name=f"jackpot {data.spec.name} {percent(origin.sparsity)} from {origin.name[:40]}",
+        task=data.spec.name,
+        level=origin.level,
+        sparsity=origin.sparsity,
+        params=_shown_params(request, origin),
+        tags={"rpmask.start": origin.name},
+    )
+    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This search was done before: run {run.run_id}.")
+            return run.result()
+        prepared = prepare(data, origin.data, folder)
+        start = origin.mask
+        if start is None:
+            start = _drawn(request, context, run, prepared, folder, tensors, digest)
+        run.log_datasets(
+            data.spec.name,
+            data.source,
+            {"train": data.train, "selection": data.selection, **data.dev},
+            data.digests,
+        )
+        context.console.say(_announced(request, origin, start, len(prepared.train)))
+        with context.console.working("jackpot") as shown:
+            searched = search(
+                load_classifier(folder, data.spec, seed=request.plan.seed),
+                start,
+                prepared.train,
+                prepared.selection,
+                data.spec,
+                request.plan,
+                run.work / "search.safetensors",
+                Tee(shown, run),
+            )
+        result, model = _report(request, origin, prepared, folder, start, searched, run.run_id)
+        return _finish(run, prepared, result, start, searched.mask, model)
+
+
+def _drawn(
+    request: JackpotRequest,
+    context: Context,
+    run: StepRun,
+    prepared: Prepared,
+    folder: str,
+    tensors: tuple[Prunable, ...],
+    digest: str,
+) -> Mask:
+    """The starting mask of a recipe, computed from the weights, and the data if it needs them."""
+    statistics: dict[str, Statistics] = {}
+    if request.start not in ("magnitude", "random"):
+        with context.console.working("importance") as shown:
+            statistics = calibrate(
+                load_classifier(folder, prepared.spec, seed=request.plan.seed),
+                prepared.train,
+                prepared.spec,
+                [tensor.name for tensor in tensors],
+                [request.start],
+                rows=request.calibration_rows,
+                seed=request.plan.seed,
+                observer=Tee(shown, run),
+            )
+    found = statistics.get(request.start)
+    recipe = start_recipe(request, digest, found.digest if found else None)
+    source = SafetensorsWeights(locate(folder).weights)
+    return draw_mask(recipe, source, tensors, statistics=statistics)
+
+
+def _report(
+    request: JackpotRequest,
+    origin: Origin,
+    prepared: Prepared,
+    folder: str,
+    start: Mask,
+    searched: Searched,
+    run_id: str,
+) -> tuple[JackpotResult, nn.Module]:
+    """The one time that dev is read: the dense model, under the start, and under what was found."""
+    split = next(iter(prepared.dev().values()))  # MNLI's first one
+
+    def fresh() -> nn.Module:
+        return load_classifier(folder, prepared.spec, seed=request.plan.seed)
+
+    def under(mask: Mask) -> nn.Module:
+        model = fresh()
+        put_on(model, mask, prepared.train, request.plan)
+        return model
+
+    model = under(searched.mask)
+    dense, before, after = (
+        evaluate(network, split, prepared.spec).metrics
+        for network in (fresh(), under(start), model)
+    )
+    result = JackpotResult(
+        task=prepared.spec.name,
+        model=origin.model,
+        weights=origin.weights,
+        start=origin.name,
+        level=origin.level,
+        sparsity=origin.sparsity,
+        start_digest=start.digest,
+        mask_digest=searched.mask.digest,
+        weights_digest_before=searched.weights_digest_before,
+        weights_digest_after=searched.weights_digest_after,
+        dense=dense,
+        start_metrics=before,
+        dev=after,
+        primary=prepared.spec.primary,
+        epochs=searched.epochs,
+        best_epoch=searched.best_epoch,
+        overlap=searched.mask.overlap(start),
+        restriction=request.plan.restriction,
+        norm_statistics=request.plan.norm_statistics,
+        tensors=searched.mask.counts(),
+        data=origin.data,
+        run_id=run_id,
+        versions=versions(),
+    )
+    return result, model
+
+
+def _finish(
+    run: StepRun,
+    prepared: Prepared,
+    result: JackpotResult,
+    start: Mask,
+    mask: Mask,
+    model: nn.Module,
+) -> dict[str, Any]:
+    from rpmask.tracking.registry import JACKPOT, register
+
+    _write(run, result, start, mask)
+    registered = register(
+        run,
+        model,
+        prepared.tokenizer,
+        prepared.spec,
+        tags={
+            "rpmask.step": "jackpot",
+            "rpmask.sparsity": f"{result.sparsity:g}",
+            "rpmask.metric": f"{result.dev[result.primary]:.6f}",
+            "rpmask.mask": result.mask_digest,
+        },
+        description=_note(result, None),
+        aliases=(JACKPOT,),
+    )
+    return run.finish(
+        {
+            "start": result.start,
+            "mask_digest": result.mask_digest,
+            "weights_digest_before": result.weights_digest_before,
+            "weights_digest_after": result.weights_digest_after,
+            "primary": result.primary,
+            "dense": result.dense,
+            "start_metrics": result.start_metrics,
+            "dev": result.dev,
+            "swaps_per_epoch": [epoch.swaps for epoch in result.epochs[1:]],
+            "overlap": result.overlap,
+            "best_epoch": result.best_epoch,
+            "model": registered,
+        },
+        _note(result, registered),
+    )
+
+
+def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None:
+    from rpmask.tracking import charts
+
+    run.log_json("jackpot.json", result.to_dict())
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, content in (("mask", mask), ("start", start)):
+            path = Path(temporary) / f"{name}.safetensors"
+            save_mask(content, path)
+            run.log_file(path)
+    run.log_figure("charts/search.png", charts.search(result))
+    run.log_figure("charts/density.png", charts.found_density(result))
+    for group, values in (
+        ("dev", result.dev),
+        ("dense", result.dense),
+        ("start", result.start_metrics),
+    ):
+        for name, value in values.items():
+            run.metric(f"{group}/{name}", value)
+    for name, count in result.tensors.items():
+        run.metric(f"sparsity/{name}", 1.0 - count.kept / count.total)
+
+
+def _announced(request: JackpotRequest, origin: Origin, start: Mask, rows: int) -> str:
+    plan = request.plan
+    norms = (
+        "norm statistics stay the dense model's"
+        if plan.norm_statistics == "frozen"
+        else "norm statistics are re-estimated on training data under the mask"
+    )
+    return (
+        f"Searching {start.kept():,} of {start.total():,} weights of {origin.weights} for "
+        f"{plan.epochs} epochs of {rows:,} rows, from {origin.name}; no weight is changed, {norms}."
+    )
+
+
+def _shown_params(request: JackpotRequest, origin: Origin) -> dict[str, Any]:
+    return {
+        "task": origin.task,
+        "model": origin.model,
+        "weights": origin.weights,
+        "start": origin.name,
+        "sparsity": origin.sparsity,
+        "allocation": request.allocation if origin.mask is None else None,
+        **request.plan.to_dict(),
+    }
+
+
+def _note(result: JackpotResult, registered: Mapping[str, Any] | None) -> str:
+    name = result.primary
+    norms = (
+        "Norm statistics are the dense model's."
+        if result.norm_statistics == "frozen"
+        else "Norm statistics were **re-estimated** on training data under the mask."
+    )
+    swaps = sum(epoch.swaps for epoch in result.epochs)
+    lines = [
+        f"**`{result.task}` at {percent(result.sparsity)} without touching a weight: {name} "
+        f"{result.dev[name]:.4f} on dev**, {result.start_metrics[name]:.4f} under the starting mask, "
+        f"{result.dense[name]:.4f} dense.",
+        f"Searched from `{result.start}` in the weights of `{result.weights}` for "
+        f"{len(result.epochs) - 1} epochs, best at {result.best_epoch}; {swaps:,} swaps "
+        f"(restriction {result.restriction}); {result.overlap:.1%} of the start's kept weights are "
+        f"still kept. {norms}",
+        f"Digest of every parameter, before and after: `{result.weights_digest_before[:16]}`, "
+        f"`{result.weights_digest_after[:16]}`.",
+    ]
+    if registered is not None:
+        lines.append(
+            f"Registered as `models:/{registered['name']}/{registered['version']}` "
+            f"(@{registered['alias']}).\n\nNext: `rpmask finetune --from {result.run_id}`"
+        )
+    return "\n\n".join(lines)

@@ -1,0 +1,187 @@
+"""`run`: the whole road, level by level, under one parent run.
+
+Dense model if the given one has no head for the task; then at each sparsity sample, screen, select
+and finetune, each level starting from the weights the last one trained, inside the last one's mask.
+Every step that finished before is used again, so the same command continues after any interruption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rpmask.learn.models import has_head
+from rpmask.learn.plan import PAPER_TERMS
+from rpmask.records import FinetuneResult
+from rpmask.steps.context import Context, step_digest
+from rpmask.steps.finetune import finetune, finetune_dense
+from rpmask.steps.inputs import load_data, source_digest
+from rpmask.steps.requests import RunRequest
+from rpmask.steps.sample import sample
+from rpmask.steps.screen import screen
+from rpmask.steps.select import select
+from rpmask.words import percent
+
+
+def as_paper(request: RunRequest) -> RunRequest:
+    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level."""
+    plan = replace(request.finetune.plan, epochs=10.0, distill=PAPER_TERMS)
+    return replace(
+        request,
+        sample=replace(
+            request.sample,
+            recipe="paper",
+            space=replace(request.sample.space, importances=("magnitude",), allocations=(0.0,)),
+        ),
+        screen=replace(request.screen, full=True, learning_rate=2e-4, epochs=1.0),
+        select=replace(request.select, take="best"),
+        finetune=replace(request.finetune, plan=plan),
+        level_epochs=10.0,
+    )
+
+
+def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
+    """Every level of the road."""
+    from rpmask.tracking.registry import champion_address, fetch, pin
+    from rpmask.tracking.runs import StepKey
+
+    first = request.sample
+    data = load_data(first.task, first.data)
+    spec = data.spec
+    pinned = pin(context.tracker, first.model)
+    inputs = {"model": source_digest(context.tracker, pinned), "data": data.digests}
+    levels = ",".join(f"{level:g}" for level in request.levels)
+    step_key = StepKey(
+        step="run",
+        key=step_digest("run", inputs, request.to_dict()),
+        name=f"run {spec.name} to {percent(request.levels[-1])}",
+        task=spec.name,
+        level=len(request.levels),
+        sparsity=request.levels[-1],
+        params={
+            "task": spec.name,
+            "model": first.model,
+            "levels": levels,
+            "k": first.k,
+            "seed": first.seed,
+            "recipe": first.recipe,
+        },
+        tags={},
+    )
+    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This road was walked before: run {run.run_id}.")
+            return run.result()
+        inner = _inside(context, run.run_id)
+        dense = None
+        teacher = pinned
+        if not has_head(fetch(context.tracker, pinned), spec):
+            context.console.say(f"'{first.model}' has no head for {spec.name}: training it first.")
+            dense = _dense(request, inner)
+            teacher = _address(dense)
+        done: list[dict[str, Any]] = []
+        start, parent = teacher, None
+        for number, sparsity in enumerate(request.levels, start=1):
+            level = _level(request, inner, number, sparsity, start, teacher, parent)
+            done.append(level)
+            start, parent = _address(level["finetune"]), level["finetune"]["run_id"]
+        results = [
+            context.tracker.artifacts.record(
+                level["finetune"]["run_id"], "finetune.json", FinetuneResult
+            )
+            for level in done
+        ]
+        from rpmask.tracking import charts
+
+        run.log_figure("charts/levels.png", charts.levels(results))
+        for result in results:
+            run.metric(f"dev/{result.primary}", result.dev[result.primary], result.level)
+            run.metric("retention", result.retention, result.level)
+            run.metric("sparsity", result.sparsity, result.level)
+        return run.finish(
+            {
+                "dense": dense,
+                "levels": done,
+                "champion": champion_address(context.tracker, spec.name),
+            },
+            _note(results, done),
+        )
+
+
+def _inside(context: Context, parent: str) -> Context:
+    """The same context, its runs nested under the pipeline's."""
+    inner = replace(context, parent=parent)
+    inner.__dict__["tracker"] = context.tracker
+    return inner
+
+
+def _address(finetuned: dict[str, Any]) -> str:
+    return f"models:/{finetuned['model']['name']}/{finetuned['model']['version']}"
+
+
+def _dense(request: RunRequest, context: Context) -> dict[str, Any]:
+    plan = replace(
+        request.finetune.plan,
+        epochs=request.dense_epochs,
+        learning_rate=request.dense_learning_rate,
+        max_steps=-1,
+    )
+    asked = replace(request.finetune, plan=plan)
+    first = request.sample
+    return finetune_dense(asked, context, task=first.task, model=first.model, data=first.data)
+
+
+def _level(
+    request: RunRequest,
+    context: Context,
+    number: int,
+    sparsity: float,
+    start: str,
+    teacher: str,
+    parent: str | None,
+) -> dict[str, Any]:
+    context.console.say(f"Level {number} of {len(request.levels)}: {percent(sparsity)}")
+    pool = sample(
+        replace(
+            request.sample,
+            sparsity=sparsity,
+            level=number,
+            start=start,
+            teacher=teacher,
+            parent_run_id=parent,
+        ),
+        context,
+    )
+    race = screen(request.screen, context, pool["run_id"])
+    chosen = select(request.select, context, race["run_id"])
+    asked = request.finetune
+    if number < len(request.levels):
+        asked = replace(asked, plan=replace(asked.plan, epochs=request.level_epochs))
+    trained = finetune(asked, context, chosen["run_id"])
+    return {
+        "sparsity": sparsity,
+        "sample": pool,
+        "screen": race,
+        "select": chosen,
+        "finetune": trained,
+    }
+
+
+def _note(results: list[FinetuneResult], levels: list[dict[str, Any]]) -> str:
+    rows = [
+        f"| {percent(r.sparsity)} | {r.dense[r.primary]:.4f} | {r.dev[r.primary]:.4f} | "
+        f"{r.retention:.1%} | {level['select']['verdict']} |"
+        for r, level in zip(results, levels, strict=True)
+    ]
+    last = levels[-1]["finetune"]
+    return "\n".join(
+        [
+            f"**{results[-1].task}, {len(levels)} levels to {percent(results[-1].sparsity)}.**",
+            "",
+            f"| sparsity | dense {results[-1].primary} | sparse | retention | selection |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            f"Registered: `{_address(last)}`.",
+        ]
+    )

@@ -1,0 +1,208 @@
+"""What each verb can be asked for: its parameters and their defaults, apart from the code.
+
+Torch-free, so that the command line knows the defaults without loading anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import Record
+from rpmask.learn.plan import SearchPlan, TrainPlan
+from rpmask.masks.schedule import PAPER_LEVELS
+from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
+
+# Where a jackpot search may begin without a mask that exists: the rest are runs and versions.
+DRAWN_STARTS = (*IMPORTANCES, "random")
+
+RECIPES = ("default", "paper")
+TAKES = ("evidence", "best", "control")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def _one_of(what: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise RpmaskError(f"There is no {what} '{given}'.", f"Give one of {', '.join(known)}.")
+
+
+def _between(what: str, given: float, low: float, high: float) -> None:
+    if not low < given < high:
+        raise RpmaskError(
+            f"The {what} is {given:g}; it must be above {low:g}"
+            + (f" and below {high:g}." if math.isfinite(high) else "."),
+            "`rpmask VERB --help` shows the default.",
+        )
+
+
+@dataclass(frozen=True)
+class SampleRequest(Record):
+    """What `sample` is asked for. start and teacher default to the model itself."""
+
+    task: str = "demo"
+    model: str = "demo"
+    sparsity: float = 0.9375
+    k: int = 8
+    seed: int = 0
+    level: int = 1
+    start: str | None = None
+    teacher: str | None = None
+    parent_run_id: str | None = None
+    recipe: str = "default"
+    space: SearchSpace = field(default_factory=SearchSpace)
+    granularity: str = "weight"
+    floor: float = 0.1
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    calibration_rows: int = 256
+    sampler: str = "tpe"
+    storage: str | None = None
+    like: str | None = None
+    data: DataChoice = field(default_factory=DataChoice)
+
+    def check(self) -> None:
+        """Refuse what no pool can be drawn with, before anything is loaded."""
+        if self.k < 1:
+            raise RpmaskError(f"k is {self.k}; a pool needs at least one mask.", "Give --k 8.")
+        if not 0.0 < self.sparsity < 1.0:
+            raise RpmaskError(
+                f"The sparsity is {self.sparsity:g}; it must lie between 0 and 1.",
+                "0.9375 drops fifteen weights of sixteen.",
+            )
+        for name, ends in (
+            ("temperature", self.space.temperature),
+            ("sample ratio", self.space.sample_ratio),
+        ):
+            if not (min(ends) > 0 and math.isfinite(max(ends))):
+                raise RpmaskError(
+                    f"The {name} is {min(ends):g}; it must be above 0.",
+                    "The control is the mask without randomness; it is always in the pool.",
+                )
+        _one_of("recipe", self.recipe, RECIPES)
+        _one_of("sampler", self.sampler, SAMPLERS)
+        for importance in self.space.importances:
+            _one_of("importance", importance, IMPORTANCES)
+
+
+@dataclass(frozen=True)
+class ScreenRequest(Record):
+    """What `screen` is asked for. budget is the share of K full epochs that may be spent."""
+
+    seed: int = 0
+    rungs: int = 4
+    eta: float = 2.0
+    budget: float = 0.25
+    full: bool = False
+    behind: float = 3.0
+    epochs: float = 1.0
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    examples: int = 500
+    precision: str = "fp32"
+    workers: int = 1
+    threads: int | None = None
+    storage: str | None = None
+
+    def check(self) -> None:
+        """Refuse what no race can be run with."""
+        _between("budget", self.budget, 0.0, math.inf)
+        _between("eta", self.eta, 1.0 - 1e-9, math.inf)
+        _between("learning rate", self.learning_rate, 0.0, math.inf)
+        for name in ("rungs", "batch_size", "examples", "workers"):
+            _between(name.replace("_", " "), getattr(self, name), 0, math.inf)
+        _one_of("precision of a race", self.precision, ("fp32", "bf16"))
+
+
+@dataclass(frozen=True)
+class SelectRequest(Record):
+    """What `select` is asked for. take is `evidence`, or `best` or `control` whatever it says."""
+
+    take: str = "evidence"
+    alpha: float = 0.05
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what cannot be decided by."""
+        _one_of("choice", self.take, TAKES)
+        _between("error rate", self.alpha, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class FinetuneRequest(Record):
+    """What `finetune` is asked for. retain is what a sparser model must keep to become champion."""
+
+    plan: TrainPlan = field(default_factory=TrainPlan)
+    retain: float = 0.9
+    teacher: str | None = None
+
+    def check(self) -> None:
+        """Refuse what nothing can be trained with."""
+        plan = self.plan
+        _between("number of epochs", plan.epochs, 0.0, math.inf)
+        _between("learning rate", plan.learning_rate, 0.0, math.inf)
+        _between("batch size", plan.batch_size, 0, math.inf)
+        _between("number of evaluations", plan.evaluations, 0, math.inf)
+        _one_of("precision", plan.precision, PRECISIONS)
+
+
+@dataclass(frozen=True)
+class Pace(Record):
+    """How much of a machine's time `run` takes where it is not told.
+
+    level_epochs trains every level but the last, epochs the last; budget is the race's share of K full
+    epochs, and examples are what candidates are compared on.
+    """
+
+    epochs: float = 6.0
+    level_epochs: float = 2.0
+    budget: float = 0.25
+    examples: int = 500
+
+
+# The demo shows the road in about a minute; its model recovers within a few hundred steps.
+PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
+
+
+@dataclass(frozen=True)
+class RunRequest(Record):
+    """What `run` is asked for: one request a step, and the levels.
+
+    level_epochs trains every level but the last, which is trained for the finetune plan's epochs.
+    """
+
+    levels: tuple[float, ...] = PAPER_LEVELS
+    sample: SampleRequest = field(default_factory=SampleRequest)
+    screen: ScreenRequest = field(default_factory=ScreenRequest)
+    select: SelectRequest = field(default_factory=SelectRequest)
+    finetune: FinetuneRequest = field(default_factory=FinetuneRequest)
+    level_epochs: float = 2.0
+    dense_epochs: float = 3.0
+    dense_learning_rate: float = 5e-5
+
+
+@dataclass(frozen=True)
+class JackpotRequest(Record):
+    """What `jackpot` is asked for.
+
+    sparsity, allocation, floor, include and exclude are those of a start that is drawn; one that
+    exists has its own. model is where the weights come from if not from the start.
+    """
+
+    task: str = "demo"
+    model: str | None = None
+    start: str = "magnitude"
+    sparsity: float = 0.9
+    allocation: float = 1.0
+    floor: float = 0.1
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    calibration_rows: int = 256
+    plan: SearchPlan = field(default_factory=SearchPlan)
+    data: DataChoice = field(default_factory=DataChoice)
+
+    def check(self) -> None:
+        """Refuse a search that cannot be carried out, before anything is loaded."""
+        self.plan.check()
+        _between("sparsity", self.sparsity, 0.0, 1.0)

@@ -1,0 +1,284 @@
+"""`screen`: race the candidates of a pool and write down every rung."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from rpmask.engines.local import InProcess, Processes
+from rpmask.errors import RpmaskError
+from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult, RaceTraining
+from rpmask.learn.batches import Split, generator
+from rpmask.learn.ledger import RungLedger
+from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import load_mask
+from rpmask.records import Pool, ScreenReport
+from rpmask.steps.context import Context, Tee, available_cores, step_digest, versions
+from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.requests import ScreenRequest
+from rpmask.steps.sample import mask_name
+from rpmask.tracking.study import Ledger, study_exists
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.engines.engine import Engine
+    from rpmask.tracking.runs import StepRun
+
+
+def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[str, Any]:
+    """Race the pool of a `sample` run."""
+    from rpmask.tracking.registry import fetch
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    tracker = context.tracker
+    pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
+    data = load_data(pool.task, pool.data)
+    threads = request.threads or max(1, available_cores() // request.workers)
+    decides = {
+        k: v for k, v in request.to_dict().items() if k not in ("workers", "threads", "storage")
+    }
+    key = step_digest(
+        "screen",
+        {"pool": pool_run_id, "data": data.digests},
+        {**decides, "threads": threads},
+    )
+    step_key = StepKey(
+        step="screen",
+        key=key,
+        name=f"screen {pool.task} {percent(pool.sparsity)} k={len(pool.candidates)}",
+        task=pool.task,
+        level=pool.level,
+        sparsity=pool.sparsity,
+        params={"model": pool.model, "pool": pool_run_id, **decides, "threads": threads},
+        tags={"rpmask.pool": pool_run_id},
+    )
+    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This pool was screened before: run {run.run_id}.")
+            return run.result()
+        masks = load_masks(pool, pool_run_id, context)
+        start = fetch(context.tracker, pool.start)
+        prepared = prepare(data, pool.data, start)
+        training, rules = _plan(request, len(prepared.train), len(masks), threads)
+        context.console.say(
+            f"Racing {len(masks)} candidates to step {rules.rungs[-1]} of {training.full_steps} "
+            f"(rungs {', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
+        )
+        setup = ArenaSetup(
+            start, data.spec, training, prepared.train, _held_out(prepared, request), masks
+        )
+        with context.console.working("race") as shown:
+            engine = _engine(request, setup)
+            try:
+                outcome = race(
+                    engine,
+                    rules,
+                    [(c.recipe.id, c.mask_digest) for c in pool.candidates],
+                    pool.control,
+                    RungLedger(run.work / "rungs"),
+                    Tee(shown, run),
+                )
+            finally:
+                engine.close()
+        report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
+        _tell(request, context, pool, report)
+        _write(run, pool, report, outcome)
+        return run.finish(_result(report), _note(report))
+
+
+def load_masks(pool: Pool, run_id: str, context: Context) -> tuple[Mask, ...]:
+    """The pool's masks, each proved by its digest."""
+    masks = []
+    for index, candidate in enumerate(pool.candidates):
+        mask = load_mask(context.tracker.artifacts.path(run_id, mask_name(index)))
+        if mask.digest != candidate.mask_digest:
+            raise RpmaskError(
+                f"The mask of candidate {index} of run '{run_id}' is not the one in pool.json.",
+                "The artifact was changed or swapped; run `rpmask sample --force` again.",
+            )
+        masks.append(mask)
+    return tuple(masks)
+
+
+def _plan(
+    request: ScreenRequest, rows: int, k: int, threads: int
+) -> tuple[RaceTraining, RaceRules]:
+    batch = min(request.batch_size, rows)
+    full_steps = max(1, math.floor(request.epochs * (rows // batch)))
+    training = RaceTraining(
+        full_steps=full_steps,
+        batch_size=batch,
+        learning_rate=request.learning_rate,
+        seed=request.seed,
+        threads=threads,
+        precision=request.precision,
+    )
+    if request.full:  # the paper's way: everyone trains the whole epoch
+        return training, RaceRules(rungs=(full_steps,), eta=1.0)
+    rungs = rung_steps(full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget)
+    return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
+
+
+def _held_out(prepared: Prepared, request: ScreenRequest) -> Split:
+    """The examples that every candidate is compared on: seeded rows of the selection split."""
+    selection = prepared.selection
+    order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
+    order.sort()
+    return selection.take(order)
+
+
+def _engine(request: ScreenRequest, setup: ArenaSetup) -> Engine[Leg, LegResult]:
+    factory = partial(Arena, setup)
+    if request.workers == 1:
+        return InProcess(factory)
+    return Processes(factory, request.workers)
+
+
+def _report(
+    request: ScreenRequest,
+    pool: Pool,
+    pool_run_id: str,
+    run: StepRun,
+    setup: ArenaSetup,
+    training: RaceTraining,
+    outcome: RaceOutcome,
+    engine: Engine[Leg, LegResult],
+) -> ScreenReport:
+    return ScreenReport(
+        pool_run_id=pool_run_id,
+        task=pool.task,
+        level=pool.level,
+        sparsity=pool.sparsity,
+        metric_name=setup.task.primary,
+        engine=engine.name,
+        workers=engine.workers,
+        threads=training.threads,
+        examples=len(setup.held_out),
+        batch_size=training.batch_size,
+        steps_spent=outcome.steps_spent,
+        steps_full=training.full_steps * len(pool.candidates),
+        candidates=outcome.candidates,
+        study=pool.study,
+        run_id=run.run_id,
+        versions=versions(),
+    )
+
+
+def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenReport) -> None:
+    """Close the trials that `sample` asked for."""
+    if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
+        return
+    ledger = Ledger(request.storage, context.folder, pool.study, sampler="tpe", seed=pool.seed)
+    for candidate, raced in zip(pool.candidates, report.candidates, strict=True):
+        if candidate.trial is not None:
+            ledger.tell(candidate.trial, raced)
+
+
+def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome) -> None:
+    run.log_json("screen.json", report.to_dict())
+    arrays = {f"candidate-{i}": losses for i, losses in outcome.losses.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "losses.safetensors"
+        safetensors.numpy.save_file(arrays, path)
+        run.log_file(path)
+    _write_children(run, pool, report)
+    from rpmask.tracking import charts
+
+    run.log_figure("charts/race.png", charts.race(report, pool))
+    run.metric("steps_spent", report.steps_spent)
+    run.metric("steps_full", report.steps_full)
+
+
+def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
+    known = run.children() if run.resumed else {}
+    for candidate, raced in zip(pool.candidates, report.candidates, strict=True):
+        recipe = candidate.recipe
+        points = [
+            (name, value, score.step)
+            for score in raced.rungs
+            for name, value in (
+                ("loss", score.loss),
+                (report.metric_name, score.metric),
+                ("train_loss", score.train_loss),
+            )
+            if math.isfinite(value)
+        ]
+        run.log_child(
+            raced.index,
+            f"candidate {raced.index}{' (control)' if candidate.control else ''}",
+            params={
+                "temperature": recipe.temperature,
+                "sample_ratio": recipe.sample_ratio,
+                "importance": recipe.importance,
+                "allocation": recipe.allocation,
+                "granularity": recipe.granularity,
+                "seed": recipe.seed,
+                "overlap": round(candidate.overlap_with_control, 6),
+            },
+            tags={
+                "status": raced.status,
+                "recipe": raced.recipe_id,
+                "mask": raced.mask_digest,
+                "control": str(candidate.control).lower(),
+                **({"reason": raced.reason} if raced.reason else {}),
+            },
+            metrics=points,
+            known=known.get(raced.index),
+        )
+
+
+def read_losses(path: Path) -> Mapping[int, np.ndarray]:
+    """Each candidate's per-example losses at its last rung."""
+    try:
+        arrays = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise RpmaskError(
+            f"'{path.name}' cannot be read: {error}.", "Run `rpmask screen --force` again."
+        ) from error
+    return {int(name.removeprefix("candidate-")): array for name, array in arrays.items()}
+
+
+def _result(report: ScreenReport) -> dict[str, Any]:
+    return {
+        "pool_run_id": report.pool_run_id,
+        "engine": report.engine,
+        "workers": report.workers,
+        "steps_spent": report.steps_spent,
+        "steps_full": report.steps_full,
+        "candidates": [
+            {
+                "id": raced.recipe_id,
+                "status": raced.status,
+                "rungs": [
+                    {"step": s.step, "loss": s.loss, "metric": s.metric} for s in raced.rungs
+                ],
+                "score": raced.rungs[-1].loss if raced.rungs else None,
+            }
+            for raced in report.candidates
+        ],
+        "study": report.study,
+    }
+
+
+def _note(report: ScreenReport) -> str:
+    finished = [raced for raced in report.candidates if raced.status == "finished"]
+    best = min(finished, key=lambda raced: raced.rungs[-1].loss)
+    share = report.steps_spent / report.steps_full
+    return (
+        f"**Raced {len(report.candidates)} candidates** for `{report.task}` at "
+        f"{percent(report.sparsity)} on {report.examples} held-out examples; "
+        f"{len(finished)} reached the last rung. Spent {report.steps_spent} training steps, "
+        f"{share:.0%} of what training each for the whole schedule costs.\n\n"
+        f"Lowest loss: candidate {best.index}, {best.rungs[-1].loss:.4f} "
+        f"({report.metric_name} {best.rungs[-1].metric:.4f}).\n\n"
+        f"Next: `rpmask select --from {report.run_id}`"
+    )

@@ -1,0 +1,195 @@
+"""`select`: keep the winner of a race, with evidence, and register it.
+
+The best candidate is compared with the control on the same examples. Without evidence that it is
+better, the control is kept: a mask chosen by luck is not better next time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rpmask.learn.evidence import BETTER, NO_EVIDENCE, Paired, paired_interval
+from rpmask.learn.models import load_classifier, load_tokenizer
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold
+from rpmask.masks.maskfile import save_mask
+from rpmask.records import Pool, ScreenReport, Selection
+from rpmask.steps.context import Context, step_digest, versions
+from rpmask.steps.inputs import spec_of
+from rpmask.steps.requests import SelectRequest
+from rpmask.steps.screen import load_masks, read_losses
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
+
+
+def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict[str, Any]:
+    """Select from the race of a `screen` run."""
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    tracker = context.tracker
+    report = tracker.artifacts.record(
+        tracker.step_of(screen_run_id, "screen"), "screen.json", ScreenReport
+    )
+    pool = tracker.artifacts.record(report.pool_run_id, "pool.json", Pool)
+    step_key = StepKey(
+        step="select",
+        key=step_digest("select", {"screen": screen_run_id}, request.to_dict()),
+        name=f"select {report.task} {percent(report.sparsity)}",
+        task=report.task,
+        level=report.level,
+        sparsity=report.sparsity,
+        params={"model": pool.model, "screen": screen_run_id, **request.to_dict()},
+        tags={"rpmask.screen": screen_run_id, "rpmask.pool": report.pool_run_id},
+    )
+    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This race was judged before: run {run.run_id}.")
+            return run.result()
+        context.console.say(f"Comparing {len(report.candidates)} candidates with the control.")
+        losses = read_losses(tracker.artifacts.path(screen_run_id, "losses.safetensors"))
+        selection, paired = _judge(request, report, pool, losses, run.run_id)
+        mask = load_masks(pool, report.pool_run_id, context)[selection.winner]
+        _write(run, selection, report, pool, mask, paired)
+        registered = _register(run, pool, selection, mask)
+        return run.finish(
+            {
+                "screen_run_id": screen_run_id,
+                "winner": selection.winner,
+                "verdict": selection.verdict,
+                "effect": selection.effect,
+                "interval": list(selection.interval),
+                "model": registered,
+            },
+            _note(selection, pool, registered),
+        )
+
+
+def _judge(
+    request: SelectRequest, report: ScreenReport, pool: Pool, losses: Any, run_id: str
+) -> tuple[Selection, dict[int, Paired]]:
+    """Rank those that finished and compare the best of them with the control."""
+    finished = [raced for raced in report.candidates if raced.status == "finished"]
+    ranking = sorted(finished, key=lambda raced: (raced.rungs[-1].loss, raced.index))
+    control = pool.control
+    rivals = [raced.index for raced in ranking if raced.index != control]
+    compared = max(1, len(report.candidates) - 1)
+    paired = {
+        i: paired_interval(
+            losses[control], losses[i], compared=compared, alpha=request.alpha, seed=request.seed
+        )
+        for i in rivals
+    }
+    best = rivals[0] if rivals else control
+    evidence = paired.get(best) or Paired(0.0, 0.0, 0.0, 1.0 - request.alpha)
+    verdict = evidence.verdict if rivals else NO_EVIDENCE
+    winner = best if verdict == BETTER else control
+    if request.take == "best":
+        winner = ranking[0].index
+    elif request.take == "control":
+        winner = control
+    last = {raced.index: raced.rungs[-1] for raced in finished}
+    selection = Selection(
+        screen_run_id=report.run_id,
+        pool_run_id=report.pool_run_id,
+        task=report.task,
+        level=report.level,
+        sparsity=report.sparsity,
+        winner=winner,
+        best=best,
+        control=control,
+        ranking=tuple(raced.index for raced in ranking),
+        verdict=verdict,
+        effect=evidence.effect,
+        interval=(evidence.low, evidence.high),
+        confidence=evidence.confidence,
+        compared=compared,
+        metrics={
+            "winner_loss": last[winner].loss,
+            "control_loss": last[control].loss,
+            f"winner_{report.metric_name}": last[winner].metric,
+            f"control_{report.metric_name}": last[control].metric,
+        },
+        mask_digest=pool.candidates[winner].mask_digest,
+        run_id=run_id,
+        versions=versions(),
+    )
+    return selection, paired
+
+
+def _write(
+    run: StepRun,
+    selection: Selection,
+    report: ScreenReport,
+    pool: Pool,
+    mask: Mask,
+    paired: dict[int, Paired],
+) -> None:
+    from rpmask.tracking import charts
+
+    run.log_json("selection.json", selection.to_dict())
+    path = run.work / "mask.safetensors"
+    save_mask(mask, path, pool.candidates[selection.winner].recipe)
+    run.log_file(path)
+    intervals = {i: (p.effect, p.low, p.high) for i, p in paired.items()}
+    run.log_figure("charts/effect.png", charts.effect(selection, report, pool, intervals))
+    run.log_figure("charts/race.png", charts.race(report, pool, winner=selection.winner))
+    run.log_figure("charts/density.png", charts.density(pool, selection.winner))
+    for name, value in {**selection.metrics, "effect": selection.effect}.items():
+        run.metric(name, value)
+    run.tag(verdict=selection.verdict, winner=str(selection.winner))
+
+
+def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
+    """The starting weights under the selected mask, not yet trained."""
+    from rpmask.tracking.registry import SELECTED, fetch, register
+
+    start = fetch(run.tracker, pool.start)
+    spec = spec_of(pool.task, pool.data)
+    model = load_classifier(start, spec)
+    hold = MaskHold(model, mask)
+    hold.apply()
+    hold.verify()
+    return register(
+        run,
+        model,
+        load_tokenizer(start),
+        spec,
+        tags={
+            "rpmask.step": "select",
+            "rpmask.sparsity": f"{pool.sparsity:g}",
+            "rpmask.verdict": selection.verdict,
+            "rpmask.mask": selection.mask_digest,
+        },
+        description=_note(selection, pool, None),
+        aliases=(SELECTED,),
+    )
+
+
+def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -> str:
+    recipe = pool.candidates[selection.winner].recipe
+    low, high = selection.interval
+    which = "the control" if selection.winner == selection.control else "the best candidate"
+    says = {
+        BETTER: "is better than the control",
+        NO_EVIDENCE: "cannot be told from the control",
+    }.get(selection.verdict, "is worse than the control")
+    lines = [
+        f"**Verdict: {selection.verdict}.** Candidate {selection.best} {says}: its held-out loss "
+        f"is lower by {selection.effect:.4f}, {selection.confidence:.1%} interval "
+        f"[{low:.4f}, {high:.4f}] (paired, corrected for {selection.compared} comparisons).",
+        f"Kept: {which}, candidate {selection.winner} ({recipe.importance}, allocation "
+        f"{recipe.allocation:g}, temperature {recipe.temperature:.3g}), for `{pool.task}` at "
+        f"{percent(pool.sparsity)}, drawn from `{pool.start}`.",
+        f"Runs: sample `{selection.pool_run_id}`, screen `{selection.screen_run_id}`, "
+        f"select `{selection.run_id}`.",
+    ]
+    if registered is not None:
+        lines.append(
+            f"Registered as `models:/{registered['name']}/{registered['version']}` "
+            f"(@{registered['alias']}), before training.\n\nNext: "
+            f"`rpmask finetune --from {selection.run_id}`"
+        )
+    return "\n\n".join(lines)

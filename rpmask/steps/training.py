@@ -1,0 +1,104 @@
+"""One training as every process of a command starts it: the leader within its step, followers alone.
+
+What is to be trained is a record of places on this machine, so that a follower needs no tracking server.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from rpmask import ranks
+from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import Record
+from rpmask.learn.models import load_classifier
+from rpmask.learn.observer import Observer, Silent
+from rpmask.learn.plan import TrainPlan
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import load_mask
+from rpmask.records import DataChoice
+from rpmask.steps.inputs import Prepared, load_data, prepare
+
+if TYPE_CHECKING:
+    from rpmask.learn.trainer import Trained
+
+MASK_FILE = "mask.safetensors"
+LEADER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Training(Record):
+    """Where weights, teacher and mask lie, what they are trained on, and how.
+
+    folder holds the checkpoints, and the mask if there is one; mask is its digest.
+    """
+
+    task: str
+    start: str
+    teacher: str | None
+    mask: str | None
+    folder: str
+    data: DataChoice = field(default_factory=DataChoice)
+    plan: TrainPlan = field(default_factory=TrainPlan)
+
+
+def fit(
+    training: Training, mask: Mask | None, prepared: Prepared, observer: Observer
+) -> tuple[Trained, nn.Module, nn.Module | None]:
+    """Load the models and train; together with every other process that does the same."""
+    from rpmask.learn.trainer import train
+
+    plan, spec = training.plan, prepared.spec
+    attentions = plan.distill.attention > 0
+    model = load_classifier(training.start, spec, seed=plan.seed, attentions=attentions)
+    teacher = None
+    if training.teacher is not None:
+        teacher = load_classifier(training.teacher, spec, attentions=attentions)
+    trained = train(
+        model,
+        mask,
+        teacher if plan.distill.needs_teacher else None,
+        prepared.train,
+        prepared.selection,
+        spec,
+        plan,
+        Path(training.folder) / "checkpoints",
+        observer,
+    )
+    return trained, model, teacher
+
+
+def follow() -> None:
+    """What a follower does: take part in each training that the leader announces."""
+    for number in count(1):
+        word = ranks.hear(number)
+        if word is None:
+            return
+        try:
+            _take_part(Training.from_dict(word))
+        except RpmaskError:
+            # Mostly the leader meets the same error; it is to close its run and report it, and
+            # ending first would have torchrun end it before it does.
+            time.sleep(LEADER_SECONDS)
+            raise
+
+
+def _take_part(training: Training) -> None:
+    mask = _announced_mask(training) if training.mask is not None else None
+    data = load_data(training.task, training.data)
+    fit(training, mask, prepare(data, training.data, training.start), Silent())
+
+
+def _announced_mask(training: Training) -> Mask:
+    mask = load_mask(Path(training.folder) / MASK_FILE)
+    if mask.digest != training.mask:
+        raise RpmaskError(
+            f"The mask in {training.folder} is not the one that rank 0 trains.",
+            "Start all processes in the same folder; on several machines, in a shared one.",
+        )
+    return mask

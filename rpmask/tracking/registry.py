@@ -1,0 +1,231 @@
+"""The model registry: register a pruned model, verify it, move aliases, fetch it back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import safetensors
+import torch
+from huggingface_hub import ModelCard
+from mlflow.models import ModelSignature, infer_signature
+from torch import nn
+
+import rpmask
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.tasks.spec import TaskSpec
+from rpmask.tracking.artifacts import bring
+from rpmask.tracking.runs import StepRun, Tracker
+
+SELECTED = "selected"
+CHAMPION = "champion"
+DENSE = "dense"
+JACKPOT = "jackpot"
+# What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
+REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
+
+
+def model_name(task: str) -> str:
+    """The registered model of a task."""
+    return f"rpmask-{task}"
+
+
+def is_mlflow_address(source: str) -> bool:
+    """Whether a model source lives in MLflow."""
+    return source.startswith(("models:/", "runs:/"))
+
+
+def fetch(tracker: Tracker, source: str) -> str:
+    """A model source as the core can read it: MLflow addresses become local folders."""
+    if not is_mlflow_address(source):
+        return source
+    try:
+        uri = _location(tracker.client, source)
+        name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        folder = bring(uri, tracker.folder / "cache" / "models" / name)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise _no_model(source, error) from error
+    if not folder.exists():
+        raise _no_model(source, f"{folder} is gone")
+    return str(folder)
+
+
+def _location(client: mlflow.MlflowClient, source: str) -> str:
+    """Where MLflow keeps the files of `models:/NAME@alias`, `models:/NAME/VERSION`, `runs:/ID/PATH`."""
+    kind, _, rest = source.partition(":/")
+    if kind == "runs":
+        run_id, _, path = rest.partition("/")
+        return f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{path}"
+    if rest.startswith("m-") and "/" not in rest:
+        return str(client.get_logged_model(rest).artifact_location)
+    registered = str(_version(client, source).source)
+    return _location(client, registered) if is_mlflow_address(registered) else registered
+
+
+def _version(client: mlflow.MlflowClient, source: str) -> Any:
+    name, at, alias = source.removeprefix("models:/").partition("@")
+    if at:
+        return client.get_model_version_by_alias(name, alias)
+    name, _, number = name.partition("/")
+    return client.get_model_version(name, number)
+
+
+def _no_model(source: str, why: object) -> RpmaskError:
+    return RpmaskError(
+        f"There is no model '{source}' in the registry: {str(why).splitlines()[0]}",
+        "`rpmask select` registers models:/rpmask-TASK@selected, `rpmask finetune` @champion.",
+    )
+
+
+def run_of(tracker: Tracker, source: str) -> str:
+    """The run that registered `models:/NAME@alias` or `models:/NAME/VERSION`."""
+    try:
+        return str(_version(tracker.client, source).run_id)
+    except mlflow.exceptions.MlflowException as error:
+        raise _no_model(source, error) from error
+
+
+def champion(tracker: Tracker, task: str) -> Mapping[str, str] | None:
+    """Tags of the version that is champion now, if there is one."""
+    try:
+        version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
+    except mlflow.exceptions.MlflowException:
+        return None
+    return dict(version.tags)
+
+
+def champion_address(tracker: Tracker, task: str) -> dict[str, Any] | None:
+    """What `@champion` stands on now; None if nothing was ever promoted."""
+    try:
+        version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
+    except mlflow.exceptions.MlflowException:
+        return None
+    return {"name": model_name(task), "version": int(version.version), "alias": CHAMPION}
+
+
+def pin(tracker: Tracker, source: str) -> str:
+    """`models:/NAME@ALIAS` as the version it stands on now: an alias may move while a road is walked."""
+    if not source.startswith("models:/") or "@" not in source:
+        return source
+    try:
+        version = _version(tracker.client, source)
+    except mlflow.exceptions.MlflowException as error:
+        raise _no_model(source, error) from error
+    return f"models:/{version.name}/{version.version}"
+
+
+def beats(
+    sparsity: float, metric: float, retention: float, reigning: Mapping[str, str], floor: float
+) -> bool:
+    """Whether a new model becomes champion.
+
+    At the same sparsity the better dev metric wins. A sparser model wins if it retains at least
+    `floor` of the dense metric; a denser one never does.
+    """
+    old_sparsity = float(reigning.get("rpmask.sparsity", 0.0))
+    if abs(sparsity - old_sparsity) < 1e-9:
+        return metric > float(reigning.get("rpmask.metric", "-inf"))
+    return sparsity > old_sparsity and retention >= floor
+
+
+def register(
+    step: StepRun,
+    model: nn.Module,
+    tokenizer: Any,
+    task: TaskSpec,
+    *,
+    tags: Mapping[str, str],
+    description: str,
+    aliases: tuple[str, ...],
+) -> dict[str, Any]:
+    """Log the model, register it, read it back, and only then move the aliases to it."""
+    client = step.tracker.client
+    name = model_name(task.name)
+    version = _registered_before(step, name)
+    if version is None:
+        logged = _log(step, model, tokenizer, task, description)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            version = mlflow.register_model(f"models:/{logged}", name).version
+    _verify(step.tracker, name, str(version), model)
+    for key, value in {**tags, "rpmask.run": step.run_id}.items():
+        client.set_model_version_tag(name, str(version), key, value)
+    client.update_model_version(name, str(version), description)
+    for alias in aliases:
+        client.set_registered_model_alias(name, alias, str(version))
+    return {"name": name, "version": int(version), "alias": aliases[0] if aliases else None}
+
+
+def _registered_before(step: StepRun, name: str) -> str | None:
+    """The version an interrupted attempt of this run had registered."""
+    if not step.resumed:
+        return None
+    query = f"name = '{name}' and run_id = '{step.run_id}'"
+    found = step.tracker.client.search_model_versions(query)
+    return str(found[0].version) if found else None
+
+
+def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, description: str) -> str:
+    image = task.inputs == "image"
+    model.to("cpu")
+    # MLflow looks for a card and a licence on the hub and warns when there are none.
+    logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
+    mlflow.start_run(run_id=step.run_id)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            info = mlflow.transformers.log_model(
+                {"model": model, "image_processor" if image else "tokenizer": tokenizer},
+                name="model",
+                task=f"{task.inputs}-classification",
+                model_card=ModelCard(
+                    f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n"
+                ),
+                signature=_image_signature() if image else _text_signature(task),
+                pip_requirements=[
+                    _pin(package) for package in (*REQUIREMENTS, *(("pillow",) if image else ()))
+                ],
+                metadata={"rpmask": rpmask.__version__},
+            )
+    finally:
+        mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+    return str(info.model_id)
+
+
+def _text_signature(task: TaskSpec) -> ModelSignature:
+    example = pd.DataFrame({"text": ["The mask was drawn."]})
+    if task.pair:
+        example["text_pair"] = ["Something was drawn."]
+    answer = pd.DataFrame({"label": [task.labels[0] if task.labels else "0"], "score": [0.5]})
+    return infer_signature(example, answer)
+
+
+def _image_signature() -> ModelSignature:
+    """MLflow takes an image as base64 text or an address, and answers with a column a class."""
+    return infer_signature(pd.DataFrame({"image": ["aW1hZ2U="]}))
+
+
+def _pin(package: str) -> str:
+    from importlib.metadata import version
+
+    return f"{package}=={version(package).partition('+')[0]}"
+
+
+def _verify(tracker: Tracker, name: str, version: str, model: nn.Module) -> None:
+    """Read the registered weights back and compare them bit for bit."""
+    folder = Path(fetch(tracker, f"models:/{name}/{version}"))
+    expected = model.state_dict()
+    for file in sorted((folder / "model").glob("*.safetensors")):
+        with safetensors.safe_open(str(file), framework="pt") as stored:
+            for key in stored.keys():  # noqa: SIM118 - not a dict
+                if not torch.equal(stored.get_tensor(key), expected[key].cpu()):
+                    raise RunFailed(
+                        f"Version {version} of '{name}' does not hold the weights that were "
+                        f"registered: '{key}' differs.",
+                        "The artifact store changed or lost a file; run the step again.",
+                    )

@@ -1,0 +1,74 @@
+"""Reach the tracking server, or say within a few seconds that it does not answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.tracking.locks import hold_lock
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+CONNECT_SECONDS = 3.0
+
+
+def connect(uri: str | None) -> str:
+    """Point MLflow at the server; a fresh database is initialised by one process at a time."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        _probe(uri, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    mlflow.set_tracking_uri(uri)
+    with hold_lock(f"initialise|{identity(uri)}"):
+        try:
+            mlflow.MlflowClient().search_experiments(max_results=1)
+        except (mlflow.exceptions.MlflowException, OSError) as error:
+            raise RpmaskError(
+                f"The tracking store {uri} cannot be used: {str(error).splitlines()[0]}",
+                "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
+            ) from error
+    return uri
+
+
+def identity(uri: str) -> str:
+    """The same for two spellings of the same SQLite file; for locks."""
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
+
+
+def _probe(uri: str, host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise RunFailed(
+            f"The tracking server at {uri} does not answer: {error}.",
+            "Start it (`mlflow server`), correct --tracking-uri or MLFLOW_TRACKING_URI, or leave "
+            "it out to use mlflow.db in this folder.",
+        ) from error
+
+
+def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
+    """Run MLflow's own UI on 127.0.0.1 in the foreground, or name the server that has one."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    if urlsplit(uri).scheme in ("http", "https"):
+        say(f"The tracking server has its own UI: {uri}")
+        return
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise RpmaskError(
+                f"Port {port} of 127.0.0.1 is in use.", f"Try `rpmask ui --port {port + 1}`."
+            )
+    connect(uri)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    say(f"MLflow's UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
+    subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)

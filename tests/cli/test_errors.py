@@ -1,0 +1,182 @@
+"""When something is wrong: one sentence, one hint, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is typed, and what must be said."""
+
+    name: str
+    arguments: str
+    says: str
+    hint: str
+    code: int = 2
+    files: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+
+
+CASES = [
+    Wrong("unknown task", "sample -t rtte -m demo", "no task 'rtte'", "did you mean|tasks are"),
+    Wrong("no model", "sample -t rte", "needs a model", "--model"),
+    Wrong("k below one", "sample --k 0", "k is 0", "--k 8"),
+    Wrong("sparsity one", "sample -s 1.0", "sparsity is 1", "between|0.9375"),
+    Wrong("sparsity negative", "sample -s -0.5", "sparsity is -0.5", "0.9375"),
+    Wrong("sparsity nan", "sample -s nan", "sparsity is nan", "0.9375"),
+    Wrong("temperature zero", "sample --temperature 0", "temperature is 0", "control"),
+    Wrong("temperature text", "sample --temperature warm", "'warm'", "0.05..0.5"),
+    Wrong("unknown importance", "sample --importance size", "size", "magnitude"),
+    Wrong("unknown allocation", "sample --allocation even", "even", "uniform"),
+    Wrong("unknown recipe", "sample --recipe best", "'best'", "paper"),
+    Wrong("unknown sampler", "sample --sampler grid", "'grid'", "tpe"),
+    Wrong("pattern matches nothing", "sample --include bert.nothing.*", "matches no", "look like"),
+    Wrong("bad granularity", "sample --granularity 3:2", "3:2", ""),
+    Wrong(
+        "missing folder", "sample -t demo -m ./absent", "no folder './absent'", "save_pretrained"
+    ),
+    Wrong("not a model folder", "sample -m .", "no config.json", "save_pretrained"),
+    Wrong(
+        "damaged config",
+        "sample -m broken",
+        "cannot be read",
+        "config.json",
+        files={"broken/config.json": "{"},
+    ),
+    Wrong(
+        "damaged weights",
+        "sample -m cut",
+        "cut",
+        "",
+        files={
+            "cut/config.json": json.dumps(
+                {
+                    "model_type": "bert",
+                    "num_hidden_layers": 1,
+                    "hidden_size": 8,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 8,
+                    "vocab_size": 5,
+                }
+            ),
+            "cut/model.safetensors": "not tensors",
+        },
+    ),
+    Wrong(
+        "no head",
+        "sample -t sst2 -m demo --data-dir glue",
+        "no head trained for sst2",
+        "--dense",
+        files={
+            "glue/SST-2/train.tsv": "sentence\tlabel\n" + "good one\t1\nbad one\t0\n" * 8,
+            "glue/SST-2/dev.tsv": "sentence\tlabel\ngood\t1\nbad\t0\n",
+        },
+    ),
+    Wrong(
+        "hub cannot be reached",
+        "sample -t rte -m bert-base-uncased",
+        "cannot be reached",
+        "--model|--data-dir",
+        env={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"},
+    ),
+    Wrong(
+        "train without dev", "sample -t mine -m demo --train a.csv", "--train needs --dev", "Dev"
+    ),
+    Wrong("missing file", "sample -t mine -m demo --train a.csv --dev b.csv", "a.csv", ""),
+    Wrong(
+        "missing column",
+        "sample -t mine -m demo --train a.csv --dev a.csv --label y",
+        "'y'",
+        "",
+        files={"a.csv": "text,label\nhello,1\nbye,0\n"},
+    ),
+    Wrong("levels fall", "run --levels 0.9,0.5", "rise|0.5", ""),
+    Wrong("no pool yet", "screen", "no finished `sample`", "rpmask sample"),
+    Wrong("no screen yet", "select", "no finished `screen`", "rpmask screen"),
+    Wrong("no selection yet", "finetune", "no finished `select`", "rpmask select"),
+    Wrong(
+        "unknown run", "screen --from 0123456789abcdef0123456789abcdef", "no run", "prints the id"
+    ),
+    Wrong(
+        "unknown alias", "finetune --from models:/rpmask-demo@selected", "no model", "models|Models"
+    ),
+    Wrong("unknown take", "select --take luck", "luck|no finished", ""),
+    Wrong("set without value", "finetune --set epochs", "KEY=VALUE", "max_steps"),
+    Wrong(
+        "dead server",
+        "sample --tracking-uri http://127.0.0.1:9",
+        "does not answer",
+        "mlflow server",
+        code=1,
+    ),
+    Wrong(
+        "unusable store",
+        "sample --tracking-uri sqlite:////proc/none/mlflow.db",
+        "cannot be used",
+        "--tracking-uri",
+    ),
+]
+
+
+def rpmask(
+    arguments: list[str], folder: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rpmask", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose database exists, so that a case takes no migrations."""
+    folder = tmp_path_factory.mktemp("store")
+    rpmask(["screen"], folder, {})
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_wrong(case: Wrong, store: Path) -> None:
+    for name, content in case.files.items():
+        path = store / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(content)
+    before = time.monotonic()
+    done = rpmask([*case.arguments.split(), "--json"], store, case.env)
+    seconds = time.monotonic() - before
+    assert done.returncode == case.code, done.stderr
+    answer = json.loads(done.stdout)
+    assert re.search(case.says, answer["error"]), answer
+    assert re.search(case.hint, answer["hint"]), answer
+    assert answer["hint"]
+    assert "Traceback" not in done.stderr
+    assert seconds < 60
+    assert not list(store.glob(".rpmask/work/*"))
+
+
+def test_without_json_the_error_is_on_stderr(store: Path) -> None:
+    done = rpmask(["sample", "--k", "0"], store, {})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0].startswith("error: k is 0")
+    assert done.stderr.splitlines()[1].startswith("hint:")
+
+
+def test_wrong_option_is_json_too(store: Path) -> None:
+    done = rpmask(["sample", "--k", "many", "--json"], store, {})
+    assert done.returncode == 2
+    assert "--k" in json.loads(done.stdout)["error"]

@@ -1,0 +1,126 @@
+"""The race's rules on losses made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rpmask.errors import RunFailed
+from rpmask.learn.arena import Leg, LegResult
+from rpmask.learn.evidence import paired_interval
+from rpmask.learn.ledger import RungLedger
+from rpmask.learn.observer import Silent
+from rpmask.learn.racing import RaceRules, keep_racing, race, rung_steps
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+class Scripted:
+    """An engine whose candidates have fixed losses; remembers what it was asked to run."""
+
+    name, workers = "scripted", 1
+
+    def __init__(self, means: Sequence[float], backwards: bool = False) -> None:
+        self.means, self.backwards, self.legs = means, backwards, list[tuple[int, int]]()
+
+    def map(self, items: Sequence[Leg]) -> Iterator[LegResult]:
+        for leg in reversed(items) if self.backwards else items:
+            self.legs.append((leg.candidate, leg.to_step))
+            noise = rng(leg.to_step).normal(0, 0.05, 200)
+            losses = self.means[leg.candidate] + noise + rng(leg.candidate).normal(0, 0.01, 200)
+            state = b"state" if leg.keep_state else None
+            yield LegResult(leg.candidate, leg.rung, leg.to_step, losses, 0.5, 0.7, state)
+
+    def close(self) -> None:
+        pass
+
+
+def names(k: int) -> list[tuple[str, str]]:
+    return [(f"recipe-{i}", f"mask-{i}") for i in range(k)]
+
+
+RULES = RaceRules(rungs=(4, 8, 16))
+
+
+def test_rungs_double_and_fit_the_budget() -> None:
+    steps = rung_steps(160, 8, rungs=4, eta=2.0, budget=0.25)
+    assert len(steps) == 4
+    assert steps[-1] <= 160
+    alive, before, spent = [8, 5, 3, 2], 0, 0
+    for count, step in zip(alive, steps, strict=True):
+        spent += count * (step - before)
+        before = step
+    assert spent <= 0.26 * 8 * 160
+
+
+def test_rungs_never_pass_the_full_schedule() -> None:
+    assert rung_steps(10, 1, rungs=3, eta=2.0, budget=5.0)[-1] == 10
+    assert rung_steps(1, 4, rungs=4, eta=2.0, budget=0.25) == (1,)
+
+
+def test_clear_losers_stop_whatever_their_rank() -> None:
+    losses = {0: np.zeros(100), 1: rng(1).normal(1.0, 0.1, 100), 2: rng(2).normal(0.0, 0.1, 100)}
+    alive, stopped = keep_racing(losses, control=0, rules=RaceRules(rungs=(1,), eta=1.0))
+    assert sorted(alive) == [0, 2]
+    assert "behind candidate" in stopped[1]
+
+
+def test_the_control_goes_on_however_bad(tmp_path: Path) -> None:
+    outcome = race(
+        Scripted([2.0, 0.5, 0.51, 0.9]), RULES, names(4), 0, RungLedger(tmp_path), Silent()
+    )
+    assert [c.status for c in outcome.candidates] == ["finished", "finished", "stopped", "stopped"]
+    assert len(outcome.candidates[0].rungs) == 3
+
+
+def test_order_of_finishing_changes_nothing(tmp_path: Path) -> None:
+    means = [0.6, 0.5, 0.55, 0.52, 0.7]
+    one = race(Scripted(means), RULES, names(5), 0, RungLedger(tmp_path / "a"), Silent())
+    two = race(Scripted(means, True), RULES, names(5), 0, RungLedger(tmp_path / "b"), Silent())
+    assert one.candidates == two.candidates
+    assert one.steps_spent == two.steps_spent
+
+
+def test_a_finished_rung_is_not_run_again(tmp_path: Path) -> None:
+    means = [0.6, 0.5, 0.55]
+    first = Scripted(means)
+    whole = race(first, RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    second = Scripted(means)
+    again = race(second, RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    assert second.legs == []
+    assert again.candidates == whole.candidates
+    assert again.steps_spent == whole.steps_spent
+
+
+def test_a_broken_candidate_fails_with_its_reason(tmp_path: Path) -> None:
+    means = [0.6, float("nan"), 0.55]
+    outcome = race(Scripted(means), RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    assert outcome.candidates[1].status == "failed"
+    assert "nan" in outcome.candidates[1].reason
+    assert len(outcome.candidates[1].rungs) == 1
+
+
+def test_a_broken_control_fails_the_race(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="control"):
+        race(Scripted([float("inf"), 0.5]), RULES, names(2), 0, RungLedger(tmp_path), Silent())
+
+
+def test_paired_interval_sees_a_small_shared_difference() -> None:
+    base = rng(0).normal(0.5, 1.0, 400)  # unpaired noise far larger than the effect
+    better = base - 0.02 + rng(1).normal(0, 0.05, 400)
+    found = paired_interval(base, better, compared=7)
+    assert found.verdict == "better"
+    assert found.low < 0.02 < found.high
+    assert paired_interval(better, base).verdict == "worse"
+
+
+def test_interval_widens_with_the_number_compared() -> None:
+    base, rival = rng(0).normal(0.5, 1, 300), rng(1).normal(0.5, 1, 300)
+    one, eight = paired_interval(base, rival), paired_interval(base, rival, compared=8)
+    assert eight.high - eight.low > one.high - one.low
+    assert eight.verdict == "no-evidence"

@@ -1,0 +1,188 @@
+"""`jackpot` through the command line on the digits: keys, digests, starts, what `finetune` makes of it."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import answer, clean_environment
+from mlflow import MlflowClient
+
+from rpmask.errors import RpmaskError
+from rpmask.learn.plan import SearchPlan
+from rpmask.masks.maskfile import load_mask
+from rpmask.steps.context import Context
+from rpmask.steps.jackpot import jackpot
+from rpmask.steps.requests import JackpotRequest
+
+SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
+KEYS = {
+    "run_id",
+    "experiment",
+    "task",
+    "model",
+    "level",
+    "sparsity",
+    "seconds",
+    "reused",
+    "start",
+    "mask_digest",
+    "weights_digest_before",
+    "weights_digest_after",
+    "dense",
+    "start_metrics",
+    "dev",
+    "swaps_per_epoch",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A store that is used in this process becomes the default of processes started after it.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("jackpot")
+    return folder, answer(SEARCH, folder)
+
+
+def artifact(folder: Path, run_id: str, name: str) -> Path:
+    return next(folder.glob(f"mlruns/*/{run_id}/artifacts/{name}"))
+
+
+def test_what_is_printed(found: tuple[Path, dict[str, Any]]) -> None:
+    _, result = found
+    assert set(result) >= KEYS
+    assert result["weights_digest_before"] == result["weights_digest_after"]
+    assert len(result["swaps_per_epoch"]) == 3
+    assert result["dense"]["accuracy"] >= 0.975
+    # Three epochs are enough for the claim of the method's second half.
+    assert result["dev"]["accuracy"] >= result["start_metrics"]["accuracy"] + 0.05
+
+
+def test_what_is_kept(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = found
+    mask = load_mask(artifact(folder, result["run_id"], "mask.safetensors"))
+    start = load_mask(artifact(folder, result["run_id"], "start.safetensors"))
+    assert mask.digest == result["mask_digest"]
+    assert mask.counts() == start.counts()
+    assert mask.kept() == round(0.1 * mask.total())
+    assert mask.overlap(start) == pytest.approx(result["overlap"])
+    for chart in ("search", "density"):
+        assert artifact(folder, result["run_id"], f"charts/{chart}.png").stat().st_size > 10_000
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    swaps = client.get_metric_history(result["run_id"], "search/swaps")
+    assert [point.value for point in swaps] == result["swaps_per_epoch"]
+    assert [point.step for point in swaps] == [1, 2, 3]
+    metrics = client.get_run(result["run_id"]).data.metrics
+    sparsities = {n: v for n, v in metrics.items() if n.startswith("sparsity/")}
+    assert set(sparsities) == {f"sparsity/{name}" for name in mask.names}
+
+
+def test_the_same_search_is_not_done_twice(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = found
+    again = answer(SEARCH, folder)
+    assert again["reused"]
+    assert again["run_id"] == result["run_id"]
+
+
+def test_finetune_takes_the_mask(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = found
+    tuned = answer(
+        ["finetune", "--from", result["run_id"], "--epochs", "1", "--threads", "1"], folder
+    )
+    mask = load_mask(artifact(folder, tuned["run_id"], "mask.safetensors"))
+    assert mask.digest == result["mask_digest"]
+    assert tuned["selection_run_id"] == result["run_id"]
+    assert tuned["sparsity"] == 0.9
+    assert tuned["dense"] == result["dense"]
+
+
+def test_a_search_starts_from_what_the_registry_holds(
+    found: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = found
+    name = result["model"]["name"]
+    version = f"models:/{name}/{result['model']['version']}"
+    once = ["--epochs", "1", "--threads", "1"]
+    asked = ["--norm-statistics", "reestimated"]
+    further = answer(["jackpot", "--from", version, *once, *asked], folder)
+    assert further["start"] == version
+    start = load_mask(artifact(folder, further["run_id"], "start.safetensors"))
+    assert start.digest == result["mask_digest"]
+    assert further["weights_digest_before"] == result["weights_digest_before"]
+    note = (
+        MlflowClient(f"sqlite:///{folder}/mlflow.db")
+        .get_run(further["run_id"])
+        .data.tags["mlflow.note.content"]
+    )
+    assert "re-estimated" in note
+
+
+def test_a_candidate_of_a_pool_is_a_start(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = found
+    pool = answer(["sample", "--task", "digits", "--k", "2", "--importance", "magnitude"], folder)
+    digest = pool["candidates"][1]["mask_digest"]
+    start = f"{pool['run_id']}:1"
+    result = answer(["jackpot", "--from", start, "--epochs", "1", "--threads", "1"], folder)
+    mask = load_mask(artifact(folder, result["run_id"], "start.safetensors"))
+    assert mask.digest == digest
+    context = Context(f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
+    with pytest.raises(RpmaskError, match="does not name a candidate"):
+        jackpot(JackpotRequest(start=f"{pool['run_id']}:9"), context)
+
+
+def test_killed_and_given_again_it_comes_to_the_same_mask(
+    found: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rpmask", *SEARCH],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("search.safetensors")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = answer(SEARCH, tmp_path)
+    _, whole = found
+    for key in (
+        "mask_digest",
+        "weights_digest_before",
+        "weights_digest_after",
+        "dev",
+        "swaps_per_epoch",
+    ):
+        assert resumed[key] == whole[key], key
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        runs = database.execute("select count(*) from runs").fetchone()[0]
+    assert runs == 1  # continued under the same run
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        (JackpotRequest("digits", "digits", start="lucky"), "There is no start 'lucky'"),
+        (JackpotRequest("digits", "digits", sparsity=1.5), "The sparsity is 1.5"),
+        (JackpotRequest("digits", "digits", start="f" * 32), "There is no run 'ffff"),
+        (JackpotRequest("cifar10", "digits"), "hub cannot be reached"),
+        (JackpotRequest("digits", "digits", plan=SearchPlan(restriction="no")), "'no'"),
+    ],
+)
+def test_mistakes_are_said(tmp_path: Path, request_: JackpotRequest, named: str) -> None:
+    context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / "state")
+    with pytest.raises(RpmaskError, match=named):
+        jackpot(request_, context)

@@ -1,0 +1,94 @@
+"""The house's floors: who may import whom, and which libraries only one folder knows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rpmask
+
+ROOT = Path(rpmask.__file__).parent
+# Lowest first; a folder imports only from itself and from floors below its own.
+FLOORS = ["base", "engines", "tasks", "masks", "learn", "tracking", "steps", "cli"]
+ONLY = {
+    "mlflow": {"tracking"},
+    "optuna": {"tracking"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "ray": {"engines"},
+    "transformers": {"learn"},
+    "datasets": {"tasks"},
+}
+MASKS_MAY_USE = {"torch", "numpy", "scipy", "safetensors", "rpmask"}
+
+
+def floor_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "base"
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Every imported module, and whether only a type checker sees it."""
+    tree = ast.parse(path.read_text())
+    unseen: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            unseen.update(id(child) for child in ast.walk(node))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in unseen) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append((node.module, id(node) in unseen))
+    return found
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_floors(path: Path) -> None:
+    folder = path.relative_to(ROOT).parts[0]
+    here = folder if folder in FLOORS else "base"
+    if path.name == "__main__.py":
+        here = "cli"
+    for module, only_typed in imports(path):
+        top = module.split(".")[0]
+        if top == "rpmask":
+            there = floor_of(module)
+            assert FLOORS.index(there) <= FLOORS.index(here), f"{here} imports {module}"
+        elif only_typed:
+            continue
+        elif top in ONLY:
+            assert here in ONLY[top], f"{path.name} imports {module}"
+        elif here == "masks" and top not in sys.stdlib_module_names:
+            assert top in MASKS_MAY_USE, f"masks imports {module}"
+
+
+def test_records_need_the_standard_library_only() -> None:
+    for name in ("records.py", "jsonrecord.py", "errors.py", "files.py"):
+        for module, _ in imports(ROOT / name):
+            top = module.split(".")[0]
+            assert top == "rpmask" or top in sys.stdlib_module_names
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, rpmask.cli\n"
+        "try:\n rpmask.cli.main(['--help'])\nexcept SystemExit as e:\n assert e.code == 0\n"
+        "print(sorted(m for m in ('torch', 'transformers', 'mlflow', 'numpy', 'datasets', 'optuna')"
+        " if m in sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_no_pickle_is_read() -> None:
+    for path in FILES:
+        text = path.read_text().replace("safetensors.torch.load(", "")
+        for word in ("torch.load(", "pickle.load", "trust_remote_code=True", "allow_pickle=True"):
+            assert word not in text, f"{path}: {word}"
