@@ -32,7 +32,7 @@ from torch import nn
 
 from rpmask.files import write_whole
 from rpmask.learn.batches import training_order
-from rpmask.learn.calibrate import calibrate
+from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate, example_losses
 from rpmask.learn.jackpot import UnderMask, put_on, search
 from rpmask.learn.models import load_classifier
@@ -77,9 +77,10 @@ class Workload:
     def fisher(self) -> Statistics:
         model = self.model()
         names = [tensor.name for tensor in find_prunable(model)]
+        train = self.prepared.train
         found = calibrate(
-            model, self.prepared.train, self.prepared.spec, names, ["fisher"],
-            rows=256, seed=0, observer=Silent(),
+            model, train.take(calibration_rows(len(train), 256, 0)), self.prepared.spec, names,
+            ["fisher"], observer=Silent(),
         )  # fmt: skip
         return found["fisher"]
 

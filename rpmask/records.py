@@ -106,6 +106,9 @@ class Pool(Record):
 
     model is what the user named; start and teacher are where the level's weights and the dense
     model are read from (a folder, a hub id, a `models:/` or `runs:/` address).
+
+    generation counts the pools of a study at one level; looked is how many rivals of the control
+    earlier generations compared, for which `select` has to correct as well.
     """
 
     task: str
@@ -123,6 +126,8 @@ class Pool(Record):
     exclude: tuple[str, ...] = ()
     statistics: dict[str, str] = field(default_factory=dict)
     study: str | None = None
+    generation: int = 1
+    looked: int = 0
     parent_run_id: str | None = None
     run_id: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -30,7 +30,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from rpmask.files import write_whole
 from rpmask.learn.batches import Encoded, encode, generator, training_order
-from rpmask.learn.calibrate import calibrate
+from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.observer import Silent
 from rpmask.masks.mask import Mask
@@ -138,7 +138,8 @@ def probe(
         {t.name: model.base_model.get_parameter(t.name).detach().clone() for t in tensors}
     )
     names = [tensor.name for tensor in tensors]
-    found = calibrate(model, train, DEMO, names, ["fisher"], rows=256, seed=0, observer=Silent())
+    rows = train.take(calibration_rows(len(train), 256, 0))
+    found = calibrate(model, rows, DEMO, names, ["fisher"], observer=Silent())
     fisher = {"importance": "fisher", "importance_digest": found["fisher"].digest}
     base = {
         "weights_digest": weights_digest(weights, tensors),

@@ -12,7 +12,15 @@ import typer
 from rpmask import __version__
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
-from rpmask.cli.common import default_model, finish, new_context, settled_precision
+from rpmask.cli.common import (
+    default_model,
+    finish,
+    known_task,
+    listed,
+    new_context,
+    search_space,
+    settled_precision,
+)
 from rpmask.errors import RpmaskError
 from rpmask.steps.requests import (
     PACES,
@@ -57,30 +65,6 @@ def _root(
     pass
 
 
-def _space(temperature: str, sample_ratio: str, importance: str, allocation: str) -> Any:
-    from rpmask.masks.allocation import parse_allocation
-
-    return replace(
-        SPACE,
-        temperature=o.numbers(temperature, "--temperature"),
-        sample_ratio=o.numbers(sample_ratio, "--sample-ratio"),
-        importances=tuple(part.strip() for part in importance.split(",")),
-        allocations=tuple(parse_allocation(part.strip()) for part in allocation.split(",")),
-    )
-
-
-def _known(task: str, train: str | None) -> None:
-    """A task without files of its own must be one of those we know."""
-    from rpmask.tasks.registry import get_spec
-
-    if train is None:
-        get_spec(task)
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return f"{values[0]:g}..{values[-1]:g}"
-
-
 @app.command()
 def sample(
     task: o.Task = SAMPLE.task,
@@ -89,8 +73,8 @@ def sample(
     sparsity: n.Sparsity = SAMPLE.sparsity,
     seed: o.Seed = SAMPLE.seed,
     recipe: n.Recipe = SAMPLE.recipe,
-    temperature: n.Temperature = _listed(SPACE.temperature),
-    sample_ratio: n.SampleRatio = _listed(SPACE.sample_ratio),
+    temperature: n.Temperature = listed(SPACE.temperature),
+    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
     importance: n.Importance = ",".join(SPACE.importances),
     allocation: n.Allocation = "uniform,global",
     granularity: n.Granularity = SAMPLE.granularity,
@@ -134,7 +118,7 @@ def sample(
         k=k,
         seed=seed,
         recipe=recipe,
-        space=_space(temperature, sample_ratio, importance, allocation),
+        space=search_space(temperature, sample_ratio, importance, allocation),
         granularity=granularity,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
@@ -145,7 +129,7 @@ def sample(
         data=o.data_choice(locals()),
     )
     request.check()
-    _known(task, train)
+    known_task(task, train)
     from rpmask.steps.sample import inside
     from rpmask.steps.sample import sample as draw
 
@@ -357,14 +341,15 @@ def run(
     k: n.K = SAMPLE.k,
     recipe: n.Recipe = SAMPLE.recipe,
     seed: o.Seed = SAMPLE.seed,
-    temperature: n.Temperature = _listed(SPACE.temperature),
-    sample_ratio: n.SampleRatio = _listed(SPACE.sample_ratio),
+    temperature: n.Temperature = listed(SPACE.temperature),
+    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
     importance: n.Importance = ",".join(SPACE.importances),
     allocation: n.Allocation = "uniform,global",
     granularity: n.Granularity = SAMPLE.granularity,
     include: n.Include = None,
     exclude: n.Exclude = None,
     sampler: n.Sampler = SAMPLE.sampler,
+    generations: n.Generations = RUN.generations,
     storage: o.Storage = None,
     budget: n.RunBudget = None,
     rungs: n.Rungs = SCREEN.rungs,
@@ -409,13 +394,14 @@ def run(
     pace = PACES.get(task, PACE)
     request = RunRequest(
         levels=_road(levels, sparsity, one_shot),
+        generations=generations,
         sample=SampleRequest(
             task=task,
             model=default_model(model, task),
             k=k,
             seed=seed,
             recipe=recipe,
-            space=_space(temperature, sample_ratio, importance, allocation),
+            space=search_space(temperature, sample_ratio, importance, allocation),
             granularity=granularity,
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
@@ -454,9 +440,8 @@ def run(
         level_epochs=pace.level_epochs if level_epochs is None else level_epochs,
         dense_epochs=dense_epochs,
     )
-    for part in (request.sample, request.screen, request.select, request.finetune):
-        part.check()
-    _known(task, train)
+    request.check()
+    known_task(task, train)
     from rpmask.steps.context import available_cores
     from rpmask.steps.pipeline import as_paper, run_levels
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
+from rpmask.records import SearchSpace
 
 if TYPE_CHECKING:
     from rpmask.steps.context import Context
@@ -48,6 +49,34 @@ def default_model(model: str | None, task: str) -> str:
         f"The task '{task}' needs a model.",
         "Name one with --model: a folder, a hub id such as bert-base-uncased, or models:/NAME@ALIAS.",
     )
+
+
+def known_task(task: str, train: str | None) -> None:
+    """Refuse a task without files of its own that is none of those we know."""
+    from rpmask.tasks.registry import get_spec
+
+    if train is None:
+        get_spec(task)
+
+
+def search_space(
+    temperature: str, sample_ratio: str, importance: str, allocation: str
+) -> SearchSpace:
+    """What the study may search, from the four options that say so."""
+    from rpmask.cli.options import numbers
+    from rpmask.masks.allocation import parse_allocation
+
+    return SearchSpace(
+        temperature=numbers(temperature, "--temperature"),
+        sample_ratio=numbers(sample_ratio, "--sample-ratio"),
+        importances=tuple(part.strip() for part in importance.split(",")),
+        allocations=tuple(parse_allocation(part.strip()) for part in allocation.split(",")),
+    )
+
+
+def listed(values: tuple[float, ...]) -> str:
+    """A range as it is typed."""
+    return f"{values[0]:g}..{values[-1]:g}"
 
 
 def settled_precision(asked: str) -> str:

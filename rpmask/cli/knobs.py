@@ -81,6 +81,13 @@ Sampler = Annotated[
     str,
     typer.Option(help=f"Optuna sampler: {', '.join(SAMPLERS)}.", rich_help_panel=SAMPLING),
 ]
+Generations = Annotated[
+    int,
+    typer.Option(
+        help="Pools a level; each continues the study of the one before it.",
+        rich_help_panel=SAMPLING,
+    ),
+]
 Rungs = Annotated[
     int, typer.Option(help="How often candidates are compared.", rich_help_panel=RACING)
 ]

@@ -142,6 +142,28 @@ def _address(model: dict[str, Any]) -> tuple[str, str]:
     return model["name"], str(model["version"])
 
 
+def tune_table(result: dict[str, Any]) -> list[Table | str]:
+    """One row a generation."""
+    best = result["best"]
+    rows = []
+    for number, one in enumerate(result["generations"], start=1):
+        race = one["screen"]
+        finished = [c["score"] for c in race["candidates"] if c["status"] == "finished"]
+        rows.append((str(number), str(race["steps_spent"]), _number(min(finished))))
+    weight = ", ".join(f"{name} {share:.0%}" for name, share in result["importances"].items())
+    return [
+        _table(
+            f"tuned at {percent(result['sparsity'])}: {result['steps_spent']} steps",
+            ("generation", "steps", "lowest loss"),
+            rows,
+        ),
+        f"best: candidate {best['candidate']}, {best['importance']}, allocation "
+        f"{best['allocation']:g}, temperature {best['temperature']:.3g}",
+        *([f"what mattered: {weight}"] if weight else []),
+        f"next: rpmask select --from {best['screen_run_id']}",
+    ]
+
+
 def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
     """What the mask reached without a weight being touched."""
     primary, model = result["primary"], result["model"]
@@ -169,6 +191,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
     "finetune": finetune_table,
     "jackpot": jackpot_table,
     "run": run_table,
+    "tune": tune_table,
 }
 
 

@@ -17,7 +17,8 @@ from torch import nn
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
 from rpmask.learn.batches import Split, generator, training_order
-from rpmask.learn.evaluate import evaluate, example_losses
+from rpmask.learn.confidence import settled_losses
+from rpmask.learn.evaluate import Evaluation, evaluate, example_losses
 from rpmask.learn.models import load_classifier
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
@@ -120,11 +121,17 @@ class Arena:
             candidate=leg.candidate,
             rung=leg.rung,
             step=leg.to_step,
-            losses=evaluation.losses,
+            losses=self._comparable(evaluation),
             metric=evaluation.metrics[self._setup.task.primary],
             train_loss=total / (leg.to_step - leg.from_step),
             state=_captured(self._model, optimizer, hold.mask) if leg.keep_state else None,
         )
+
+    def _comparable(self, evaluation: Evaluation) -> np.ndarray:
+        """The losses that candidates are compared by."""
+        if self._setup.task.kind == "regression":
+            return evaluation.losses
+        return settled_losses(evaluation.logits, np.asarray(self._setup.held_out.labels))
 
     def _broken(self, leg: Leg) -> LegResult:
         """A candidate whose loss is no number any more; the race marks it failed and goes on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +22,11 @@ from rpmask.tasks.spec import TaskSpec
 GRADIENT_ROWS = 4  # examples per squared gradient: fewer is nearer the Fisher, more is faster
 
 
+def calibration_rows(available: int, rows: int, seed: int) -> np.ndarray:
+    """Which training examples the statistics are computed on: seeded, in a seeded order."""
+    return generator(seed, "calibration").permutation(available)[:rows]
+
+
 def calibrate(
     model: nn.Module,
     data: Split,
@@ -28,15 +34,13 @@ def calibrate(
     tensors: Sequence[str],
     kinds: Sequence[str],
     *,
-    rows: int,
-    seed: int,
     observer: Observer,
 ) -> dict[str, Statistics]:
-    """Statistics of the given kinds over `rows` seeded training examples, in evaluation mode."""
+    """Statistics of the given kinds over the rows of `data`, in evaluation mode."""
     base = base_of(model)
     parameters = {name: base.get_parameter(name) for name in tensors}
     device = next(model.parameters()).device
-    chosen = generator(seed, "calibration").permutation(len(data))[:rows]
+    chosen = np.arange(len(data))
     model.eval()
     sums = {
         kind: {name: torch.zeros_like(value) for name, value in parameters.items()}

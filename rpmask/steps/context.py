@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +63,12 @@ class Context:
         from rpmask.tracking.runs import Tracker
 
         return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
+
+    def under(self, run_id: str) -> Context:
+        """The same context, its runs nested under this one."""
+        inner = replace(self, parent=run_id)
+        inner.__dict__["tracker"] = self.tracker  # one connection for all of them
+        return inner
 
 
 class Tee(Observer):

@@ -76,8 +76,7 @@ class Prepared:
 
 def prepare(data: TaskData, choice: DataChoice, tokenizer_source: str) -> Prepared:
     """Tokenise train and selection, or get their images ready."""
-    image = data.spec.inputs == "image"
-    tokenizer = (load_image_processor if image else load_tokenizer)(tokenizer_source)
+    tokenizer = _reader(data.spec, tokenizer_source)
     return Prepared(
         data=data,
         tokenizer=tokenizer,
@@ -85,6 +84,17 @@ def prepare(data: TaskData, choice: DataChoice, tokenizer_source: str) -> Prepar
         selection=_encoded(data.selection, tokenizer, data.spec, choice.max_length),
         max_length=choice.max_length,
     )
+
+
+def encoded(
+    split: Any, spec: TaskSpec, choice: DataChoice, tokenizer_source: str
+) -> Encoded | ImageRows:
+    """One split alone, where a step needs no more."""
+    return _encoded(split, _reader(spec, tokenizer_source), spec, choice.max_length)
+
+
+def _reader(spec: TaskSpec, source: str) -> Any:
+    return (load_image_processor if spec.inputs == "image" else load_tokenizer)(source)
 
 
 def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded | ImageRows:

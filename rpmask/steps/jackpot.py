@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from rpmask.learn.calibrate import calibrate
+from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.jackpot import put_on, search
 from rpmask.learn.models import load_classifier, locate, skeleton
@@ -110,12 +110,14 @@ def _drawn(
         with context.console.working("importance") as shown:
             statistics = calibrate(
                 load_classifier(folder, prepared.spec, seed=request.plan.seed),
-                prepared.train,
+                prepared.train.take(
+                    calibration_rows(
+                        len(prepared.train), request.calibration_rows, request.plan.seed
+                    )
+                ),
                 prepared.spec,
                 [tensor.name for tensor in tensors],
                 [request.start],
-                rows=request.calibration_rows,
-                seed=request.plan.seed,
                 observer=Tee(shown, run),
             )
     found = statistics.get(request.start)

@@ -17,8 +17,7 @@ from rpmask.steps.context import Context, step_digest
 from rpmask.steps.finetune import finetune, finetune_dense
 from rpmask.steps.inputs import load_data, source_digest
 from rpmask.steps.requests import RunRequest
-from rpmask.steps.sample import sample
-from rpmask.steps.screen import screen
+from rpmask.steps.search import generations
 from rpmask.steps.select import select
 from rpmask.words import percent
 
@@ -65,6 +64,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
             "k": first.k,
             "seed": first.seed,
             "recipe": first.recipe,
+            "generations": request.generations,
         },
         tags={},
     )
@@ -72,7 +72,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
         if run.reused:
             context.console.say(f"This road was walked before: run {run.run_id}.")
             return run.result()
-        inner = _inside(context, run.run_id)
+        inner = context.under(run.run_id)
         dense = None
         teacher = pinned
         if not has_head(fetch(context.tracker, pinned), spec):
@@ -108,13 +108,6 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
         )
 
 
-def _inside(context: Context, parent: str) -> Context:
-    """The same context, its runs nested under the pipeline's."""
-    inner = replace(context, parent=parent)
-    inner.__dict__["tracker"] = context.tracker
-    return inner
-
-
 def _address(finetuned: dict[str, Any]) -> str:
     return f"models:/{finetuned['model']['name']}/{finetuned['model']['version']}"
 
@@ -141,27 +134,25 @@ def _level(
     parent: str | None,
 ) -> dict[str, Any]:
     context.console.say(f"Level {number} of {len(request.levels)}: {percent(sparsity)}")
-    pool = sample(
-        replace(
-            request.sample,
-            sparsity=sparsity,
-            level=number,
-            start=start,
-            teacher=teacher,
-            parent_run_id=parent,
-        ),
-        context,
+    sampling = replace(
+        request.sample,
+        sparsity=sparsity,
+        level=number,
+        start=start,
+        teacher=teacher,
+        parent_run_id=parent,
     )
-    race = screen(request.screen, context, pool["run_id"])
-    chosen = select(request.select, context, race["run_id"])
+    searched = generations(sampling, request.screen, context, request.generations)
+    last = searched[-1]
+    chosen = select(request.select, context, last["screen"]["run_id"])
     asked = request.finetune
     if number < len(request.levels):
         asked = replace(asked, plan=replace(asked.plan, epochs=request.level_epochs))
     trained = finetune(asked, context, chosen["run_id"])
     return {
         "sparsity": sparsity,
-        "sample": pool,
-        "screen": race,
+        **last,
+        "generations": searched,
         "select": chosen,
         "finetune": trained,
     }

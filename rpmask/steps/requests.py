@@ -91,7 +91,7 @@ class ScreenRequest(Record):
     """What `screen` is asked for. budget is the share of K full epochs that may be spent."""
 
     seed: int = 0
-    rungs: int = 4
+    rungs: int = 3
     eta: float = 2.0
     budget: float = 0.25
     full: bool = False
@@ -173,6 +173,7 @@ class RunRequest(Record):
     """
 
     levels: tuple[float, ...] = PAPER_LEVELS
+    generations: int = 1
     sample: SampleRequest = field(default_factory=SampleRequest)
     screen: ScreenRequest = field(default_factory=ScreenRequest)
     select: SelectRequest = field(default_factory=SelectRequest)
@@ -180,6 +181,27 @@ class RunRequest(Record):
     level_epochs: float = 2.0
     dense_epochs: float = 3.0
     dense_learning_rate: float = 5e-5
+
+    def check(self) -> None:
+        """Refuse a road that cannot be walked."""
+        for part in (self.sample, self.screen, self.select, self.finetune):
+            part.check()
+        _between("number of generations", self.generations, 0, math.inf)
+
+
+@dataclass(frozen=True)
+class TuneRequest(Record):
+    """What `tune` is asked for: how to sample and screen, and the training steps it may spend."""
+
+    steps: int = 2000
+    sample: SampleRequest = field(default_factory=SampleRequest)
+    screen: ScreenRequest = field(default_factory=ScreenRequest)
+
+    def check(self) -> None:
+        """Refuse what nothing can be tuned with."""
+        self.sample.check()
+        self.screen.check()
+        _between("number of steps", self.steps, 0, math.inf)
 
 
 @dataclass(frozen=True)

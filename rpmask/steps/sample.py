@@ -1,20 +1,18 @@
 """`sample`: draw a pool of candidate masks near good ones, and keep what redraws them.
 
-Candidate 0 is the control, the deterministic magnitude mask at the same sparsity in every tensor. A
-candidate with randomness around another centre (importance, allocation) brings that centre's
-deterministic mask along, so that what the noise adds can be told from what the centre adds.
+Candidate 0 is the control, the deterministic magnitude mask at the same sparsity in every tensor; the
+rest are what `proposals` says.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.batches import generator
 from rpmask.learn.models import has_head, locate, skeleton
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
@@ -23,18 +21,15 @@ from rpmask.masks.sampling import draw_masks
 from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, weights_digest
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
-from rpmask.steps.inputs import load_data, prepare, source_digest
+from rpmask.steps.inputs import encoded, load_data, source_digest
+from rpmask.steps.proposals import Earlier, continued, earlier, proposals
 from rpmask.steps.requests import SampleRequest
-from rpmask.tasks.spec import TaskSpec
-from rpmask.tracking.study import Asked, Ledger
+from rpmask.tasks.spec import TaskData, TaskSpec
+from rpmask.tracking.study import Ledger
 from rpmask.words import percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
-
-# The paper's public code cycles through these sampling ratios, at T = 0.2 around magnitude.
-PAPER_RATIOS = (5e-5, 1e-4, 8e-5, 3e-4)
-PAPER_TEMPERATURE = 0.2
 
 
 def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
@@ -43,6 +38,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     from rpmask.tracking.runs import StepKey
 
     request.check()
+    request = continued(request, context)
     data = load_data(request.task, request.data)
     spec = data.spec
     start = pin(context.tracker, request.start or request.model)
@@ -54,6 +50,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     source = SafetensorsWeights(locate(folder).weights)
     digest = weights_digest(source, tensors)
     parent = _parent_mask(request, context)
+    before = earlier(request, context)
     params = {k: v for k, v in request.to_dict().items() if k not in ("storage",)}
     inputs = {
         "weights": digest,
@@ -80,11 +77,24 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
             f"Drawing {request.k} masks at {percent(request.sparsity)} over {len(tensors)} tensors, "
             f"{sum(t.numel for t in tensors):,} weights of {start}."
         )
-        ledger = _ledger(request, context, run)
+        ledger = _ledger(request, context, run, before)
+        base = MaskRecipe(
+            weights_digest=digest,
+            seed=0,
+            sparsity=request.sparsity,
+            floor=request.floor,
+            granularity=request.granularity,
+            parent=parent.digest if parent else None,
+        )
         try:
-            return _draw(request, context, run, ledger, source, tensors, digest, parent, folder)
+            planned = list(proposals(request, base, ledger, run.run_id, before))
+            kinds = {recipe.importance for recipe, _ in planned} - {"magnitude"}
+            statistics = _statistics(request, context, run, data, folder, tensors, sorted(kinds))
+            return _draw(
+                request, run, ledger.name, planned, statistics, source, tensors, parent, before
+            )
         except BaseException:
-            ledger.abandon_unfinished()
+            ledger.abandon(run.run_id)
             raise
 
 
@@ -123,26 +133,15 @@ def inside(request: SampleRequest, finetune_run_id: str, context: Context) -> Sa
 
 def _draw(
     request: SampleRequest,
-    context: Context,
     run: StepRun,
-    ledger: Ledger,
+    study: str,
+    planned: list[tuple[MaskRecipe, int | None]],
+    statistics: Mapping[str, Statistics],
     source: SafetensorsWeights,
     tensors: tuple[Prunable, ...],
-    digest: str,
     parent: Mask | None,
-    folder: str,
+    before: Earlier,
 ) -> dict[str, Any]:
-    base = MaskRecipe(
-        weights_digest=digest,
-        seed=0,
-        sparsity=request.sparsity,
-        floor=request.floor,
-        granularity=request.granularity,
-        parent=parent.digest if parent else None,
-    )
-    planned = list(_candidates(request, base, ledger))
-    kinds = sorted({recipe.importance for recipe, _ in planned} - {"magnitude"})
-    statistics = _statistics(request, context, run, folder, tensors, kinds)
     recipes = [
         replace(recipe, importance_digest=statistics[recipe.importance].digest)
         if recipe.importance in statistics
@@ -171,14 +170,16 @@ def _draw(
         level=request.level,
         sparsity=request.sparsity,
         seed=request.seed,
-        weights_digest=digest,
+        weights_digest=planned[0][0].weights_digest,
         tensors=tuple(tensor.name for tensor in tensors),
         candidates=candidates,
         data=request.data,
         include=request.include,
         exclude=request.exclude,
         statistics={kind: found.digest for kind, found in statistics.items()},
-        study=ledger.name,
+        study=study,
+        generation=before.generation,
+        looked=before.looked,
         parent_run_id=request.parent_run_id,
         run_id=run.run_id,
         versions=versions(),
@@ -193,7 +194,7 @@ def _draw(
             "k": len(candidates),
             "candidates": [_row(candidate) for candidate in candidates],
             "mask_bytes": sum(sizes),
-            "study": ledger.name,
+            "study": study,
         },
         _note(request, pool, sizes),
     )
@@ -206,99 +207,53 @@ def _parent_mask(request: SampleRequest, context: Context) -> Mask | None:
     return load_mask(path)
 
 
-def _ledger(request: SampleRequest, context: Context, run: StepRun) -> Ledger:
-    name = f"{request.task}-{percent(request.sparsity)}-{run.run_id[:12]}"
-    if request.like is not None:
-        pool = context.tracker.artifacts.record(request.like, "pool.json", Pool)
-        if pool.study is None:
-            raise RpmaskError(f"Run '{request.like}' has no study.", "Name another pool.")
-        name = pool.study
-    # A sampler seeded by the request alone would propose the first pool again when continued.
-    seed = int(generator(request.seed, "sampler", str(request.like or "")).integers(2**31))
-    ledger = Ledger(request.storage, context.folder, name, sampler=request.sampler, seed=seed)
-    ledger.abandon_unfinished()
+def _ledger(request: SampleRequest, context: Context, run: StepRun, before: Earlier) -> Ledger:
+    """The pool's study: a new one, or the one it continues, its lost trials queued again."""
+    if before.pool is None:
+        name = f"{request.task}-{percent(request.sparsity)}-{run.run_id[:12]}"
+        return Ledger(request.storage, context.folder, name)
+    ledger = Ledger(request.storage, context.folder, before.pool.study or "")
+    for owner in ledger.owners() - {run.run_id}:
+        if context.tracker.lost(owner):
+            ledger.requeue(owner)
     return ledger
-
-
-def _candidates(
-    request: SampleRequest, base: MaskRecipe, ledger: Ledger
-) -> Iterator[tuple[MaskRecipe, int | None]]:
-    """The recipes of a pool, each with its trial: the control, then centres before their noise."""
-    centres: set[tuple[str, float]] = set()
-    made = 0
-
-    def seeded(recipe: MaskRecipe) -> MaskRecipe:
-        seed = int(generator(request.seed, "candidate", str(made)).integers(2**31))
-        return replace(recipe, seed=seed)
-
-    def centre(importance: str, allocation: float) -> MaskRecipe:
-        centres.add((importance, allocation))
-        return seeded(replace(base, temperature=0.0, importance=importance, allocation=allocation))
-
-    yield centre("magnitude", 0.0), None
-    made = 1
-    absent = [
-        (importance, allocation)
-        for importance in request.space.importances
-        for allocation in request.space.allocations
-        if (importance, allocation) != ("magnitude", 0.0)
-    ]
-    while made < request.k:
-        if request.recipe == "paper":
-            ratio = PAPER_RATIOS[(made - 1) % len(PAPER_RATIOS)]
-            recipe = replace(base, temperature=PAPER_TEMPERATURE, sample_ratio=ratio)
-            yield seeded(recipe), None
-            made += 1
-            continue
-        left = [pair for pair in absent if pair not in centres]
-        if made == request.k - 1 and left:  # no room for a new centre and its noise
-            yield centre(*left[0]), None
-            return
-        asked = ledger.ask(request.space)
-        if (asked.importance, asked.allocation) not in centres:
-            yield centre(asked.importance, asked.allocation), None
-            made += 1
-        yield seeded(_noisy(base, asked)), asked.trial
-        made += 1
-
-
-def _noisy(base: MaskRecipe, asked: Asked) -> MaskRecipe:
-    return replace(
-        base,
-        temperature=asked.temperature,
-        sample_ratio=asked.sample_ratio,
-        importance=asked.importance,
-        allocation=asked.allocation,
-    )
 
 
 def _statistics(
     request: SampleRequest,
     context: Context,
     run: StepRun,
+    data: TaskData,
     folder: str,
     tensors: tuple[Prunable, ...],
     kinds: list[str],
 ) -> dict[str, Statistics]:
     """Activation norms and gradients on a seeded calibration set, where a recipe needs them."""
-    if not kinds:
-        return {}
-    from rpmask.learn.calibrate import calibrate
-    from rpmask.learn.models import load_classifier
+    known: dict[str, Statistics] = {}
+    if request.like is not None:  # those of the pool it continues, so that its best can be redrawn
+        pool = context.tracker.artifacts.record(request.like, "pool.json", Pool)
+        known = {
+            kind: Statistics.load(
+                context.tracker.artifacts.path(request.like, statistics_name(kind))
+            )
+            for kind in pool.statistics
+        }
+    missing = [kind for kind in kinds if kind not in known]
+    if missing:
+        from rpmask.learn.calibrate import calibrate, calibration_rows
+        from rpmask.learn.models import load_classifier
 
-    data = load_data(request.task, request.data)
-    prepared = prepare(data, request.data, folder)
-    with context.console.working("importance") as shown:
-        return calibrate(
-            load_classifier(folder, data.spec),
-            prepared.train,
-            data.spec,
-            [tensor.name for tensor in tensors],
-            kinds,
-            rows=request.calibration_rows,
-            seed=request.seed,
-            observer=Tee(shown, run),
-        )
+        rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
+        with context.console.working("importance") as shown:
+            known |= calibrate(
+                load_classifier(folder, data.spec),
+                encoded(data.train.select(rows), data.spec, request.data, folder),
+                data.spec,
+                [tensor.name for tensor in tensors],
+                missing,
+                observer=Tee(shown, run),
+            )
+    return known
 
 
 def _write(
@@ -312,7 +267,7 @@ def _write(
             path.parent.mkdir(exist_ok=True)
             sizes.append(save_mask(mask, path, candidate.recipe))
         for kind, found in statistics.items():
-            path = Path(temporary) / "statistics" / f"{kind}.safetensors"
+            path = Path(temporary) / statistics_name(kind)
             path.parent.mkdir(exist_ok=True)
             found.save(path)
         run.log_folder(Path(temporary))
@@ -323,6 +278,11 @@ def _write(
 def mask_name(index: int) -> str:
     """The artifact that holds a candidate's mask."""
     return f"masks/candidate-{index:02d}.safetensors"
+
+
+def statistics_name(kind: str) -> str:
+    """The artifact that holds an importance's statistics."""
+    return f"statistics/{kind}.safetensors"
 
 
 def _charts(run: StepRun, pool: Pool, masks: list[Mask]) -> None:

@@ -177,7 +177,7 @@ def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenRe
     """Close the trials that `sample` asked for."""
     if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
         return
-    ledger = Ledger(request.storage, context.folder, pool.study, sampler="tpe", seed=pool.seed)
+    ledger = Ledger(request.storage, context.folder, pool.study)
     for candidate, raced in zip(pool.candidates, report.candidates, strict=True):
         if candidate.trial is not None:
             ledger.tell(candidate.trial, raced)

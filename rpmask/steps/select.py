@@ -75,7 +75,7 @@ def _judge(
     ranking = sorted(finished, key=lambda raced: (raced.rungs[-1].loss, raced.index))
     control = pool.control
     rivals = [raced.index for raced in ranking if raced.index != control]
-    compared = max(1, len(report.candidates) - 1)
+    compared = max(1, len(report.candidates) - 1 + pool.looked)
     paired = {
         i: paired_interval(
             losses[control], losses[i], compared=compared, alpha=request.alpha, seed=request.seed

@@ -119,6 +119,14 @@ class Tracker:
             )
         return str(run.data.tags.get("rpmask.step", "no rpmask run"))
 
+    def lost(self, pool_run_id: str) -> bool:
+        """Whether a pool's drawing or every screening of it failed or was killed."""
+        dead = ("FAILED", "KILLED")
+        if self.client.get_run(pool_run_id).info.status in dead:
+            return True
+        screens = self.find(step="screen", pool=pool_run_id)
+        return bool(screens) and all(run.info.status in dead for run in screens)
+
     def open(self, key: StepKey, *, force: bool = False, parent: str | None = None) -> StepRun:
         """The run of a step: finished already, interrupted and now continued, or new."""
         stack = ExitStack()

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rpmask.errors import RpmaskError
 from rpmask.records import SAMPLERS, RacedCandidate, SearchSpace
+
+OWNER = "pool"  # the trial attribute that names the `sample` run
+ENOUGH = 8  # complete trials below which importances are noise
 
 
 @dataclass(frozen=True)
@@ -33,31 +37,59 @@ class Asked:
     allocation: float
 
 
-class Ledger:
-    """One study in a journal file beside the tracking database, or in any RDB."""
+@dataclass(frozen=True)
+class Told:
+    """How one trial went; the value of a pruned one is its last rung's."""
 
-    def __init__(
-        self, storage: str | None, folder: Path, name: str, *, sampler: str, seed: int
-    ) -> None:
+    number: int
+    state: str
+    value: float | None
+    params: dict[str, Any]
+
+
+class Ledger:
+    """One study in a journal file beside the tracking database, or in any RDB.
+
+    A trial belongs to the `sample` run that asked for it, its owner, and stays open until the screening
+    of that pool tells how it ended.
+    """
+
+    def __init__(self, storage: str | None, folder: Path, name: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name = name
         self._storage = _storage(storage, folder)
         self._study = optuna.create_study(
-            storage=self._storage,
-            study_name=name,
-            sampler=_sampler(sampler, seed),
-            direction="minimize",
-            load_if_exists=True,
+            storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
         )
 
-    def abandon_unfinished(self) -> None:
-        """Mark trials that an interrupted `sample` asked for and nobody will ever run."""
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=TrialState.FAIL)
+    def agree(self, space: SearchSpace) -> SearchSpace:
+        """The space of this study: the first one it was asked with; the default follows it."""
+        known = self._study.user_attrs.get("space")
+        if known is None:
+            self._study.set_user_attr("space", space.to_dict())
+            return space
+        settled = SearchSpace.from_dict(known)
+        if space not in (settled, SearchSpace()):
+            raise RpmaskError(
+                f"The study '{self.name}' searches another space than the one asked for: "
+                f"{_differences(settled, space)}.",
+                "Leave those options out to continue it, or leave --like out for a study of its own.",
+            )
+        return settled
 
-    def ask(self, space: SearchSpace) -> Asked:
-        """The study's next proposal."""
-        trial = self._study.ask()
+    def ask(self, space: SearchSpace, *, owner: str, nth: int, sampler: str, seed: int) -> Asked:
+        """The nth proposal for a pool; one that an interrupted `sample` had asked for comes again.
+
+        The sampler is seeded for each proposal, so that what it proposes depends on the trials told
+        before and not on how often the command was interrupted.
+        """
+        own = [trial for trial in self._open() if trial.user_attrs.get(OWNER) == owner]
+        self._study.sampler = _sampler(sampler, seed, nth)
+        if nth < len(own):
+            trial = Trial(self._study, own[nth]._trial_id)  # no public way to reopen one
+        else:
+            trial = self._study.ask()
+            trial.set_user_attr(OWNER, owner)
         return Asked(
             trial=trial.number,
             temperature=_range(trial, "temperature", space.temperature),
@@ -66,12 +98,39 @@ class Ledger:
             allocation=float(trial.suggest_categorical("allocation", space.allocations)),
         )
 
+    def centres(self, *, besides: str) -> set[tuple[str, float]]:
+        """Importance and allocation of what other pools of the study were asked to draw."""
+        return {
+            (trial.params["importance"], float(trial.params["allocation"]))
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.user_attrs.get(OWNER) != besides and "allocation" in trial.params
+        }
+
+    def owners(self) -> set[str]:
+        """The `sample` runs with open trials."""
+        return {trial.user_attrs[OWNER] for trial in self._open() if OWNER in trial.user_attrs}
+
+    def abandon(self, owner: str) -> None:
+        """Close the open trials of a pool that will not be screened."""
+        for trial in self._open():
+            if trial.user_attrs.get(OWNER) == owner:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+
+    def requeue(self, owner: str) -> None:
+        """Close the open trials of a pool whose screening failed, and propose them again first."""
+        for trial in self._open():
+            if trial.user_attrs.get(OWNER) == owner:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                self._study.enqueue_trial(trial.params, user_attrs={"requeued": trial.number})
+
+    def _open(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     def tell(self, trial: int, raced: RacedCandidate) -> None:
         """Report a candidate's rungs and close its trial; telling twice changes nothing."""
         frozen = self._study.get_trials(deepcopy=False)[trial]
         if frozen.state.is_finished():
             return
-        # Optuna has no public way to reopen a trial by number; the constructor is public.
         handle = Trial(self._study, frozen._trial_id)
         for score in raced.rungs:
             if math.isfinite(score.loss):
@@ -83,12 +142,20 @@ class Ledger:
         else:
             self._study.tell(trial, raced.rungs[-1].loss)
 
-    def history(self) -> list[dict[str, Any]]:
-        """Every trial: number, state, value, parameters."""
+    def history(self) -> list[Told]:
+        """Every trial in the order it was asked for."""
         return [
-            {"number": t.number, "state": t.state.name, "value": t.value, **t.params}
+            Told(t.number, t.state.name.lower(), _value(t), dict(t.params))
             for t in self._study.get_trials(deepcopy=False)
         ]
+
+    def importances(self) -> dict[str, float]:
+        """Share of the variation that each hyperparameter explains; empty with too few trials."""
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+            return {}
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
 
 
 def study_exists(storage: str | None, folder: Path, name: str) -> bool:
@@ -109,12 +176,13 @@ def _storage(url: str | None, folder: Path) -> BaseStorage:
         ) from error
 
 
-def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def _sampler(name: str, seed: int, nth: int) -> optuna.samplers.BaseSampler:
+    stream = int(np.random.SeedSequence((seed, nth)).generate_state(1)[0])
     if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=stream)
     if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "qmc":
+        return optuna.samplers.RandomSampler(seed=stream)
+    if name == "qmc":  # a sequence: the storage counts its points, and all of them need one seed
         return optuna.samplers.QMCSampler(seed=seed, warn_asynchronous_seeding=False)
     raise RpmaskError(f"There is no sampler '{name}'.", f"Choose one of {', '.join(SAMPLERS)}.")
 
@@ -124,3 +192,17 @@ def _range(trial: Trial, name: str, ends: Sequence[float]) -> float:
     if low == high:
         return trial.suggest_float(name, low, high)
     return trial.suggest_float(name, low, high, log=True)
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    reported = trial.intermediate_values
+    return reported[max(reported)] if reported else None
+
+
+def _differences(settled: SearchSpace, asked: SearchSpace) -> str:
+    there, here = settled.to_dict(), asked.to_dict()
+    return ", ".join(
+        f"{name} {there[name]}, not {here[name]}" for name in there if there[name] != here[name]
+    )

@@ -7,6 +7,7 @@ this package imports matplotlib: do so inside the function that draws.
 from rpmask.tracking.charts.evidence import effect
 from rpmask.tracking.charts.layers import density, found_density
 from rpmask.tracking.charts.overlap import overlaps
+from rpmask.tracking.charts.parallel import parallel_coordinates
 from rpmask.tracking.charts.racing import race
 from rpmask.tracking.charts.retention import levels
 from rpmask.tracking.charts.sampling import KeepHistogram, keep_probability
@@ -27,6 +28,7 @@ __all__ = [
     "levels",
     "overlaps",
     "page",
+    "parallel_coordinates",
     "race",
     "search",
     "tuning_history",

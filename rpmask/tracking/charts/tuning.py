@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ class TrialValue:
     number: int
     value: float | None
     state: str = "complete"
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def drawable(self) -> bool:

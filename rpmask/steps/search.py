@@ -1,0 +1,37 @@
+"""Generations of sampling and screening: each draws where the study says good masks are.
+
+One generation is a pool and its race. The next one continues the study with the best mask so far in
+its pool, so that the last race compares everything that is still worth comparing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rpmask.steps.context import Context
+from rpmask.steps.requests import SampleRequest, ScreenRequest
+from rpmask.steps.sample import sample
+from rpmask.steps.screen import screen
+
+
+def generation(
+    sampling: SampleRequest, racing: ScreenRequest, context: Context, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One pool and its race; `before` is the generation that it continues."""
+    if before is not None:
+        sampling = replace(sampling, like=before["sample"]["run_id"])
+    pool = sample(sampling, context)
+    return {"sample": pool, "screen": screen(racing, context, pool["run_id"])}
+
+
+def generations(
+    sampling: SampleRequest, racing: ScreenRequest, context: Context, count: int
+) -> list[dict[str, Any]]:
+    """So many generations, one after the other."""
+    done: list[dict[str, Any]] = []
+    for number in range(1, count + 1):
+        if count > 1:
+            context.console.say(f"Generation {number} of {count}")
+        done.append(generation(sampling, racing, context, done[-1] if done else None))
+    return done

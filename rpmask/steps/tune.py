@@ -1,0 +1,133 @@
+"""`tune`: let the study learn where good masks are, until a budget of training steps is spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rpmask.steps.context import Context, step_digest
+from rpmask.steps.inputs import load_data, source_digest
+from rpmask.steps.requests import TuneRequest
+from rpmask.steps.search import generation
+from rpmask.tracking.study import Ledger, Told
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
+
+
+def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
+    """Ask, screen and tell, a generation at a time."""
+    from rpmask.tracking.registry import pin
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    first = request.sample
+    data = load_data(first.task, first.data)
+    start = pin(context.tracker, first.start or first.model)
+    first = replace(first, task=data.spec.name, start=start)
+    inputs = {"model": source_digest(context.tracker, start), "data": data.digests}
+    step_key = StepKey(
+        step="tune",
+        key=step_digest("tune", inputs, replace(request, sample=first).to_dict()),
+        name=f"tune {first.task} {percent(first.sparsity)}",
+        task=first.task,
+        level=first.level,
+        sparsity=first.sparsity,
+        params={
+            "task": first.task,
+            "model": first.model,
+            "sparsity": first.sparsity,
+            "steps": request.steps,
+            "k": first.k,
+            "seed": first.seed,
+            "sampler": first.sampler,
+            "importance": first.space.importances,
+            "allocation": first.space.allocations,
+            "temperature": first.space.temperature,
+            "sample_ratio": first.space.sample_ratio,
+        },
+        tags={},
+    )
+    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            context.console.say(f"This was tuned before: run {run.run_id}.")
+            return run.result()
+        done = _generations(request, first, context.under(run.run_id))
+        ledger = Ledger(first.storage, context.folder, done[-1]["sample"]["study"])
+        trials, importances = ledger.history(), ledger.importances()
+        _chart(run, trials, importances)
+        best = _best(done)
+        spent = sum(one["screen"]["steps_spent"] for one in done)
+        run.metric("steps_spent", spent)
+        run.metric("trials", len(trials))
+        for number, one in enumerate(done, start=1):
+            run.metric("best_loss", _best([one])["score"], number)
+        return run.finish(
+            {
+                "study": ledger.name,
+                "generations": done,
+                "steps_spent": spent,
+                "best": best,
+                "importances": importances,
+            },
+            _note(request, done, best, spent, importances),
+        )
+
+
+def _generations(request: TuneRequest, first: Any, context: Context) -> list[dict[str, Any]]:
+    """As many as the budget holds; one that would not fit is not begun."""
+    done: list[dict[str, Any]] = []
+    spent = dearest = 0
+    while not done or spent + dearest <= request.steps:
+        context.console.say(f"Generation {len(done) + 1}: {spent} of {request.steps} steps spent.")
+        done.append(generation(first, request.screen, context, done[-1] if done else None))
+        steps = done[-1]["screen"]["steps_spent"]
+        spent, dearest = spent + steps, max(dearest, steps)
+    return done
+
+
+def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
+    """The lowest loss at the end of the last race, which the best of earlier ones ran in too."""
+    last = done[-1]
+    finished = [
+        (raced["score"], i)
+        for i, raced in enumerate(last["screen"]["candidates"])
+        if raced["status"] == "finished"
+    ]
+    score, index = min(finished)
+    drawn = last["sample"]["candidates"][index]
+    shown = ("id", "importance", "allocation", "temperature", "sample_ratio", "control")
+    return {
+        "candidate": index,
+        "score": score,
+        "screen_run_id": last["screen"]["run_id"],
+        **{name: drawn[name] for name in shown},
+    }
+
+
+def _chart(run: StepRun, trials: list[Told], importances: dict[str, float]) -> None:
+    from rpmask.tracking import charts
+
+    values = [charts.TrialValue(t.number, t.value, t.state, t.params) for t in trials]
+    run.log_figure("charts/tuning-history.png", charts.tuning_history(values))
+    run.log_figure("charts/tuning-importances.png", charts.importances(importances))
+    run.log_figure("charts/tuning-parallel.png", charts.parallel_coordinates(values))
+
+
+def _note(
+    request: TuneRequest,
+    done: list[dict[str, Any]],
+    best: dict[str, Any],
+    spent: int,
+    importances: dict[str, float],
+) -> str:
+    weight = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
+    return (
+        f"**{len(done)} generations, {spent} of {request.steps} training steps.** Lowest loss: "
+        f"{best['score']:.4f}, candidate {best['candidate']} of the last race "
+        f"({best['importance']}, allocation {best['allocation']:g}, temperature "
+        f"{best['temperature']:.3g}).\n\n"
+        + (f"What mattered: {weight}.\n\n" if weight else "")
+        + f"Next: `rpmask select --from {best['screen_run_id']}`"
+    )
