@@ -68,13 +68,13 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         masks = load_masks(pool, pool_run_id, context)
         start = fetch(context.tracker, pool.start)
         prepared = prepare(data, pool.data, start)
-        training, rules = _plan(request, len(prepared.train), len(masks), threads)
+        training, rules = plan_race(request, len(prepared.train), len(masks), threads)
         context.console.say(
             f"Racing {len(masks)} candidates to step {rules.rungs[-1]} of {training.full_steps} "
             f"(rungs {', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
         )
         setup = ArenaSetup(
-            start, data.spec, training, prepared.train, _held_out(prepared, request), masks
+            start, data.spec, training, prepared.train, held_out(prepared, request), masks
         )
         with context.console.working("race") as shown:
             engine = _engine(request, setup)
@@ -109,9 +109,10 @@ def load_masks(pool: Pool, run_id: str, context: Context) -> tuple[Mask, ...]:
     return tuple(masks)
 
 
-def _plan(
+def plan_race(
     request: ScreenRequest, rows: int, k: int, threads: int
 ) -> tuple[RaceTraining, RaceRules]:
+    """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
     training = RaceTraining(
@@ -128,7 +129,7 @@ def _plan(
     return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
 
 
-def _held_out(prepared: Prepared, request: ScreenRequest) -> Split:
+def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
     """The examples that every candidate is compared on: seeded rows of the selection split."""
     selection = prepared.selection
     order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]

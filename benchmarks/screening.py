@@ -1,0 +1,319 @@
+"""Does the race find the best mask, what does it cost, and does `select` say only what is so?
+
+    python benchmarks/screening.py                 # all four parts, an hour on one core
+    python benchmarks/screening.py --only equal planted
+
+On the demo, one shot to 93.75 %, the defaults of `rpmask screen`; each part is a list of seeded units in
+benchmarks/screening.json, which is written after every unit and continued by the same command.
+
+pools    pools of 8 over mixed importances, allocations and temperatures: the race beside the same pool
+         trained for the full epoch; regret is the winner's full-epoch loss above the pool's lowest, in
+         standard deviations of the pool
+equal    pools of the control and seven draws around it at a low temperature: nothing to find
+planted  the same, one draw replaced by one around a far better centre
+tune     `rpmask tune` over importances and allocations beside magnitude alone, the same steps: full-epoch
+         loss of the best mask of each
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+import rpmask
+from rpmask.engines.local import InProcess
+from rpmask.files import write_whole
+from rpmask.learn.arena import Arena, ArenaSetup
+from rpmask.learn.calibrate import calibrate, calibration_rows
+from rpmask.learn.evidence import paired_interval
+from rpmask.learn.ledger import RungLedger
+from rpmask.learn.models import load_classifier, locate, skeleton
+from rpmask.learn.observer import Silent
+from rpmask.learn.racing import RaceOutcome, RaceRules, race
+from rpmask.masks.importance import Statistics
+from rpmask.masks.sampling import draw_masks
+from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_digest
+from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
+from rpmask.steps.context import Context
+from rpmask.steps.inputs import load_data, prepare
+from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
+from rpmask.steps.screen import held_out, plan_race
+from rpmask.steps.tune import tune
+
+K = 8
+SPARSITY = 0.9375
+LOW = 0.1  # temperature of draws that are meant to be equal
+TUNE_STEPS = 700
+SPACES = {
+    "mixed": SearchSpace(),
+    "magnitude": SearchSpace(importances=("magnitude",)),
+}
+
+
+class Demo:
+    """The demo's weights, data and importance statistics, loaded once."""
+
+    def __init__(self) -> None:
+        choice = DataChoice()
+        self.prepared = prepare(load_data("demo", choice), choice, "demo")
+        self.spec = self.prepared.spec
+        self.tensors = find_prunable(skeleton("demo", self.spec))
+        self.source = SafetensorsWeights(locate("demo").weights)
+        self.base = MaskRecipe(
+            weights_digest(self.source, self.tensors), seed=0, sparsity=SPARSITY, temperature=0.0
+        )
+        rows = calibration_rows(len(self.prepared.train), 256, 0)
+        self.statistics: dict[str, Statistics] = calibrate(
+            load_classifier("demo", self.spec),
+            self.prepared.train.take(rows),
+            self.spec,
+            [tensor.name for tensor in self.tensors],
+            ["fisher", "taylor", "wanda"],
+            observer=Silent(),
+        )
+
+    def recipe(self, seed: int, importance: str = "magnitude", **knobs: Any) -> MaskRecipe:
+        """A recipe around a centre."""
+        found = self.statistics.get(importance)
+        return replace(
+            self.base,
+            seed=seed,
+            importance=importance,
+            importance_digest=found.digest if found else None,
+            **knobs,
+        )
+
+    def race(
+        self, recipes: Sequence[MaskRecipe], request: ScreenRequest
+    ) -> tuple[RaceOutcome, RaceRules, float]:
+        """A race on one thread, and its seconds."""
+        masks = tuple(
+            draw_masks(recipes, self.source, self.tensors, statistics=self.statistics, parent=None)
+        )
+        training, rules = plan_race(request, len(self.prepared.train), len(recipes), 1)
+        setup = ArenaSetup(
+            "demo",
+            self.spec,
+            training,
+            self.prepared.train,
+            held_out(self.prepared, request),
+            masks,
+        )
+        names = [(recipe.id, mask.digest) for recipe, mask in zip(recipes, masks, strict=True)]
+        begun = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            engine = InProcess(partial(Arena, setup))
+            outcome = race(engine, rules, names, 0, RungLedger(Path(folder)), Silent())
+        return outcome, rules, time.perf_counter() - begun
+
+
+def mixed_recipes(demo: Demo, seed: int) -> list[MaskRecipe]:
+    """The control and seven draws: any importance, allocation, temperature and ratio."""
+    rng = np.random.default_rng(seed)
+    recipes = [demo.base]
+    while len(recipes) < K:
+        recipes.append(
+            demo.recipe(
+                seed=1000 * seed + len(recipes),
+                importance=str(rng.choice(["magnitude", "wanda", "taylor", "fisher"])),
+                allocation=float(rng.choice([0.0, 0.5, 1.0])),
+                temperature=float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))),
+                sample_ratio=float(np.exp(rng.uniform(np.log(2e-5), np.log(1e-3)))),
+            )
+        )
+    return recipes
+
+
+def pools(demo: Demo, seed: int) -> dict[str, Any]:
+    """One pool, raced and trained in full."""
+    recipes = mixed_recipes(demo, seed)
+    raced, rules, seconds = demo.race(recipes, ScreenRequest(seed=seed))
+    full, _, full_seconds = demo.race(recipes, ScreenRequest(seed=seed, full=True))
+    winner = ranked(raced)[0]
+    losses = [candidate.rungs[-1].loss for candidate in full.candidates]
+    deviation = statistics.stdev(losses)
+    return {
+        "seed": seed,
+        "candidates": [
+            [r.importance, r.allocation, round(r.temperature, 3), r.sample_ratio] for r in recipes
+        ],
+        "rungs": list(rules.rungs),
+        "raced": [[round(score.loss, 5) for score in c.rungs] for c in raced.candidates],
+        "full_losses": [round(loss, 5) for loss in losses],
+        "full_metrics": [c.rungs[-1].metric for c in full.candidates],
+        "winner": winner,
+        "best": int(np.argmin(losses)),
+        "regret": (losses[winner] - min(losses)) / deviation,
+        "steps": raced.steps_spent,
+        "full_steps": full.steps_spent,
+        "share": raced.steps_spent / full.steps_spent,
+        "seconds": round(seconds, 1),
+        "full_seconds": round(full_seconds, 1),
+    }
+
+
+def ranked(outcome: RaceOutcome) -> list[int]:
+    """Those that finished, best first."""
+    finished = [c for c in outcome.candidates if c.status == "finished"]
+    return [c.index for c in sorted(finished, key=lambda c: (c.rungs[-1].loss, c.index))]
+
+
+def judged(demo: Demo, seed: int, recipes: Sequence[MaskRecipe]) -> dict[str, Any]:
+    """What `select` says of a pool: the best against the control, corrected for having looked at all."""
+    outcome, _, seconds = demo.race(recipes, ScreenRequest(seed=seed))
+    rivals = [index for index in ranked(outcome) if index != 0]
+    if not rivals:
+        return {"seed": seed, "verdict": "no-evidence", "seconds": round(seconds, 1)}
+    found = paired_interval(
+        outcome.losses[0], outcome.losses[rivals[0]], compared=len(recipes) - 1, seed=seed
+    )
+    return {
+        "seed": seed,
+        "verdict": found.verdict,
+        "best": rivals[0],
+        "effect": found.effect,
+        "interval": [found.low, found.high],
+        "steps": outcome.steps_spent,
+        "seconds": round(seconds, 1),
+    }
+
+
+def equal(demo: Demo, seed: int) -> dict[str, Any]:
+    """Draws that differ by their seed alone."""
+    draws = [demo.recipe(1000 * seed + i, temperature=LOW) for i in range(1, K)]
+    return judged(demo, seed, [demo.base, *draws])
+
+
+def planted(demo: Demo, seed: int) -> dict[str, Any]:
+    """The same pool with one draw around a better centre, at a seeded place."""
+    draws = [demo.recipe(1000 * seed + i, temperature=LOW) for i in range(1, K)]
+    place = int(np.random.default_rng(seed).integers(K - 1))
+    draws[place] = demo.recipe(1000 * seed + place + 1, "fisher", allocation=1.0, temperature=LOW)
+    return {**judged(demo, seed, [demo.base, *draws]), "planted": place + 1}
+
+
+def tuned(demo: Demo, seed: int) -> dict[str, Any]:
+    """Both spaces at the same budget of steps, and what their best masks come to in a full epoch."""
+    row: dict[str, Any] = {"seed": seed}
+    for name, space in SPACES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            context = Context(
+                tracking_uri=f"sqlite:///{folder}/mlflow.db", folder=Path(folder) / ".rpmask"
+            )
+            request = TuneRequest(
+                steps=TUNE_STEPS,
+                sample=SampleRequest(seed=seed, k=K, sparsity=SPARSITY, space=space),
+                screen=ScreenRequest(seed=seed, threads=1),
+            )
+            here = Path.cwd()
+            os.chdir(folder)  # the store's artifacts belong beside it
+            try:
+                result = tune(request, context)
+                last = result["generations"][-1]["sample"]["run_id"]
+                pool = context.tracker.artifacts.record(last, "pool.json", Pool)
+                recipe = pool.candidates[result["best"]["candidate"]].recipe
+                found = {
+                    kind: Statistics.load(
+                        context.tracker.artifacts.path(last, f"statistics/{kind}.safetensors")
+                    )
+                    for kind in pool.statistics
+                }
+            finally:
+                os.chdir(here)
+        demo.statistics = found
+        full, _, _ = demo.race([demo.base, recipe], ScreenRequest(seed=seed, full=True))
+        row[name] = {
+            "best": result["best"],
+            "generations": len(result["generations"]),
+            "steps": result["steps_spent"],
+            "full_loss": full.candidates[1].rungs[-1].loss,
+            "full_metric": full.candidates[1].rungs[-1].metric,
+        }
+    row["gain"] = row["magnitude"]["full_loss"] - row["mixed"]["full_loss"]
+    return row
+
+
+PARTS: dict[str, tuple[Callable[[Demo, int], dict[str, Any]], int]] = {
+    "equal": (equal, 20),
+    "planted": (planted, 20),
+    "pools": (pools, 20),
+    "tune": (tuned, 6),
+}
+
+
+def interval(values: Sequence[float]) -> list[float]:
+    """Mean and 95 % t interval."""
+    mean = statistics.fmean(values)
+    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return [mean, mean - half, mean + half]
+
+
+def summary(parts: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The figures the parts come to."""
+    found: dict[str, Any] = {}
+    for name in ("equal", "planted"):
+        verdicts = [unit["verdict"] for unit in parts.get(name, [])]
+        found[name] = {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))}
+    units = parts.get("pools", [])
+    if len(units) > 1:
+        found["pools"] = {
+            "count": len(units),
+            "regret": interval([unit["regret"] for unit in units]),
+            "share_of_steps": interval([unit["share"] for unit in units]),
+            "share_of_seconds": interval([u["seconds"] / u["full_seconds"] for u in units]),
+            "best_found": sum(unit["winner"] == unit["best"] for unit in units),
+        }
+    gains = [unit["gain"] for unit in parts.get("tune", [])]
+    if len(gains) > 1:
+        found["tune"] = {"count": len(gains), "gain_in_loss": interval(gains)}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    out = arguments.out.resolve()
+    parts: dict[str, list[dict[str, Any]]] = {}
+    if out.exists():
+        parts = json.loads(out.read_text())["parts"]
+    demo = Demo()
+    statistics_of_demo = demo.statistics
+    for name in arguments.only:
+        unit, count = PARTS[name]
+        done = {known["seed"] for known in parts.setdefault(name, [])}
+        for seed in range(count):
+            if seed in done:
+                continue
+            demo.statistics = statistics_of_demo
+            parts[name].append(unit(demo, seed))
+            document = {
+                "command": "python benchmarks/screening.py",
+                "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
+                "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
+                "summary": summary(parts),
+                "parts": parts,
+            }
+            write_whole(out, (json.dumps(document, indent=1) + "\n").encode())
+            print(name, json.dumps(parts[name][-1])[:200], flush=True)
+    print(json.dumps(summary(parts)))
+
+
+if __name__ == "__main__":
+    main()
