@@ -1,0 +1,93 @@
+"""Generations: each continues the study of the one before, its best mask in the ring."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import answer, rpmask
+from mlflow import MlflowClient
+
+LITTLE = [
+    *("--k", "4", "--train-rows", "256", "--selection-rows", "100", "--examples", "80"),
+    *("--threads", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("tune")
+    return folder, answer(["tune", "--steps", "22", *LITTLE], folder)
+
+
+def test_it_spends_its_steps_and_no_more(tuned: tuple[Path, dict[str, Any]]) -> None:
+    result = tuned[1]
+    spent = [one["screen"]["steps_spent"] for one in result["generations"]]
+    assert len(spent) >= 2
+    assert sum(spent) == result["steps_spent"] <= 22
+    assert result["steps_spent"] + max(spent) > 22
+
+
+def test_the_best_mask_stays_in_the_ring(tuned: tuple[Path, dict[str, Any]]) -> None:
+    generations = tuned[1]["generations"]
+    for before, after in pairwise(generations):
+        finished = [
+            (c["score"], i)
+            for i, c in enumerate(before["screen"]["candidates"])
+            if c["status"] == "finished"
+        ]
+        best = before["sample"]["candidates"][min(finished)[1]]
+        later = after["sample"]["candidates"]
+        assert best["mask_digest"] in {c["mask_digest"] for c in later}
+        assert after["sample"]["study"] == before["sample"]["study"]
+        assert later[0]["control"]
+
+
+def test_what_it_leaves_in_mlflow(tuned: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = tuned
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    charts = {item.path for item in client.list_artifacts(result["run_id"], "charts")}
+    names = ("history", "importances", "parallel")
+    assert {f"charts/tuning-{name}.png" for name in names} <= charts
+    for one in result["generations"]:
+        run = client.get_run(one["sample"]["run_id"])
+        assert run.data.tags["mlflow.parentRunId"] == result["run_id"]
+
+
+def test_select_corrects_for_all_that_was_looked_at(tuned: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = tuned
+    chosen = answer(["select"], folder)
+    assert chosen["screen_run_id"] == result["generations"][-1]["screen"]["run_id"]
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    looked = sum(len(one["sample"]["candidates"]) - 1 for one in result["generations"])
+    path = client.download_artifacts(chosen["run_id"], "selection.json")
+    assert f'"compared": {looked}' in Path(path).read_text()
+
+
+def test_again_is_reused_and_like_goes_on(tuned: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = tuned
+    again = answer(["tune", "--steps", "22", *LITTLE], folder)
+    assert again["reused"]
+    assert again["run_id"] == result["run_id"]
+    last = result["generations"][-1]["sample"]
+    more = answer(["sample", "--k", "3", "--like", last["run_id"]], folder)
+    assert more["study"] == last["study"]
+    drawn = {c["mask_digest"] for c in more["candidates"][1:]}
+    assert len(drawn) == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [(["--importance", "taylor"], "importances"), (["--sparsity", "0.5"], "sparsity")],
+)
+def test_another_problem_is_refused(
+    tuned: tuple[Path, dict[str, Any]], extra: list[str], said: str
+) -> None:
+    folder, result = tuned
+    last = result["generations"][-1]["sample"]["run_id"]
+    done = rpmask(["sample", "--like", last, *extra], folder)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

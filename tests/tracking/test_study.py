@@ -1,0 +1,133 @@
+"""The study as a ledger: what it proposes, whose trials are whose, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+
+from rpmask.errors import RpmaskError
+from rpmask.records import RacedCandidate, Score, SearchSpace
+from rpmask.tracking.study import Asked, Ledger
+
+SPACE = SearchSpace()
+
+
+def ledger(folder: Path) -> Ledger:
+    return Ledger(None, folder, "study")
+
+
+def ask(study: Ledger, owner: str, count: int, sampler: str = "tpe", start: int = 0) -> list[Asked]:
+    return [
+        study.ask(SPACE, owner=owner, nth=nth, sampler=sampler, seed=3)
+        for nth in range(start, start + count)
+    ]
+
+
+def raced(status: str, *losses: float) -> RacedCandidate:
+    rungs = tuple(Score(0, i, 10 * (i + 1), loss, 0.5, loss) for i, loss in enumerate(losses))
+    return RacedCandidate(0, "recipe", "mask", status, rungs)
+
+
+def knobs(asked: list[Asked]) -> list[tuple[float, float, str, float]]:
+    return [(a.temperature, a.sample_ratio, a.importance, a.allocation) for a in asked]
+
+
+def states(study: Ledger) -> list[str]:
+    return [told.state for told in study.history()]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_the_same_seed_proposes_the_same(tmp_path: Path, sampler: str) -> None:
+    one = ask(ledger(tmp_path / "a"), "p", 4, sampler)
+    two = ask(ledger(tmp_path / "b"), "p", 4, sampler)
+    assert knobs(one) == knobs(two)
+    assert len(set(knobs(one))) == 4
+
+
+def test_an_interrupted_pool_is_proposed_again_without_new_trials(tmp_path: Path) -> None:
+    whole = ask(ledger(tmp_path / "a"), "p", 5)
+    before = ask(ledger(tmp_path / "b"), "p", 3)
+    after = ask(ledger(tmp_path / "b"), "p", 5)  # another process, the same run
+    assert after[:3] == before
+    assert knobs(after) == knobs(whole)
+    assert states(ledger(tmp_path / "b")) == ["running"] * 5
+
+
+def test_a_trial_that_was_killed_before_its_parameters_gets_the_same_ones(tmp_path: Path) -> None:
+    whole = ask(ledger(tmp_path / "a"), "p", 2)
+    study = ledger(tmp_path / "b")
+    ask(study, "p", 1)
+    half = study._study.ask()
+    half.set_user_attr("pool", "p")
+    assert knobs(ask(ledger(tmp_path / "b"), "p", 2)) == knobs(whole)
+
+
+def test_what_is_told(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    ask(study, "p", 3)
+    study.tell(0, raced("finished", 0.9, 0.5))
+    study.tell(1, raced("stopped", 0.8))
+    study.tell(2, raced("failed", math.nan))
+    study.tell(0, raced("finished", 0.9, 0.1))  # told before: nothing changes
+    history = study.history()
+    assert [(t.state, t.value) for t in history] == [
+        ("complete", 0.5),
+        ("pruned", 0.8),
+        ("fail", None),
+    ]
+
+
+def test_abandoning_one_pool_leaves_the_others_open(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    ask(study, "first", 2)
+    ask(study, "second", 1)
+    study.abandon("second")
+    assert states(study) == ["running", "running", "fail"]
+    assert study.owners() == {"first"}
+
+
+def test_lost_trials_are_proposed_again_first(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    lost = ask(study, "lost", 2)
+    study.requeue("lost")
+    again = ask(study, "next", 3)
+    assert knobs(again)[:2] == knobs(lost)
+    assert states(study) == ["fail", "fail", "running", "running", "running"]
+
+
+def test_a_study_keeps_its_space(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    fisher = SearchSpace(importances=("fisher",))
+    assert study.agree(fisher) == fisher
+    assert study.agree(SearchSpace()) == fisher  # nothing in particular was asked for
+    with pytest.raises(RpmaskError, match="importances"):
+        study.agree(SearchSpace(importances=("taylor",)))
+
+
+def test_importances_need_enough_trials(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    asked = ask(study, "p", 12)
+    for one in asked[:4]:
+        study.tell(one.trial, raced("finished", one.temperature))
+    assert study.importances() == {}
+    for one in asked[4:]:
+        study.tell(one.trial, raced("finished", one.temperature))
+    found = study.importances()
+    assert max(found, key=found.__getitem__) == "temperature"
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_storage_in_a_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    study = Ledger(url, tmp_path, "study")
+    ask(study, "p", 2)
+    assert len(Ledger(url, tmp_path, "study").history()) == 2
+    assert optuna.get_all_study_names(url) == ["study"]
+
+
+def test_an_unusable_storage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RpmaskError, match="nosuchdb"):
+        Ledger("nosuchdb://host/x", tmp_path, "study")
