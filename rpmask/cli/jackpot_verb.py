@@ -11,6 +11,8 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import default_model, finish, new_context
+from rpmask.cli.data import check_task, with_data
+from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
 
 DEFAULT = JackpotRequest()
@@ -19,6 +21,7 @@ SEARCH = "Search"
 
 
 @app.command()
+@with_data
 def jackpot(
     start: Annotated[
         str,
@@ -69,16 +72,7 @@ def jackpot(
     ] = PLAN.weight_decay,
     threads: o.Threads = None,
     seed: o.Seed = PLAN.seed,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = DEFAULT.data.max_length,
+    data: DataChoice = DEFAULT.data,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -115,9 +109,11 @@ def jackpot(
         exclude=tuple(exclude or ()),
         calibration_rows=calibration_rows,
         plan=plan,
-        data=o.data_choice(locals()),
+        data=data,
     )
     request.check()
+    if start in DRAWN_STARTS:
+        check_task(task, data)
     from rpmask.steps.jackpot import jackpot as find
 
     context = new_context(experiment, tracking_uri, force, quiet, as_json)

@@ -145,6 +145,10 @@ class FinetuneRequest(Record):
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)
+        if plan.precision == "fp16":
+            from rpmask.learn.precision import check_precision
+
+            check_precision(plan.precision)
 
 
 @dataclass(frozen=True)
