@@ -65,9 +65,7 @@ def read_text(path: Path, delimiter: str = "") -> str:
         ) from None
 
 
-def read_tsv(
-    path: Path, names: tuple[str, ...] | None = None, *, drop_torn: bool = False
-) -> Table:
+def read_tsv(path: Path, names: tuple[str, ...] | None = None, *, drop_torn: bool = False) -> Table:
     """Read tab-separated text with quoting off; `names` stands in for a header the file lacks.
 
     `drop_torn` passes over rows that a line break inside a field tore into several.

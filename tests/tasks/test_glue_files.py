@@ -14,10 +14,21 @@ from rpmask.errors import RpmaskError
 from rpmask.tasks.registry import load_task
 from rpmask.tasks.spec import TaskData
 
-STSB = "index genre filename year old_index source1 source2 sentence1 sentence2 score".split()
-QQP = "id qid1 qid2 question1 question2 is_duplicate".split()
-PARSES = "sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse".split()
-MNLI = [*"index promptID pairID genre".split(), *PARSES, "sentence1", "sentence2"]
+STSB = [
+    "index",
+    "genre",
+    "filename",
+    "year",
+    "old_index",
+    "source1",
+    "source2",
+    "sentence1",
+    "sentence2",
+    "score",
+]
+QQP = ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"]
+PARSES = ["sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse", "sentence2_parse"]
+MNLI = [*["index", "promptID", "pairID", "genre"], *PARSES, "sentence1", "sentence2"]
 VOTES = [f"label{i}" for i in range(1, 6)]
 
 
@@ -88,7 +99,9 @@ def test_qqp_rows_that_lack_a_field_are_not_torn(tmp_path: Path) -> None:
 def test_only_qqp_is_known_to_have_torn_rows(tmp_path: Path) -> None:
     torn = [["0", "Who wrote"], ["it?", "She did.", "entailment"]]
     for split in ("train", "dev"):
-        write(tmp_path / "QNLI" / f"{split}.tsv", [["index", "question", "sentence", "label"], *torn])
+        write(
+            tmp_path / "QNLI" / f"{split}.tsv", [["index", "question", "sentence", "label"], *torn]
+        )
     with pytest.raises(RpmaskError, match="line 2: number of fields 2 instead of 4"):
         load_task("qnli", data_dir=tmp_path)
 
