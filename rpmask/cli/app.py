@@ -15,13 +15,15 @@ from rpmask.cli import options as o
 from rpmask.cli.common import (
     default_model,
     finish,
-    known_task,
     listed,
     new_context,
     search_space,
     settled_precision,
 )
+from rpmask.cli.data import DEFAULT as DEFAULT_DATA
+from rpmask.cli.data import changed, check_task, with_data
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
 from rpmask.steps.requests import (
     PACES,
     FinetuneRequest,
@@ -66,6 +68,7 @@ def _root(
 
 
 @app.command()
+@with_data
 def sample(
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
@@ -91,16 +94,7 @@ def sample(
     ] = None,
     sampler: n.Sampler = SAMPLE.sampler,
     storage: o.Storage = None,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = SAMPLE.data.max_length,
+    data: DataChoice = DEFAULT_DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -126,10 +120,10 @@ def sample(
         sampler=sampler,
         storage=storage,
         like=like,
-        data=o.data_choice(locals()),
+        data=data,
     )
     request.check()
-    known_task(task, train)
+    check_task(task, data)
     from rpmask.steps.sample import inside
     from rpmask.steps.sample import sample as draw
 
@@ -225,6 +219,7 @@ def select(
 
 
 @app.command()
+@with_data
 def finetune(
     source: Annotated[
         str | None,
@@ -257,16 +252,7 @@ def finetune(
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
     seed: o.Seed = FINETUNE.plan.seed,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = SAMPLE.data.max_length,
+    data: DataChoice = DEFAULT_DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -277,7 +263,7 @@ def finetune(
 
     Example: `rpmask finetune --epochs 6`
     """
-    data = o.data_choice(locals())
+    _check_material(dense, source=source, teacher=teacher, model=model, data=data)
     plan = replace(
         FINETUNE.plan,
         epochs=epochs,
@@ -313,6 +299,25 @@ def finetune(
     finish("finetune", result, as_json)
 
 
+def _check_material(
+    dense: bool, *, source: str | None, teacher: str | None, model: str | None, data: DataChoice
+) -> None:
+    """Refuse options that the training asked for has no use for."""
+    if dense:
+        given = ["--from"] * (source is not None) + ["--teacher"] * (teacher is not None)
+        if given:
+            raise RpmaskError(
+                f"{' and '.join(given)} cannot go with --dense.",
+                "A dense training has no mask and no teacher; name what to train with --model.",
+            )
+    elif given := ["--model"] * (model is not None) + changed(data):
+        raise RpmaskError(
+            f"{' and '.join(given)} cannot be chosen here: a mask is trained on its own run's "
+            "model and data.",
+            "Give them to `rpmask sample`, or add --dense to train a model without a mask.",
+        )
+
+
 def _settings(given: list[str] | None) -> dict[str, Any]:
     """`--set key=value` pairs; a value is JSON if it reads as JSON, else text."""
     found: dict[str, Any] = {}
@@ -330,6 +335,7 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
 
 
 @app.command()
+@with_data
 def run(
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
@@ -370,16 +376,7 @@ def run(
     threads: o.Threads = None,
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = SAMPLE.data.max_length,
+    data: DataChoice = DEFAULT_DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -390,8 +387,8 @@ def run(
 
     Example: `rpmask run --task rte --model bert-base-uncased`
     """
-    data = o.data_choice(locals())
     pace = PACES.get(task, PACE)
+    precision = settled_precision(precision)  # once: a trial may come out otherwise the next time
     request = RunRequest(
         levels=_road(levels, sparsity, one_shot),
         generations=generations,
@@ -418,7 +415,8 @@ def run(
             full=full,
             examples=pace.examples if examples is None else examples,
             batch_size=batch_size,
-            precision=settled_precision(precision),
+            # The race scales no losses, which fp16 needs.
+            precision="fp32" if precision == "fp16" else precision,
             workers=workers,
             threads=threads,
             storage=storage,
@@ -431,7 +429,7 @@ def run(
                 epochs=pace.epochs if epochs is None else epochs,
                 learning_rate=learning_rate,
                 batch_size=batch_size,
-                precision=settled_precision(precision),
+                precision=precision,
                 seed=seed,
                 extra=_settings(setting),
             ),
@@ -441,7 +439,7 @@ def run(
         dense_epochs=dense_epochs,
     )
     request.check()
-    known_task(task, train)
+    check_task(task, data)
     from rpmask.steps.context import available_cores
     from rpmask.steps.pipeline import as_paper, run_levels
 

@@ -51,14 +51,6 @@ def default_model(model: str | None, task: str) -> str:
     )
 
 
-def known_task(task: str, train: str | None) -> None:
-    """Refuse a task without files of its own that is none of those we know."""
-    from rpmask.tasks.registry import get_spec
-
-    if train is None:
-        get_spec(task)
-
-
 def search_space(
     temperature: str, sample_ratio: str, importance: str, allocation: str
 ) -> SearchSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,14 +11,21 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import default_model, finish, new_context
-from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
+from rpmask.cli.data import check_task, with_data
+from rpmask.learn.plan import SearchPlan
+from rpmask.records import DataChoice
+from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
+
+if TYPE_CHECKING:
+    from rpmask.steps.context import Context
 
 DEFAULT = JackpotRequest()
 PLAN = DEFAULT.plan
-SEARCH = "Search"
+SEARCH = n.SEARCH
 
 
 @app.command()
+@with_data
 def jackpot(
     start: Annotated[
         str,
@@ -50,17 +57,12 @@ def jackpot(
     include: n.Include = None,
     exclude: n.Exclude = None,
     calibration_rows: n.CalibrationRows = DEFAULT.calibration_rows,
-    epochs: Annotated[int, typer.Option(help="Epochs.", rich_help_panel=SEARCH)] = PLAN.epochs,
-    batch_size: Annotated[
-        int, typer.Option(help="Rows a step.", rich_help_panel=SEARCH)
-    ] = PLAN.batch_size,
+    epochs: n.SearchEpochs = None,
+    batch_size: n.SearchBatch = None,
     optimizer: Annotated[
         str, typer.Option(help="sgd, as in the paper, or adam.", rich_help_panel=SEARCH)
     ] = PLAN.optimizer,
-    learning_rate: Annotated[
-        float,
-        typer.Option(help="Of the scores; falls by a cosine.", rich_help_panel=SEARCH),
-    ] = PLAN.learning_rate,
+    learning_rate: n.SearchRate = None,
     momentum: Annotated[
         float, typer.Option(help="Of sgd.", rich_help_panel=SEARCH)
     ] = PLAN.momentum,
@@ -69,16 +71,7 @@ def jackpot(
     ] = PLAN.weight_decay,
     threads: o.Threads = None,
     seed: o.Seed = PLAN.seed,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = DEFAULT.data.max_length,
+    data: DataChoice = DEFAULT.data,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -94,10 +87,7 @@ def jackpot(
 
     plan = replace(
         PLAN,
-        epochs=epochs,
-        batch_size=batch_size,
         optimizer=optimizer,
-        learning_rate=learning_rate,
         momentum=momentum,
         weight_decay=weight_decay,
         restriction=restriction,
@@ -105,6 +95,7 @@ def jackpot(
         seed=seed,
         threads=threads or available_cores(),
     )
+    own = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     request = JackpotRequest(
         task=task,
         model=default_model(model, task) if start in DRAWN_STARTS else model,
@@ -115,10 +106,31 @@ def jackpot(
         exclude=tuple(exclude or ()),
         calibration_rows=calibration_rows,
         plan=plan,
-        data=o.data_choice(locals()),
+        data=data,
     )
+    request.check()
+    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    if start in DRAWN_STARTS:
+        check_task(task, data)
+    else:
+        task = _task_of(request, context)
+    request = replace(request, plan=_paced(plan, task, own))
     request.check()
     from rpmask.steps.jackpot import jackpot as find
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
     finish("jackpot", find(request, context), as_json)
+
+
+def _task_of(request: JackpotRequest, context: Context) -> str:
+    """The task that a mask was made for."""
+    from rpmask.steps.starts import find_origin
+
+    return find_origin(request, context).task
+
+
+def _paced(plan: SearchPlan, task: str, own: dict[str, Any]) -> SearchPlan:
+    """The plan with what was asked for, and at the task's own pace where nothing was."""
+    pace = SEARCH_PACES.get(task, PLAN)
+    names = [name for name in own if name != "learning_rate" or plan.optimizer == "sgd"]
+    plan = replace(plan, **{name: getattr(pace, name) for name in names})
+    return replace(plan, **{name: value for name, value in own.items() if value is not None})

@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from rpmask.cli.options import RACING, SAMPLING, TRAINING
+from rpmask.learn.plan import SearchPlan
 from rpmask.records import SAMPLERS
-from rpmask.steps.requests import PACES, Pace
+from rpmask.steps.requests import PACES, SEARCH_PACES, Pace
+
+SEARCH = "Search"
 
 K = Annotated[int, typer.Option("--k", "-k", help="How many masks to draw.")]
 Sparsity = Annotated[
@@ -166,7 +169,14 @@ Retain = Annotated[
 
 
 def _paced(name: str, what: str, panel: str) -> typing.Any:
-    general, demo = getattr(Pace(), name), getattr(PACES["demo"], name)
+    return _by_task(getattr(Pace(), name), getattr(PACES["demo"], name), what, panel)
+
+
+def _searched(name: str, what: str) -> typing.Any:
+    return _by_task(getattr(SearchPlan(), name), getattr(SEARCH_PACES["demo"], name), what, SEARCH)
+
+
+def _by_task(general: float, demo: float, what: str, panel: str) -> typing.Any:
     return typer.Option(
         help=f"{what} [default: {general:g}; {demo:g} for the demo].",
         show_default=False,
@@ -183,3 +193,8 @@ RunBudget = Annotated[
     _paced("budget", "Share of the steps that training every candidate in full would take", RACING),
 ]
 RunExamples = Annotated[int | None, _paced("examples", "Held-out examples to compare on", RACING)]
+SearchEpochs = Annotated[int | None, _searched("epochs", "Epochs")]
+SearchBatch = Annotated[int | None, _searched("batch_size", "Rows a step")]
+SearchRate = Annotated[
+    float | None, _searched("learning_rate", "Of the scores, with sgd; falls by a cosine")
+]

@@ -12,12 +12,14 @@ from rpmask.cli.app import app
 from rpmask.cli.common import (
     default_model,
     finish,
-    known_task,
     listed,
     new_context,
     search_space,
     settled_precision,
 )
+from rpmask.cli.data import DEFAULT as DEFAULT_DATA
+from rpmask.cli.data import check_task, with_data
+from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 
 DEFAULT = TuneRequest()
@@ -25,6 +27,7 @@ SAMPLE, SCREEN, SPACE = DEFAULT.sample, DEFAULT.screen, DEFAULT.sample.space
 
 
 @app.command()
+@with_data
 def tune(
     steps: Annotated[
         int, typer.Option(help="Training steps that all the races together may take.")
@@ -57,16 +60,7 @@ def tune(
     precision: o.Precision = SCREEN.precision,
     workers: o.Workers = SCREEN.workers,
     threads: o.Threads = None,
-    data_dir: o.DataDir = None,
-    train: o.TrainFile = None,
-    dev: o.DevFile = None,
-    text: o.Text = "text",
-    text_pair: o.TextPair = None,
-    label: o.Label = "label",
-    kind: o.Kind = None,
-    selection_rows: o.SelectionRows = None,
-    train_rows: o.TrainRows = None,
-    max_length: o.MaxLength = SAMPLE.data.max_length,
+    data: DataChoice = DEFAULT_DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -77,7 +71,6 @@ def tune(
 
     Example: `rpmask tune --steps 1000 --k 8`
     """
-    data = o.data_choice(locals())
     sampling = SampleRequest(
         task=task,
         model=default_model(model, task),
@@ -108,7 +101,7 @@ def tune(
     )
     request = TuneRequest(steps=steps, sample=sampling, screen=racing)
     request.check()
-    known_task(task, train)
+    check_task(task, data)
     from rpmask.steps.sample import inside
     from rpmask.steps.tune import tune as search
 

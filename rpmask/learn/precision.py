@@ -1,4 +1,4 @@
-"""Whether bfloat16 is faster than float32 on this machine, found out by trying."""
+"""What this machine can train with: whether bfloat16 is faster than float32, found out by trying."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ import time
 
 import torch
 
+from rpmask.errors import RpmaskError
+
 PRODUCT = (512, 384, 1536)  # rows, inputs, outputs of one feed-forward product of a small encoder
 WORTH_IT = 1.1  # a smaller gain is within the noise of the trial
+
+
+def check_precision(precision: str) -> None:
+    """Refuse fp16 where its products are not to be had, before anything is loaded or trained."""
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise RpmaskError(
+            "fp16 is asked for, and there is no CUDA device to train with it on.",
+            "Use --precision bf16, or auto, which takes it where it is faster.",
+        )
 
 
 def faster_precision() -> str:

@@ -1,6 +1,6 @@
 """Hold a model to a mask: pruned weights are zero before, during and after training.
 
-The pruned positions live outside the module, one bool a weight, so the model stays a stock model
+The kept positions live outside the module, one bool a weight, so the model stays a stock model
 that any library can copy, save or wrap.
 """
 
@@ -26,7 +26,7 @@ def base_of(model: nn.Module) -> nn.Module:
 
 
 class MaskHold:
-    """The pruned positions of a model's parameters, on the parameters' own devices."""
+    """The kept positions of a model's parameters, on the parameters' own devices."""
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
         base = base_of(model)
@@ -46,14 +46,13 @@ class MaskHold:
                     f"the model's tensor {tuple(parameter.shape)}.",
                     "A mask fits only the architecture it was drawn for.",
                 )
-            pruned = mask.keep(name).logical_not_().to(parameter.device)  # True where dropped
-            self._held.append((name, parameter, pruned))
+            self._held.append((name, parameter, mask.keep(name).to(parameter.device)))
 
     @torch.no_grad()
     def apply(self) -> None:
         """Put the mask back on: every pruned weight becomes zero."""
-        for _, parameter, pruned in self._held:
-            parameter.masked_fill_(pruned, 0.0)
+        for _, parameter, keep in self._held:
+            _zero_where_dropped(parameter, keep)
 
     @contextmanager
     def gradients_masked(self) -> Iterator[None]:
@@ -62,9 +61,12 @@ class MaskHold:
         So they neither count in the gradient's norm nor leave anything in the optimizer's moments,
         which is what lets a candidate's whole training state be stored at the mask's size.
         """
+        # On the gradient that was added up, in place: one on its way there would have to be copied.
         handles = [
-            parameter.register_hook(lambda grad, pruned=pruned: grad.masked_fill(pruned, 0.0))
-            for _, parameter, pruned in self._held
+            parameter.register_post_accumulate_grad_hook(
+                lambda held, keep=keep: _zero_where_dropped(held.grad, keep)
+            )
+            for _, parameter, keep in self._held
         ]
         try:
             yield
@@ -75,14 +77,14 @@ class MaskHold:
     def verify(self) -> int:
         """Number of non-zero weights under the mask; fails if it is not what the mask says."""
         nonzero = 0
-        for name, parameter, pruned in self._held:
-            refilled = int(torch.count_nonzero(parameter.detach() * pruned))
+        for name, parameter, keep in self._held:
+            alive = int(torch.count_nonzero(parameter.detach()))
+            refilled = alive - int(torch.count_nonzero(parameter.detach()[keep]))
             if refilled:
                 raise RunFailed(
                     f"{refilled} pruned weights of '{name}' are not zero.",
                     "Something refilled the zeros after the mask was put on; nothing was saved.",
                 )
-            alive = int(torch.count_nonzero(parameter.detach()))
             if alive < (1.0 - ZEROS_AMONG_KEPT) * self.mask.kept(name):
                 raise RunFailed(
                     f"'{name}' has {alive} non-zero weights where the mask keeps "
@@ -91,3 +93,9 @@ class MaskHold:
                 )
             nonzero += alive
         return nonzero
+
+
+@torch.no_grad()
+def _zero_where_dropped(values: torch.Tensor, keep: torch.Tensor) -> None:
+    """In place, also where a value is not a number: no memory, and faster than masked_fill_."""
+    torch.where(keep, values, values.new_zeros(()), out=values)

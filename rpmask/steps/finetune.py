@@ -7,21 +7,20 @@ the dense model of a task.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from rpmask import ranks
-from rpmask.errors import RpmaskError
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.plan import LABELS_ONLY
-from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, save_mask
-from rpmask.records import DataChoice, FinetuneResult, JackpotResult, Pool, Selection
+from rpmask.masks.maskfile import save_mask
+from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
+from rpmask.steps.material import Material, find_material
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.metrics import majority
@@ -33,75 +32,9 @@ if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
 
 
-@dataclass(frozen=True)
-class Material:
-    """What is trained: where the weights come from, the mask they are held to, the teacher."""
-
-    task: str
-    model: str
-    start: str
-    level: int
-    sparsity: float
-    data: DataChoice
-    teacher: str | None = None
-    mask: Mask | None = None
-    selection_run_id: str | None = None
-    pool_run_id: str | None = None
-
-
 def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[str, Any]:
     """Train a `select` or `jackpot` run's mask; by run id, or by what it registered."""
-    from rpmask.tracking.registry import is_mlflow_address, run_of
-
-    tracker = context.tracker
-    run_id = run_of(tracker, source) if is_mlflow_address(source) else source
-    found = _found if tracker.step_name(run_id) == "jackpot" else _selected
-    return _train(request, context, found(request, context, run_id))
-
-
-def _selected(request: FinetuneRequest, context: Context, run_id: str) -> Material:
-    tracker = context.tracker
-    tracker.step_of(run_id, "select")
-    selection = tracker.artifacts.record(run_id, "selection.json", Selection)
-    pool = tracker.artifacts.record(selection.pool_run_id, "pool.json", Pool)
-    return Material(
-        task=pool.task,
-        model=pool.model,
-        start=pool.start,
-        level=pool.level,
-        sparsity=pool.sparsity,
-        data=pool.data,
-        teacher=request.teacher or pool.teacher,
-        mask=_mask(context, run_id, selection.mask_digest),
-        selection_run_id=run_id,
-        pool_run_id=selection.pool_run_id,
-    )
-
-
-def _found(request: FinetuneRequest, context: Context, run_id: str) -> Material:
-    """The mask of a jackpot search, over the weights that were frozen in it."""
-    found = context.tracker.artifacts.record(run_id, "jackpot.json", JackpotResult)
-    return Material(
-        task=found.task,
-        model=found.model,
-        start=found.weights,
-        level=found.level,
-        sparsity=found.sparsity,
-        data=found.data,
-        teacher=request.teacher or found.weights,
-        mask=_mask(context, run_id, found.mask_digest),
-        selection_run_id=run_id,
-    )
-
-
-def _mask(context: Context, run_id: str, digest: str) -> Mask:
-    mask = load_mask(context.tracker.artifacts.path(run_id, "mask.safetensors"))
-    if mask.digest != digest:
-        raise RpmaskError(
-            f"The mask of run '{run_id}' is not the one its record names.",
-            "The artifact was changed or swapped; run the step again with --force.",
-        )
-    return mask
+    return _train(request, context, find_material(source, request.teacher, context))
 
 
 def finetune_dense(

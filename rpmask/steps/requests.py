@@ -145,6 +145,10 @@ class FinetuneRequest(Record):
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)
+        if plan.precision == "fp16":
+            from rpmask.learn.precision import check_precision
+
+            check_precision(plan.precision)
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,10 @@ class Pace(Record):
 
 # The demo shows the road in about a minute; its model recovers within a few hundred steps.
 PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
+
+
+# The paper's search takes the demo's transformer many minutes; this one finds as much in half a minute.
+SEARCH_PACES = {"demo": SearchPlan(epochs=3, batch_size=32, learning_rate=1.0)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
 from rpmask.masks.weights import Prunable
 from rpmask.records import (
     DataChoice,
@@ -22,6 +21,7 @@ from rpmask.records import (
     Selection,
 )
 from rpmask.steps.context import Context
+from rpmask.steps.material import held_mask
 from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
 from rpmask.steps.sample import mask_name
 
@@ -104,7 +104,7 @@ def _held(start: str, context: Context) -> Origin:
     if step == "select":
         selection = records.record(run_id, "selection.json", Selection)
         pool = records.record(selection.pool_run_id, "pool.json", Pool)
-        mask = _mask(context, run_id, "mask.safetensors", selection.mask_digest)
+        mask = held_mask(context, run_id, selection.mask_digest)
         return _drawn_in(pool, start, mask)
     if step == "finetune":
         tuned = records.record(run_id, "finetune.json", FinetuneResult)
@@ -113,7 +113,7 @@ def _held(start: str, context: Context) -> Origin:
                 f"Run '{run_id}' trained a dense model; there is no mask to start from.",
                 "Name it with --model, and start from magnitude.",
             )
-        mask = _mask(context, run_id, "mask.safetensors", tuned.mask_digest)
+        mask = held_mask(context, run_id, tuned.mask_digest)
         # The trained weights are zero where it drops; the dense ones are what is left to search.
         return Origin(
             name=start,
@@ -127,7 +127,7 @@ def _held(start: str, context: Context) -> Origin:
         )
     if step == "jackpot":
         found = records.record(run_id, "jackpot.json", JackpotResult)
-        mask = _mask(context, run_id, "mask.safetensors", found.mask_digest)
+        mask = held_mask(context, run_id, found.mask_digest)
         return Origin(
             name=start,
             task=found.task,
@@ -153,7 +153,7 @@ def _candidate(start: str, run_id: str, index: str, context: Context) -> Origin:
             f"Write {run_id}:0.",
         )
     digest = pool.candidates[int(index)].mask_digest
-    mask = _mask(context, run_id, mask_name(int(index)), digest)
+    mask = held_mask(context, run_id, digest, mask_name(int(index)))
     return _drawn_in(pool, start, mask)
 
 
@@ -169,16 +169,6 @@ def _drawn_in(pool: Pool, start: str, mask: Mask) -> Origin:
         level=pool.level,
         mask=mask,
     )
-
-
-def _mask(context: Context, run_id: str, name: str, digest: str) -> Mask:
-    mask = load_mask(context.tracker.artifacts.path(run_id, name))
-    if mask.digest != digest:
-        raise RpmaskError(
-            f"The mask '{name}' of run '{run_id}' is not the one its record names.",
-            "The artifact was changed or swapped; run the step again with --force.",
-        )
-    return mask
 
 
 def _is_run_id(text: str) -> bool:

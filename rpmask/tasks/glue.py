@@ -21,7 +21,10 @@ ACCURACY_F1 = ("accuracy", "f1", "combined")
 
 @dataclass(frozen=True)
 class GlueTask:
-    """One task: what it is, its folder's usual name, and where its columns are."""
+    """One task: what it is, its folder's usual name, and where its columns are.
+
+    torn_rows: line breaks inside its texts tear some rows apart; they are left out, as on the hub.
+    """
 
     spec: TaskSpec
     folder: str
@@ -29,6 +32,7 @@ class GlueTask:
     hub: Columns
     header: tuple[str, ...] | None = None
     score_range: tuple[float, float] | None = None
+    torn_rows: bool = False
 
     def rows(self, table: Table, columns: Columns) -> Rows:
         """Check a table of this task."""
@@ -110,6 +114,7 @@ _TASKS = (
         folder="QQP",
         tsv=Columns("question1", "is_duplicate", "question2"),
         hub=Columns("question1", "label", "question2"),
+        torn_rows=True,
     ),
     GlueTask(
         TaskSpec(
@@ -198,6 +203,7 @@ def read_folder(folder: Path, task: GlueTask) -> tuple[Rows, dict[str, Rows]]:
     """Train and dev rows of a folder in the classic layout (train.tsv, dev.tsv)."""
 
     def read(split: str) -> Rows:
-        return task.rows(read_tsv(folder / f"{split}.tsv", task.header), task.tsv)
+        path = folder / f"{split}.tsv"
+        return task.rows(read_tsv(path, task.header, drop_torn=task.torn_rows), task.tsv)
 
     return read("train"), {split: read(split) for split in task.spec.dev_splits}

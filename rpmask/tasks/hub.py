@@ -1,20 +1,31 @@
 """GLUE from the local cache of the `datasets` library, or from the hub.
 
-A hub that cannot be reached is found out by one connection attempt with a deadline: left to itself
-the client retries for half a minute. The attempt runs in a thread of its own because a name server
-that does not answer cannot be given a deadline in any other way.
+A hub that cannot be reached is found out by one small request with a deadline: left to itself the
+client retries for half a minute, and waits two for one that takes the connection and never answers.
+The request runs in a thread of its own because a name server that does not answer cannot be given a
+deadline in any other way.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterable
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import (
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies,
+    proxy_bypass,
+)
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.tasks.tables import Table
@@ -84,59 +95,105 @@ def _table(source: str, split: datasets.Dataset) -> Table:
 
 
 def download(config: str, splits: Iterable[str]) -> tuple[dict[str, Table], str]:
-    """The splits from the hub, and their source, or within two seconds the ways round it."""
+    """GLUE's splits from the hub, and their source, or within two seconds the ways round it."""
+    loaded = load_from_hub(config, REPOSITORY, config, splits, glue_ways_out(config))
+    tables = {
+        name: _table(f"{REPOSITORY}/{config} {name}", split) for name, split in loaded.items()
+    }
+    return tables, f"hub:{REPOSITORY}/{config}"
+
+
+def load_from_hub(
+    task: str, repository: str, config: str, splits: Iterable[str], ways_out: str
+) -> dict[str, datasets.Dataset]:
+    """The splits of a task from the hub, or an error with the ways round it."""
+    from huggingface_hub import constants
+
+    check_reachable(task, ways_out)
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(repository, config)
+        return {split: loaded[split] for split in splits}
+    except Exception as error:
+        # Each of the client's layers has exceptions of its own: HTTP, TLS, Arrow, the hub.
+        raise RunFailed(
+            f"Loading '{task}' from {constants.ENDPOINT} failed: "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
+            ways_out,
+        ) from error
+
+
+def check_reachable(task: str, ways_out: str) -> None:
+    """Refuse a task that only the hub has, where the hub does not answer."""
     from huggingface_hub import constants
 
     problem = unreachable(constants.ENDPOINT, offline=offline())
     if problem:
         raise RpmaskError(
-            f"Task '{config}' is not on this machine and the hub cannot be reached: {problem}.",
-            _ways_out(config),
+            f"Task '{task}' is not on this machine and the hub cannot be reached: {problem}.",
+            ways_out,
         )
-    import datasets
-
-    try:
-        loaded = datasets.load_dataset(REPOSITORY, config)
-        tables = {
-            split: _table(f"{REPOSITORY}/{config} {split}", loaded[split]) for split in splits
-        }
-    except Exception as error:
-        # Each of the client's layers has exceptions of its own: HTTP, TLS, Arrow, the hub.
-        raise RunFailed(
-            f"Loading '{config}' from {constants.ENDPOINT} failed: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
-            _ways_out(config),
-        ) from error
-    return tables, f"hub:{REPOSITORY}/{config}"
 
 
 def unreachable(endpoint: str, *, offline: bool = False) -> str | None:
     """Why nothing answers at the endpoint, or at the proxy that leads there; None if one does."""
     if offline:
         return "offline mode is on (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE or TRANSFORMERS_OFFLINE)"
-    host, port = _first_hop(endpoint)
+    proxy = _proxy_to(endpoint)
+    host, port = _first_hop(endpoint, proxy)
     outcome: list[str | None] = []
 
-    def connect() -> None:
+    def ask() -> None:
         try:
-            socket.create_connection((host, port), timeout=DEADLINE).close()
+            if proxy and proxy.startswith("socks"):  # urllib does not speak it; the client may
+                socket.create_connection((host, port), timeout=DEADLINE).close()
+            else:
+                _head(endpoint, proxy)
             outcome.append(None)
-        except (OSError, UnicodeError, OverflowError) as error:
-            outcome.append(f"{host}:{port}: {error}")
+        except (OSError, HTTPException, ValueError, OverflowError) as error:
+            outcome.append(f"{host}:{port}: {getattr(error, 'reason', error)}")
 
-    attempt = threading.Thread(target=connect, daemon=True)
+    attempt = threading.Thread(target=ask, daemon=True)
     attempt.start()
     attempt.join(DEADLINE)
     return outcome[0] if outcome else f"{host}:{port} does not answer"
 
 
-def _first_hop(endpoint: str) -> tuple[str, int]:
+class _Stay(HTTPRedirectHandler):
+    """Leaves a redirect where it is: it is an answer."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _head(endpoint: str, proxy: str | None) -> None:
+    """Ask the endpoint for anything at all; raises if no HTTP answer comes."""
+    scheme = urlsplit(endpoint).scheme
+    opener = build_opener(_Stay, ProxyHandler({scheme: proxy} if proxy else {}))
+    try:
+        opener.open(Request(endpoint, method="HEAD"), timeout=DEADLINE).close()
+    except HTTPError:
+        pass  # whatever it thinks of the request, it answers
+    except URLError as error:
+        # The client has certificates of its own to judge by.
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise
+
+
+def _proxy_to(endpoint: str) -> str | None:
+    """The proxy that leads to the endpoint, if any."""
+    url = urlsplit(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return None if not proxy or proxy_bypass(url.hostname or endpoint) else proxy
+
+
+def _first_hop(endpoint: str, proxy: str | None) -> tuple[str, int]:
     """Host and port that a request to the endpoint connects to first."""
     url = urlsplit(endpoint)
     host = url.hostname or endpoint
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if proxy and not proxy_bypass(host):
+    if proxy:
         url = urlsplit(proxy if "//" in proxy else f"//{proxy}")
         host = url.hostname or proxy
     try:
@@ -159,7 +216,8 @@ def offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE) or configured.upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _ways_out(config: str) -> str:
+def glue_ways_out(config: str) -> str:
+    """What to do where a GLUE task is neither here nor to be had."""
     return (
         "Connect to the network; or name a folder in the classic GLUE layout "
         f"({config.upper()}/train.tsv, ...) with --data-dir or RPMASK_GLUE_DIR; or bring your own "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import canonical_json
 from rpmask.tasks import hub
 from rpmask.tasks.rows import Rows
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Splits = tuple["datasets.Dataset", "datasets.Dataset"]  # train and dev
 
 DIGITS_DEV_ROWS = 450
+HUB_SPLITS = ("train", "test")
+WAYS_OUT = (
+    "Connect to the network; or name an image folder (train/CLASS/..., dev/CLASS/...) with "
+    "--data-dir; or try --task digits."
+)
 TRAIN_FOLDERS, DEV_FOLDERS = ("train",), ("dev", "validation", "val", "test")
 
 
@@ -209,11 +214,19 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
 
 
+def check_within_reach(name: str) -> None:
+    """Refuse a task that is neither here nor on a hub that answers."""
+    task = ON_HUB.get(name)
+    if task and hub.cached_files(task.repository, task.config, HUB_SPLITS) is None:
+        hub.check_reachable(name, WAYS_OUT)
+
+
 def _from_hub(name: str) -> tuple[TaskSpec, Splits, str]:
     task = ON_HUB[name]
-    found = hub.cached_files(task.repository, task.config, ("train", "test"))
+    found = hub.cached_files(task.repository, task.config, HUB_SPLITS)
     if found is None:
-        loaded, source = _downloaded(name, task)
+        loaded = hub.load_from_hub(name, task.repository, task.config, HUB_SPLITS, WAYS_OUT)
+        source = f"hub:{task.repository}"
     else:
         files, source = found
         loaded = {split: hub.load_arrow(paths) for split, paths in files.items()}
@@ -227,30 +240,3 @@ def _plain(split: datasets.Dataset, task: HubImages) -> datasets.Dataset:
     names = {task.image: "image", task.label: "label"}
     kept = split.select_columns(list(names))
     return kept.rename_columns({old: new for old, new in names.items() if old != new})
-
-
-def _downloaded(name: str, task: HubImages) -> tuple[dict[str, datasets.Dataset], str]:
-    from huggingface_hub import constants
-
-    ways_out = (
-        "Connect to the network; or name an image folder (train/CLASS/..., dev/CLASS/...) with "
-        "--data-dir; or try --task digits."
-    )
-    problem = hub.unreachable(constants.ENDPOINT, offline=hub.offline())
-    if problem:
-        raise RpmaskError(
-            f"Task '{name}' is not on this machine and the hub cannot be reached: {problem}.",
-            ways_out,
-        )
-    import datasets
-
-    try:
-        loaded = datasets.load_dataset(task.repository, task.config)
-        return {split: loaded[split] for split in ("train", "test")}, f"hub:{task.repository}"
-    except Exception as error:
-        # Each of the client's layers has exceptions of its own: HTTP, TLS, Arrow, the hub.
-        raise RunFailed(
-            f"Loading '{name}' from {constants.ENDPOINT} failed: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
-            ways_out,
-        ) from error

@@ -51,6 +51,19 @@ def get_spec(name: str) -> TaskSpec:
     )
 
 
+def check_within_reach(name: str, data_dir: Path | None) -> None:
+    """Refuse a name that is no task, and a task that is neither here nor on a hub that answers."""
+    if _is_images(name, data_dir):
+        if data_dir is None:
+            images.check_within_reach(plain_name(name))
+        return
+    spec = get_spec(name)
+    if spec is not DEMO and _glue_folder(GLUE[spec.name], data_dir) is None:
+        task = GLUE[spec.name]
+        if hub.cached_files(hub.REPOSITORY, spec.name, _hub_splits(task).values()) is None:
+            hub.check_reachable(spec.name, hub.glue_ways_out(spec.name))
+
+
 def _either(names: list[str]) -> str:
     return " or ".join(f"'{name}'" for name in names)
 
@@ -138,8 +151,8 @@ def _own(name: str, own: OwnFiles) -> tuple[TaskSpec, Splits]:
     return spec, (train, dev, source)
 
 
-def _glue(task: GlueTask, data_dir: Path | None) -> Splits:
-    """The task from the first place that has it; a folder named outright must have it."""
+def _glue_folder(task: GlueTask, data_dir: Path | None) -> Path | None:
+    """The local folder that has the task; a folder named outright must have it."""
     if data_dir is not None:
         folder = find_folder(data_dir, task)
         if folder is None:
@@ -147,20 +160,29 @@ def _glue(task: GlueTask, data_dir: Path | None) -> Splits:
                 f"{data_dir} has no folder {task.folder} for task '{task.spec.name}'.",
                 f"Expected {data_dir / task.folder / 'train.tsv'} in the classic GLUE layout.",
             )
-        return *read_folder(folder, task), f"folder:{folder}"
+        return folder
     configured = os.environ.get("RPMASK_GLUE_DIR")
-    if configured:
-        folder = find_folder(Path(configured).expanduser(), task)
-        if folder is not None:
-            return *read_folder(folder, task), f"folder:{folder}"
+    return find_folder(Path(configured).expanduser(), task) if configured else None
+
+
+def _glue(task: GlueTask, data_dir: Path | None) -> Splits:
+    """The task from the first place that has it."""
+    folder = _glue_folder(task, data_dir)
+    if folder is not None:
+        return *read_folder(folder, task), f"folder:{folder}"
     return _from_hub(task)
 
 
+def _hub_splits(task: GlueTask) -> dict[str, str]:
+    """Our name of every split and the hub's, which calls dev "validation", MNLI's two with an ending."""
+    dev = {split: split.replace("dev", "validation", 1) for split in task.spec.dev_splits}
+    return {"train": "train", **dev}
+
+
 def _from_hub(task: GlueTask) -> Splits:
-    # The hub calls dev "validation", and MNLI's two "validation_matched" and "..._mismatched".
-    names = {split: split.replace("dev", "validation", 1) for split in task.spec.dev_splits}
-    wanted = ("train", *names.values())
+    names = _hub_splits(task)
+    wanted = tuple(names.values())
     config = task.spec.name
     tables, source = hub.read_cached(config, wanted) or hub.download(config, wanted)
-    rows = {split: task.rows(table, task.hub) for split, table in tables.items()}
-    return rows["train"], {split: rows[theirs] for split, theirs in names.items()}, source
+    rows = {split: task.rows(tables[theirs], task.hub) for split, theirs in names.items()}
+    return rows.pop("train"), rows, source

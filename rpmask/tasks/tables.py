@@ -65,8 +65,11 @@ def read_text(path: Path, delimiter: str = "") -> str:
         ) from None
 
 
-def read_tsv(path: Path, names: tuple[str, ...] | None = None) -> Table:
-    """Read tab-separated text with quoting off; `names` stands in for a header the file lacks."""
+def read_tsv(path: Path, names: tuple[str, ...] | None = None, *, drop_torn: bool = False) -> Table:
+    """Read tab-separated text with quoting off; `names` stands in for a header the file lacks.
+
+    `drop_torn` passes over rows that a line break inside a field tore into several.
+    """
     lines = read_text(path, "\t").split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -74,9 +77,32 @@ def read_tsv(path: Path, names: tuple[str, ...] | None = None) -> Table:
         # Only a file with Windows line ends loses its carriage returns; elsewhere one is text.
         lines = [line.removesuffix("\r") for line in lines]
     rows = [line.split("\t") for line in lines]
-    if names is not None:
-        return _table(path, names, rows, range(1, len(rows) + 1))
-    return _table(path, tuple(rows[0]), rows[1:], range(2, len(rows) + 1))
+    places: Sequence[int] = range(1, len(rows) + 1)
+    if names is None:
+        names, rows, places = tuple(rows[0]), rows[1:], places[1:]
+    if drop_torn:
+        torn = _torn(rows, len(names))
+        places = [place for i, place in enumerate(places) if i not in torn]
+        rows = [row for i, row in enumerate(rows) if i not in torn]
+    return _table(path, names, rows, places)
+
+
+def _torn(rows: list[list[str]], width: int) -> set[int]:
+    """Indices of successive short rows that are the pieces of one row of the full width."""
+    torn: set[int] = set()
+    pieces: list[int] = []
+    fields = 0
+    for i, row in enumerate(rows):
+        if len(row) >= width:
+            pieces = []
+            continue
+        # The last field of a piece and the first of the next were one.
+        fields = fields + len(row) - 1 if pieces else len(row)
+        pieces.append(i)
+        if fields == width:
+            torn.update(pieces)
+            pieces = []
+    return torn
 
 
 def read_csv(path: Path) -> Table:

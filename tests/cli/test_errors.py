@@ -90,6 +90,13 @@ CASES = [
         env={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"},
     ),
     Wrong(
+        "images from the hub",
+        "sample -t cifar10 -m digits",
+        "'cifar10' is not on this machine",
+        "image folder",
+        env={"HF_HUB_OFFLINE": "1"},
+    ),
+    Wrong(
         "train without dev", "sample -t mine -m demo --train a.csv", "--train needs --dev", "Dev"
     ),
     Wrong("missing file", "sample -t mine -m demo --train a.csv --dev b.csv", "a.csv", ""),
@@ -111,6 +118,21 @@ CASES = [
         "unknown alias", "finetune --from models:/rpmask-demo@selected", "no model", "models|Models"
     ),
     Wrong("unknown take", "select --take luck", "luck|no finished", ""),
+    Wrong(
+        "own data for a mask",
+        "finetune --train a.csv --dev b.csv --max-length 64",
+        "--train and --dev and --max-length cannot be chosen",
+        "rpmask sample.*--dense",
+    ),
+    Wrong("a model for a mask", "finetune -m demo", "--model cannot be chosen", "--dense"),
+    Wrong(
+        "a mask for a dense model",
+        "finetune --dense --from 0123456789abcdef0123456789abcdef --teacher demo",
+        "--from and --teacher cannot go with --dense",
+        "--model",
+    ),
+    Wrong("fp16 on a CPU", "finetune --precision fp16", "fp16 .* no CUDA", "bf16"),
+    Wrong("fp16 for all of it", "run --precision fp16", "fp16 .* no CUDA", "bf16"),
     Wrong("set without value", "finetune --set epochs", "KEY=VALUE", "max_steps"),
     Wrong(
         "dead server",

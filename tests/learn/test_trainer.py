@@ -134,9 +134,9 @@ def test_resume_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_refilled_zero_stops_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refill(self: MaskHold) -> None:
-        _, parameter, pruned = self._held[0]
+        _, parameter, keep = self._held[0]
         with torch.no_grad():
-            parameter[pruned] = 1.0
+            parameter[~keep] = 1.0
 
     monkeypatch.setattr(MaskHold, "apply", refill)
     with pytest.raises(RunFailed, match="pruned weights of"):

@@ -3,11 +3,15 @@
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import OpenerDirector
 
 import datasets
 import pytest
@@ -132,23 +136,84 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def listening() -> Iterator[int]:
+def silent() -> Iterator[int]:
+    """Takes every connection and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
+@pytest.fixture
+def answering() -> Iterator[int]:
+    """An HTTP server that knows no page; as a proxy it refuses to connect anyone."""
+
+    class Nothing(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(302 if self.path == "/moved" else 404)
+            self.send_header("Location", "http://hub.invalid")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 @pytest.mark.usefixtures("no_proxies")
-def test_the_probe_follows_proxies(monkeypatch: pytest.MonkeyPatch, listening: int) -> None:
-    assert hub.unreachable(f"http://127.0.0.1:{listening}/api") is None
-    monkeypatch.setenv("https_proxy", f"http://user:secret@127.0.0.1:{listening}")
+def test_any_answer_will_do(answering: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "DEADLINE", 30)
+    assert hub.unreachable(f"http://127.0.0.1:{answering}/api") is None
+    assert hub.unreachable(f"http://127.0.0.1:{answering}/moved") is None
+    problem = hub.unreachable(f"https://127.0.0.1:{answering}")
+    assert problem is not None
+    assert "SSL" in problem
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_certificates_are_the_clients_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    def distrusted(*_: object, **__: object) -> None:
+        raise URLError(ssl.SSLCertVerificationError("self-signed certificate"))
+
+    monkeypatch.setattr(OpenerDirector, "open", distrusted)
     assert hub.unreachable("https://hub.invalid") is None
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_taking_the_connection_is_no_answer(
+    scheme: str, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "DEADLINE", 0.2)
+    problem = hub.unreachable(f"{scheme}://127.0.0.1:{silent}")
+    assert problem is not None
+    assert problem.startswith(f"127.0.0.1:{silent}")
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_the_probe_follows_proxies(monkeypatch: pytest.MonkeyPatch, answering: int) -> None:
+    monkeypatch.setattr(hub, "DEADLINE", 30)
+    monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{answering}")
+    assert hub.unreachable("http://hub.invalid") is None
+    monkeypatch.setenv("https_proxy", f"http://user:secret@127.0.0.1:{answering}")
+    assert "Tunnel connection failed: 501" in str(hub.unreachable("https://hub.invalid"))
     monkeypatch.setenv("https_proxy", "user:secret@127.0.0.1:9")
     problem = hub.unreachable("https://hub.invalid")
     assert problem is not None
     assert problem.startswith("127.0.0.1:9: ")
     assert "secret" not in problem
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert hub.unreachable(f"https://127.0.0.1:{listening}") is None
+    assert hub.unreachable(f"http://127.0.0.1:{answering}") is None
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_of_a_socks_proxy_only_the_connection_is_tried(
+    monkeypatch: pytest.MonkeyPatch, silent: int
+) -> None:
+    monkeypatch.setenv("all_proxy", f"socks5://127.0.0.1:{silent}")
+    assert hub.unreachable("https://hub.invalid") is None
 
 
 @pytest.mark.usefixtures("no_proxies")
@@ -189,19 +254,21 @@ def test_offline_mode_asks_nobody(monkeypatch: pytest.MonkeyPatch, variable: str
 
 
 @pytest.mark.usefixtures("no_proxies")
-def test_a_fresh_process_says_the_ways_out_at_once(cache: Path) -> None:
-    """The client's own look-up retries for half a minute; a quarter of that is a generous limit."""
+@pytest.mark.parametrize("listens", [False, True], ids=["nothing", "silent"])
+def test_a_fresh_process_says_the_ways_out_at_once(cache: Path, silent: int, listens: bool) -> None:
+    """Left to itself the client retries for half a minute, or waits two for a hub that is silent."""
     program = (
         "from rpmask.errors import RpmaskError\n"
         "from rpmask.tasks.registry import load_task\n"
         "try:\n    load_task('qqp')\n"
         "except RpmaskError as error:\n    print(error.message, error.hint)\n"
     )
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    endpoint = f"http://127.0.0.1:{silent if listens else 9}"
+    environment = {**os.environ, "HF_ENDPOINT": endpoint}
     environment.pop("HF_HUB_OFFLINE", None)
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=environment, capture_output=True, text=True, timeout=8, check=True,
+        env=environment, capture_output=True, text=True, timeout=20, check=True,
     )  # fmt: skip
     assert "Task 'qqp' is not on this machine and the hub cannot be reached" in done.stdout
     for way in ("--data-dir", "RPMASK_GLUE_DIR", "--train", "--dev", "--task demo"):

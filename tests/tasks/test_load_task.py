@@ -11,7 +11,7 @@ import rpmask.tasks
 from rpmask.errors import RpmaskError
 from rpmask.tasks import hub
 from rpmask.tasks.local import OwnFiles
-from rpmask.tasks.registry import get_spec, load_task, task_names
+from rpmask.tasks.registry import check_within_reach, get_spec, load_task, task_names
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
 
@@ -131,6 +131,25 @@ def test_names() -> None:
     with pytest.raises(RpmaskError, match=r"There is no task 'zzzz'\.$") as caught:
         load_task("zzzz")
     assert ", ".join(task_names()) in caught.value.hint
+
+
+def test_within_reach_is_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = glue_folder(tmp_path, "w")
+    check_within_reach("demo", None)
+    check_within_reach("digits", None)
+    check_within_reach("RTE", folder)
+    for name in ("qqp", "cifar10"):
+        with pytest.raises(RpmaskError, match=f"'{name}' is not on this machine.*no network"):
+            check_within_reach(name, None)
+    with pytest.raises(RpmaskError, match="has no folder QQP"):
+        check_within_reach("qqp", folder)
+    monkeypatch.setenv("RPMASK_GLUE_DIR", str(folder))
+    check_within_reach("rte", None)
+    with pytest.raises(RpmaskError, match="no task 'shapes'"):
+        check_within_reach("shapes", folder)
+    for split in ("train", "dev"):
+        (tmp_path / "images" / split / "round").mkdir(parents=True)
+    check_within_reach("shapes", tmp_path / "images")
 
 
 def test_importing_the_registry_is_cheap() -> None:
