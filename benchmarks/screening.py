@@ -39,6 +39,7 @@ from rpmask.engines.local import InProcess
 from rpmask.files import write_whole
 from rpmask.learn.arena import Arena, ArenaSetup
 from rpmask.learn.calibrate import calibrate, calibration_rows
+from rpmask.learn.contenders import OnDisk
 from rpmask.learn.evidence import paired_interval
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.models import load_classifier, locate, skeleton
@@ -104,14 +105,13 @@ class Demo:
         masks = tuple(
             draw_masks(recipes, self.source, self.tensors, statistics=self.statistics, parent=None)
         )
-        training, rules = plan_race(request, len(self.prepared.train), len(recipes), 1)
+        training, rules = plan_race(request, len(self.prepared.train), len(recipes))
         setup = ArenaSetup(
-            "demo",
-            self.spec,
-            training,
-            self.prepared.train,
-            held_out(self.prepared, request),
-            masks,
+            contenders=OnDisk("demo", self.spec, masks),
+            task=self.spec,
+            training=training,
+            train=self.prepared.train,
+            held_out=held_out(self.prepared, request),
         )
         names = [(recipe.id, mask.digest) for recipe, mask in zip(recipes, masks, strict=True)]
         begun = time.perf_counter()
@@ -141,8 +141,8 @@ def mixed_recipes(demo: Demo, seed: int) -> list[MaskRecipe]:
 def pools(demo: Demo, seed: int) -> dict[str, Any]:
     """One pool, raced and trained in full."""
     recipes = mixed_recipes(demo, seed)
-    raced, rules, seconds = demo.race(recipes, ScreenRequest(seed=seed))
-    full, _, full_seconds = demo.race(recipes, ScreenRequest(seed=seed, full=True))
+    raced, rules, seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1))
+    full, _, full_seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1, full=True))
     winner = ranked(raced)[0]
     losses = [candidate.rungs[-1].loss for candidate in full.candidates]
     deviation = statistics.stdev(losses)
@@ -174,7 +174,7 @@ def ranked(outcome: RaceOutcome) -> list[int]:
 
 def judged(demo: Demo, seed: int, recipes: Sequence[MaskRecipe]) -> dict[str, Any]:
     """What `select` says of a pool: the best against the control, corrected for having looked at all."""
-    outcome, _, seconds = demo.race(recipes, ScreenRequest(seed=seed))
+    outcome, _, seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1))
     rivals = [index for index in ranked(outcome) if index != 0]
     if not rivals:
         return {"seed": seed, "verdict": "no-evidence", "seconds": round(seconds, 1)}
@@ -235,7 +235,7 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
             finally:
                 os.chdir(here)
         demo.statistics = found
-        full, _, _ = demo.race([demo.base, recipe], ScreenRequest(seed=seed, full=True))
+        full, _, _ = demo.race([demo.base, recipe], ScreenRequest(seed=seed, threads=1, full=True))
         row[name] = {
             "best": result["best"],
             "generations": len(result["generations"]),

@@ -9,11 +9,12 @@ import typer
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 
-TRACKING, DATA, SAMPLING, RACING, TRAINING = (
+TRACKING, DATA, SAMPLING, RACING, ENGINE, TRAINING = (
     "Tracking",
     "Data",
     "Sampling",
     "Screening",
+    "Engine",
     "Training",
 )
 
@@ -108,14 +109,56 @@ TrainRows = Annotated[
 ]
 MaxLength = Annotated[int, typer.Option(help="Longest input in tokens.", rich_help_panel=DATA)]
 Workers = Annotated[
-    int, typer.Option(help="Worker processes for the race.", rich_help_panel=RACING)
+    int | None,
+    typer.Option(
+        help="Candidates that train at a time [default: 1; on a GPU as many as its memory holds, with "
+        "Ray as many as the cluster holds].",
+        rich_help_panel=ENGINE,
+        show_default=False,
+    ),
 ]
 Threads = Annotated[
     int | None,
+    typer.Option(help="Threads to train with [default: the cores].", show_default=False),
+]
+RaceThreads = Annotated[
+    int | None,
     typer.Option(
-        help="Threads a candidate trains with [default: the cores shared out].",
-        rich_help_panel=RACING,
+        "--threads",
+        help="Threads a candidate trains with; they decide the last digits of the losses [default: the "
+        "cores shared out, with Ray --cpus-per-candidate].",
+        rich_help_panel=ENGINE,
         show_default=False,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Where candidates train: local, in processes of this machine, or ray.",
+        rich_help_panel=ENGINE,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster, HOST:PORT or auto [default: RAY_ADDRESS, else one is started here].",
+        rich_help_panel=ENGINE,
+        show_default=False,
+    ),
+]
+CpusPerCandidate = Annotated[
+    float | None,
+    typer.Option(
+        help="CPUs of a Ray node a candidate takes [default: --threads, else 1].",
+        rich_help_panel=ENGINE,
+        show_default=False,
+    ),
+]
+GpusPerCandidate = Annotated[
+    float,
+    typer.Option(
+        help="GPUs of a Ray node a candidate takes; with 0.25 four share one.",
+        rich_help_panel=ENGINE,
     ),
 ]
 Precision = Annotated[

@@ -59,7 +59,11 @@ def tune(
     race_rate: n.RaceRate = SCREEN.learning_rate,
     precision: o.Precision = SCREEN.precision,
     workers: o.Workers = SCREEN.workers,
-    threads: o.Threads = None,
+    threads: o.RaceThreads = None,
+    engine: o.Engine = SCREEN.engine,
+    address: o.Address = None,
+    cpus_per_candidate: o.CpusPerCandidate = None,
+    gpus_per_candidate: o.GpusPerCandidate = SCREEN.gpus_per_candidate,
     data: DataChoice = DEFAULT_DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
@@ -97,6 +101,10 @@ def tune(
         precision=settled_precision(precision),
         workers=workers,
         threads=threads,
+        engine=engine,
+        address=address,
+        cpus_per_candidate=cpus_per_candidate,
+        gpus_per_candidate=gpus_per_candidate,
         storage=storage,
     )
     request = TuneRequest(steps=steps, sample=sampling, screen=racing)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic
 
-from rpmask.engines.engine import Item, Result, WorkerFactory
-from rpmask.errors import RunFailed
-
-LOST_WORKERS_ALLOWED = 3
+from rpmask.engines.engine import Given, Handout, Item, Result, WorkerFactory
 
 
 class InProcess(Generic[Item, Result]):
@@ -24,12 +25,11 @@ class InProcess(Generic[Item, Result]):
         self._factory = factory
         self._worker: Callable[[Item], Result] | None = None
 
-    def map(self, items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Apply the worker to every item, in order."""
-        if self._worker is None and items:
-            self._worker = self._factory()
         for item in items:
-            assert self._worker is not None
+            if self._worker is None:
+                self._worker = self._factory()
             yield self._worker(item)
 
     def close(self) -> None:
@@ -37,60 +37,100 @@ class InProcess(Generic[Item, Result]):
         self._worker = None
 
 
-_worker: Callable[[Any], Any] | None = None  # one a process, built by the pool's initializer
+_factory: bytes = b""
+_worker: Callable[[Any], Any] | None = None  # one a process, built for its first item
 
 
-def _prepare(factory: WorkerFactory[Any, Any]) -> None:
-    global _worker
-    _worker = factory()
+def _prepare(factory: bytes, environments: SimpleQueue[Mapping[str, str]]) -> None:
+    global _factory
+    _factory = factory
+    os.environ.update(environments.get())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for items for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(item: Any) -> Any:
-    assert _worker is not None
+    global _factory, _worker
+    if _worker is None:  # here and not in _prepare, whose errors would be lost
+        build: WorkerFactory[Any, Any] = ForkingPickler.loads(_factory)
+        _factory, _worker = b"", build()
     return _worker(item)
 
 
 class Processes(Generic[Item, Result]):
-    """N fresh processes. A process that dies is replaced and its items are given out again."""
+    """N fresh processes. When one dies all are replaced, and the items in hand are given out again.
+
+    environments are what each process has set beside ours, such as the device that it may see.
+    """
 
     name = "local"
 
-    def __init__(self, factory: WorkerFactory[Item, Result], workers: int) -> None:
+    def __init__(
+        self,
+        factory: WorkerFactory[Item, Result],
+        workers: int,
+        environments: Sequence[Mapping[str, str]] = (),
+    ) -> None:
         self._factory = factory
         self.workers = workers
+        self._environments = environments or [{}] * workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self.workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(self._factory,),
-        )
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            # As bytes: a process reads them before it imports anything, so that the next one, which
+            # starts when they are read, does not wait for those imports.
+            factory = bytes(ForkingPickler.dumps(self._factory))
+            environments: SimpleQueue[Mapping[str, str]] = context.SimpleQueue()
+            for environment in self._environments:
+                environments.put(environment)
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=context,
+                initializer=_prepare,
+                initargs=(factory, environments),
+            )
+        return self._pool
 
-    def map(self, items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Apply a worker to every item; results come as they finish."""
-        left = dict(enumerate(items))
-        lost = 0
-        while left:
-            if self._pool is None:
-                self._pool = self._start()
-            futures: dict[Future[Result], int] = {
-                self._pool.submit(_work, item): index for index, item in left.items()
-            }
+        handout = Handout(items)
+        busy: dict[Future[Result], Given[Item]] = {}
+        while self._give_out(handout, busy):
+            done, _ = wait(busy, return_when=FIRST_COMPLETED)
+            future = done.pop()
             try:
-                for future in as_completed(futures):
-                    result = future.result()
-                    del left[futures[future]]
-                    yield result
-            except BrokenProcessPool as error:
-                self.close()
-                lost += 1
-                if lost > LOST_WORKERS_ALLOWED:
-                    raise RunFailed(
-                        f"Worker processes died {lost} times in a row.",
-                        "They may run out of memory: use fewer --workers or a smaller --batch-size.",
-                    ) from error
+                result = future.result()
+            except BrokenProcessPool:
+                self._start_anew(handout, busy)
+                continue
+            del busy[future]
+            self._give_out(handout, busy)  # the worker goes on while the result is written down
+            yield result
+
+    def _give_out(self, handout: Handout[Item], busy: dict[Future[Result], Given[Item]]) -> bool:
+        """Give every free worker an item; whether any is at work."""
+        while len(busy) < self.workers and (given := handout.next()) is not None:
+            try:
+                busy[self._started().submit(_work, given.item)] = given
+            except BrokenProcessPool:  # known here before the futures of the items in hand say so
+                handout.back(given)
+                self._start_anew(handout, busy)
+        return bool(busy)
+
+    def _start_anew(self, handout: Handout[Item], busy: dict[Future[Result], Given[Item]]) -> None:
+        self.close()
+        for given in busy.values():
+            handout.back(given)
+        busy.clear()
 
     def close(self) -> None:
         """Stop the processes."""

@@ -18,8 +18,8 @@ from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
 from rpmask.learn.batches import Split, generator, training_order
 from rpmask.learn.confidence import settled_losses
+from rpmask.learn.contenders import Contenders
 from rpmask.learn.evaluate import Evaluation, evaluate, example_losses
-from rpmask.learn.models import load_classifier
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 from rpmask.tasks.spec import TaskSpec
@@ -44,12 +44,11 @@ class RaceTraining(Record):
 class ArenaSetup:
     """Everything a worker needs to build an arena; picklable."""
 
-    start: str
+    contenders: Contenders
     task: TaskSpec
     training: RaceTraining
     train: Split
     held_out: Split
-    masks: tuple[Mask, ...]
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ class Arena:
         self._setup = setup
         torch.set_num_threads(setup.training.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = load_classifier(setup.start, setup.task).to(self._device)
-        self._start = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
+        model, self._start = setup.contenders.opened()
+        self._model = model.to(self._device)
         training = setup.training
         self._order = training_order(
             setup.train, training.batch_size, training.full_steps, training.seed
@@ -93,9 +92,18 @@ class Arena:
 
     def __call__(self, leg: Leg) -> LegResult:
         """Train a candidate over the steps of a leg and evaluate it at the end."""
+        try:
+            return self._run(leg)
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                f"Candidate {leg.candidate} does not fit into the device's memory: {error}",
+                "Let fewer share the device (--workers), or use a smaller --batch-size.",
+            ) from error
+
+    def _run(self, leg: Leg) -> LegResult:
         training = self._setup.training
         self._model.load_state_dict(self._start)
-        hold = MaskHold(self._model, self._setup.masks[leg.candidate])
+        hold = MaskHold(self._model, self._setup.contenders.mask(leg.candidate))
         hold.apply()
         optimizer = torch.optim.AdamW(
             self._model.parameters(),

@@ -187,6 +187,16 @@ def load_classifier(
     return model
 
 
+def restored_classifier(config: Any, task: TaskSpec, weights: dict[str, torch.Tensor]) -> nn.Module:
+    """What load_classifier gave on another machine, from its configuration and its state."""
+    from transformers.initialization import no_init_weights
+
+    with no_init_weights():
+        model: nn.Module = _auto_class(task).from_config(config, dtype=torch.float32)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
 def load_tokenizer(source: str) -> Any:
     """The tokenizer that lies beside the weights."""
     from transformers import AutoTokenizer

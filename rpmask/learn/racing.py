@@ -117,13 +117,13 @@ def race(
         before = rules.rungs[rung - 1] if rung else 0
         reached = {i: found for i in alive if (found := ledger.get(i, rung)) is not None}
         spent += len(reached) * (step - before)
-        legs = [
+        todo = [i for i in alive if i not in reached]
+        legs = (  # one by one: a state is read when there is a worker for it
             Leg(
                 i, rung, before, step, ledger.state(i, rung - 1), keep_state=step != rules.rungs[-1]
             )
-            for i in alive
-            if i not in reached
-        ]
+            for i in todo
+        )
         for result in engine.map(legs):
             reached[result.candidate] = ledger.put(result)
             spent += step - before

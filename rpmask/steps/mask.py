@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.learn.models import locate, skeleton
-from rpmask.masks.importance import Statistics
+from rpmask.learn.models import locate
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask, read_header, save_mask
 from rpmask.masks.sampling import draw_mask
-from rpmask.masks.weights import SafetensorsWeights, find_prunable
+from rpmask.masks.weights import SafetensorsWeights
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import spec_of
+from rpmask.steps.poolmasks import load_ingredients
 from rpmask.steps.sample import mask_name
 
 
@@ -117,18 +117,14 @@ def redraw_mask(reference: str, context: Context, out: Path | None = None) -> di
     recipe = candidate.recipe
     folder = fetch(context.tracker, pool.start)
     spec = spec_of(pool.task, pool.data)
-    tensors = find_prunable(skeleton(folder, spec), pool.include, pool.exclude)
-    artifacts = context.tracker.artifacts
-    statistics = {
-        kind: Statistics.load(artifacts.path(pool.run_id, f"statistics/{kind}.safetensors"))
-        for kind in pool.statistics
-        if kind == recipe.importance
-    }
-    parent = None
-    if pool.parent_run_id is not None:
-        parent = load_mask(artifacts.path(pool.parent_run_id, "mask.safetensors"))
-    source = SafetensorsWeights(locate(folder).weights)
-    again = draw_mask(recipe, source, tensors, statistics=statistics, parent=parent)
+    needed = load_ingredients(pool, [recipe], folder, spec, context)
+    again = draw_mask(
+        recipe,
+        SafetensorsWeights(locate(folder).weights),
+        needed.tensors,
+        statistics=needed.statistics,
+        parent=needed.parent,
+    )
     if again.digest != candidate.mask_digest:
         raise RunFailed(
             f"Drawing '{reference}' again gives {again.digest[:16]}, its pool says "

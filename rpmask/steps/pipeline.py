@@ -14,6 +14,7 @@ from rpmask.learn.models import has_head
 from rpmask.learn.plan import PAPER_TERMS
 from rpmask.records import FinetuneResult
 from rpmask.steps.context import Context, step_digest
+from rpmask.steps.engines import deciding
 from rpmask.steps.finetune import finetune, finetune_dense
 from rpmask.steps.inputs import load_data, source_digest
 from rpmask.steps.requests import RunRequest
@@ -52,7 +53,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     levels = ",".join(f"{level:g}" for level in request.levels)
     step_key = StepKey(
         step="run",
-        key=step_digest("run", inputs, request.to_dict()),
+        key=step_digest("run", inputs, {**request.to_dict(), "screen": deciding(request.screen)}),
         name=f"run {spec.name} to {percent(request.levels[-1])}",
         task=spec.name,
         level=len(request.levels),

@@ -21,6 +21,7 @@ DRAWN_STARTS = (*IMPORTANCES, "random")
 RECIPES = ("default", "paper")
 TAKES = ("evidence", "best", "control")
 PRECISIONS = ("fp32", "bf16", "fp16")
+ENGINES = ("local", "ray")
 
 
 def _one_of(what: str, given: str, known: Sequence[str]) -> None:
@@ -88,7 +89,11 @@ class SampleRequest(Record):
 
 @dataclass(frozen=True)
 class ScreenRequest(Record):
-    """What `screen` is asked for. budget is the share of K full epochs that may be spent."""
+    """What `screen` is asked for. budget is the share of K full epochs that may be spent.
+
+    The last ones say where candidates are trained. Of those only threads has a part in the numbers; the
+    shares of a candidate are those of a Ray cluster's nodes.
+    """
 
     seed: int = 0
     rungs: int = 3
@@ -101,18 +106,38 @@ class ScreenRequest(Record):
     learning_rate: float = 2e-4
     examples: int = 500
     precision: str = "fp32"
-    workers: int = 1
-    threads: int | None = None
     storage: str | None = None
+    threads: int | None = None
+    workers: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    cpus_per_candidate: float | None = None
+    gpus_per_candidate: float = 0.0
 
     def check(self) -> None:
         """Refuse what no race can be run with."""
         _between("budget", self.budget, 0.0, math.inf)
         _between("eta", self.eta, 1.0 - 1e-9, math.inf)
         _between("learning rate", self.learning_rate, 0.0, math.inf)
-        for name in ("rungs", "batch_size", "examples", "workers"):
+        for name in ("rungs", "batch_size", "examples"):
             _between(name.replace("_", " "), getattr(self, name), 0, math.inf)
         _one_of("precision of a race", self.precision, ("fp32", "bf16"))
+        _one_of("engine", self.engine, ENGINES)
+        for what, given in (
+            ("number of workers", self.workers),
+            ("number of threads", self.threads),
+            ("share of CPUs", self.cpus_per_candidate),
+        ):
+            if given is not None:
+                _between(what, given, 0, math.inf)
+        _between("share of GPUs", self.gpus_per_candidate, -1e-9, math.inf)
+        if self.engine != "ray" and (
+            self.address or self.cpus_per_candidate or self.gpus_per_candidate
+        ):
+            raise RpmaskError(
+                "--address, --cpus-per-candidate and --gpus-per-candidate are for a Ray cluster.",
+                "Add --engine ray.",
+            )
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.numpy
 
-from rpmask.engines.local import InProcess, Processes
 from rpmask.errors import RpmaskError
-from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult, RaceTraining
+from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
 from rpmask.learn.batches import Split, generator
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
-from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
 from rpmask.records import Pool, ScreenReport
-from rpmask.steps.context import Context, Tee, available_cores, step_digest, versions
+from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.engines import contenders, deciding, open_engine, race_threads
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.requests import ScreenRequest
-from rpmask.steps.sample import mask_name
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
 
@@ -42,15 +38,8 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
     data = load_data(pool.task, pool.data)
-    threads = request.threads or max(1, available_cores() // request.workers)
-    decides = {
-        k: v for k, v in request.to_dict().items() if k not in ("workers", "threads", "storage")
-    }
-    key = step_digest(
-        "screen",
-        {"pool": pool_run_id, "data": data.digests},
-        {**decides, "threads": threads},
-    )
+    decides = deciding(request)
+    key = step_digest("screen", {"pool": pool_run_id, "data": data.digests}, decides)
     step_key = StepKey(
         step="screen",
         key=key,
@@ -58,26 +47,30 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         task=pool.task,
         level=pool.level,
         sparsity=pool.sparsity,
-        params={"model": pool.model, "pool": pool_run_id, **decides, "threads": threads},
+        params={"model": pool.model, "pool": pool_run_id, **decides},
         tags={"rpmask.pool": pool_run_id},
     )
     with tracker.open(step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This pool was screened before: run {run.run_id}.")
             return run.result()
-        masks = load_masks(pool, pool_run_id, context)
         start = fetch(context.tracker, pool.start)
         prepared = prepare(data, pool.data, start)
-        training, rules = plan_race(request, len(prepared.train), len(masks), threads)
+        training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
         context.console.say(
-            f"Racing {len(masks)} candidates to step {rules.rungs[-1]} of {training.full_steps} "
-            f"(rungs {', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
+            f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
+            f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
+            f"{len(prepared.train):,} rows."
         )
         setup = ArenaSetup(
-            start, data.spec, training, prepared.train, held_out(prepared, request), masks
+            contenders=contenders(request, pool, start, data.spec, context),
+            task=data.spec,
+            training=training,
+            train=prepared.train,
+            held_out=held_out(prepared, request),
         )
         with context.console.working("race") as shown:
-            engine = _engine(request, setup)
+            engine = open_engine(request, setup, start, len(pool.candidates))
             try:
                 outcome = race(
                     engine,
@@ -95,23 +88,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         return run.finish(_result(report), _note(report))
 
 
-def load_masks(pool: Pool, run_id: str, context: Context) -> tuple[Mask, ...]:
-    """The pool's masks, each proved by its digest."""
-    masks = []
-    for index, candidate in enumerate(pool.candidates):
-        mask = load_mask(context.tracker.artifacts.path(run_id, mask_name(index)))
-        if mask.digest != candidate.mask_digest:
-            raise RpmaskError(
-                f"The mask of candidate {index} of run '{run_id}' is not the one in pool.json.",
-                "The artifact was changed or swapped; run `rpmask sample --force` again.",
-            )
-        masks.append(mask)
-    return tuple(masks)
-
-
-def plan_race(
-    request: ScreenRequest, rows: int, k: int, threads: int
-) -> tuple[RaceTraining, RaceRules]:
+def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
     """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
@@ -120,7 +97,7 @@ def plan_race(
         batch_size=batch,
         learning_rate=request.learning_rate,
         seed=request.seed,
-        threads=threads,
+        threads=race_threads(request),
         precision=request.precision,
     )
     if request.full:  # the paper's way: everyone trains the whole epoch
@@ -135,13 +112,6 @@ def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
     order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
     order.sort()
     return selection.take(order)
-
-
-def _engine(request: ScreenRequest, setup: ArenaSetup) -> Engine[Leg, LegResult]:
-    factory = partial(Arena, setup)
-    if request.workers == 1:
-        return InProcess(factory)
-    return Processes(factory, request.workers)
 
 
 def _report(

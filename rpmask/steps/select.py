@@ -16,8 +16,9 @@ from rpmask.masks.maskfile import save_mask
 from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.steps.context import Context, step_digest, versions
 from rpmask.steps.inputs import spec_of
+from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.requests import SelectRequest
-from rpmask.steps.screen import load_masks, read_losses
+from rpmask.steps.screen import read_losses
 from rpmask.words import percent
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from test_trainer import magnitude
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
+from rpmask.learn.contenders import OnDisk
 from rpmask.learn.ledger import RungLedger
 
 
@@ -19,7 +20,8 @@ def arena(folder: Path, **training: float) -> Arena:
     model.save_pretrained(folder)
     plan = RaceTraining(**{"full_steps": 8, "batch_size": 8, "learning_rate": 1e-2, **training})
     masks = (magnitude(model, 0.5), magnitude(model, 0.75))
-    return Arena(ArenaSetup(str(folder), TOY_TASK, plan, toy_rows(64), toy_rows(32, 1), masks))
+    contenders = OnDisk(str(folder), TOY_TASK, masks)
+    return Arena(ArenaSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
 
 
 @pytest.mark.parametrize("candidate", [0, 1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,8 @@ class Scripted:
     def __init__(self, means: Sequence[float], backwards: bool = False) -> None:
         self.means, self.backwards, self.legs = means, backwards, list[tuple[int, int]]()
 
-    def map(self, items: Sequence[Leg]) -> Iterator[LegResult]:
-        for leg in reversed(items) if self.backwards else items:
+    def map(self, items: Iterable[Leg]) -> Iterator[LegResult]:
+        for leg in reversed(list(items)) if self.backwards else items:
             self.legs.append((leg.candidate, leg.to_step))
             noise = rng(leg.to_step).normal(0, 0.05, 200)
             losses = self.means[leg.candidate] + noise + rng(leg.candidate).normal(0, 0.01, 200)

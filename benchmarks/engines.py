@@ -1,0 +1,103 @@
+"""What a second worker saves, and what Ray costs: the same race on one pool, engine after engine.
+
+    python benchmarks/engines.py            # adds a turn to benchmarks/engines.json
+
+A turn runs `rpmask screen` on a pool of eight candidates of the demo with one local worker, two local
+workers and two Ray workers, one after the other, as the commands a user types: their wall time has the
+start of processes, of Ray and of MLflow in it. Every other turn goes the other way round. All three must
+find the same rungs where they train with the same number of threads, or nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rpmask.files import write_whole
+
+ENGINES = {
+    "local-1": ["--workers", "1"],
+    "local-2": ["--workers", "2"],
+    "ray-2": ["--workers", "2", "--engine", "ray"],
+}
+
+
+def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
+    """What a command prints, and its wall time."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "rpmask", *arguments, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"{arguments}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout), seconds
+
+
+def turn(budget: float, order: list[str]) -> dict[str, Any]:
+    """One race by each engine, on a pool of a folder of its own."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rpmask(["sample", "--k", "8"], folder)
+        for engine in order:
+            arguments = ["screen", "--force", "--budget", str(budget), *ENGINES[engine]]
+            result, wall = rpmask(arguments, folder)
+            found[engine] = {
+                "wall_seconds": wall,
+                "step_seconds": result["seconds"]["total"],
+                "training_steps": result["steps_spent"],
+                "legs": sum(len(c["rungs"]) for c in result["candidates"]),
+                "candidates": result["candidates"],
+            }
+            print(f"{engine}: {wall:.1f} s", flush=True)
+    if found["local-2"]["candidates"] != found["ray-2"]["candidates"]:
+        raise SystemExit("Two local workers and two of Ray found different rungs.")
+    for measured in found.values():
+        del measured["candidates"]
+    return found
+
+
+def ratios(turns: list[dict[str, Any]], one: str, other: str) -> dict[str, Any]:
+    """How the wall times of two engines compare, turn by turn."""
+    each = [t[one]["wall_seconds"] / t[other]["wall_seconds"] for t in turns]
+    return {"each": each, "median": statistics.median(each)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", type=float, default=0.5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    asked = parser.parse_args()
+    before = json.loads(asked.out.read_text())["turns"] if asked.out.exists() else []
+    order = list(ENGINES) if len(before) % 2 == 0 else list(reversed(ENGINES))
+    turns = [*before, turn(asked.budget, order)]
+    report = {
+        "command": "python benchmarks/engines.py",
+        "machine": {"processor": platform.machine(), "cores": len(os.sched_getaffinity(0))},
+        "versions": {name: version(name) for name in ("torch", "transformers", "mlflow", "ray")},
+        "pool": {"task": "demo", "k": 8, "seed": 0, "budget": asked.budget},
+        "two_workers_over_one": ratios(turns, "local-2", "local-1"),
+        "ray_over_local": ratios(turns, "ray-2", "local-2"),
+        "turns": turns,
+    }
+    write_whole(asked.out, (json.dumps(report, indent=1) + "\n").encode())
+    print(json.dumps({name: report[name] for name in ("two_workers_over_one", "ray_over_local")}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""The engine on a Ray cluster: a worker is an actor, and any node that has room holds some.
+
+What a worker is built from goes to Ray's object store once, and from there once to each node. rpmask
+itself travels too, so that every node runs the code of the machine that the work is started on. Actors
+are created as resources allow; one that is lost, with its process or its node, is replaced, and its item is
+given out again. What is finished lies with the caller: nothing of it is in the cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import ray
+from ray import exceptions
+
+import rpmask
+from rpmask.engines.engine import LOSSES_ALLOWED, Given, Handout, Item, Result, WorkerFactory
+from rpmask.errors import RpmaskError, RunFailed
+
+CONNECT_SECONDS = 3.0
+# How long a cluster without a usable node is given to get one, and how often we look for new ones.
+PATIENCE_SECONDS = 60.0
+LOST = (
+    exceptions.RayActorError,
+    exceptions.ObjectLostError,
+    exceptions.WorkerCrashedError,
+    exceptions.NodeDiedError,
+    exceptions.OutOfMemoryError,
+    exceptions.LocalRayletDiedError,
+)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker takes of a node; fractions are allowed."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def room(self, resources: dict[str, float]) -> int:
+        """How many workers a node with these resources holds."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus}
+        return min(
+            int(resources.get(name, 0.0) / each + 1e-6) for name, each in wanted.items() if each
+        )
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+
+
+class _Seat:
+    """The actor: a worker in a process of the cluster."""
+
+    def __init__(self) -> None:
+        self._worker: Callable[[Any], Any] | None = None
+
+    def prepare(self, factory: WorkerFactory[Any, Any]) -> None:
+        if not ray.get_gpu_ids():  # what was not asked for is not used
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self._worker = factory()
+
+    def answer(self) -> None:
+        """Show that it is alive."""
+
+    def work(self, item: Any) -> Any:
+        assert self._worker is not None
+        return self._worker(item)
+
+
+class RayCluster(Generic[Item, Result]):
+    """Workers on the cluster at an address, or on one started here for as long as the engine lives.
+
+    workers = None is as many as the nodes hold, and never more than `most`.
+    """
+
+    name = "ray"
+
+    def __init__(
+        self,
+        factory: WorkerFactory[Item, Result],
+        *,
+        share: Share,
+        most: int,
+        workers: int | None = None,
+        address: str | None = None,
+    ) -> None:
+        self._share = share
+        self._most, self._asked = most, workers
+        self._idle: list[Any] = []
+        self._awaited: dict[Any, Any] = {}  # the promise of an answer -> the actor that gives it
+        self._failures = 0
+        # Ray tells of lost nodes on stdout, where a command's result belongs.
+        self._quiet = redirect_stdout(sys.stderr)
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            connect(address)
+        self._quiet.__enter__()
+        if not self._room():
+            found = _resources()
+            self.close()
+            raise RpmaskError(
+                f"No node of the Ray cluster can hold a candidate, which takes {share}; {found}.",
+                "Lower --cpus-per-candidate or --gpus-per-candidate, or add a node that has them.",
+            )
+        self.workers = min(most, self._room(), workers or most)
+        self._factory = ray.put(factory)
+
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
+        """Apply a worker to every item; results come as they finish."""
+        handout = Handout(items)
+        busy: dict[Any, tuple[Any, Given[Item]]] = {}  # the promise of a result -> who is at what
+        while True:
+            self._give_out(handout, busy)
+            if not busy and not handout.left():
+                return
+            promise = self._wait(busy)
+            if promise is None:
+                continue
+            if promise in self._awaited:
+                self._welcome(promise)
+                continue
+            actor, given = busy.pop(promise)
+            try:
+                result = ray.get(promise)
+            except LOST:
+                handout.back(given)
+                # Others may have gone with it. Nothing is given to them before they answer.
+                self._awaited.update({other.answer.remote(): other for other in self._idle})
+                self._idle.clear()
+                continue
+            except exceptions.RayTaskError as error:
+                raise _cause(error) from None
+            self._idle.append(actor)
+            self._give_out(handout, busy)  # the worker goes on while the result is written down
+            yield result
+
+    def close(self) -> None:
+        """Give the resources back, and end the cluster if it was started here."""
+        self._quiet.__exit__(None, None, None)
+        if self._ours:
+            ray.shutdown()
+            return
+        for actor in (*self._idle, *self._awaited.values()):
+            ray.kill(actor)
+
+    def _give_out(self, handout: Handout[Item], busy: dict[Any, tuple[Any, Given[Item]]]) -> None:
+        while self._idle and (given := handout.next()) is not None:
+            actor = self._idle.pop()
+            busy[actor.work.remote(given.item)] = (actor, given)
+
+    def _wait(self, busy: dict[Any, tuple[Any, Given[Item]]]) -> Any:
+        """The first promise that is kept; None when it is time to look around again."""
+        self._recruit(len(busy))
+        done, _ = ray.wait([*busy, *self._awaited], num_returns=1, timeout=PATIENCE_SECONDS)
+        if done:
+            return done[0]
+        if not busy and not self._room():
+            raise RunFailed(
+                f"The Ray cluster has lost every node that could hold a candidate ({self._share}).",
+                "Start a node and give the same command again; it continues where it stopped.",
+            )
+        return None
+
+    def _recruit(self, busy: int) -> None:
+        """Ask for the actors that are missing; Ray creates them when there is room."""
+        there = busy + len(self._idle) + len(self._awaited)
+        if there >= self._most:
+            return
+        # Asked for more than there is room for, they wait for a node, which an autoscaler may start.
+        wanted = min(self._most, self._asked or max(1, self._room()))
+        for _ in range(wanted - there):
+            actor = (
+                ray.remote(_Seat)
+                .options(num_cpus=self._share.cpus, num_gpus=self._share.gpus)
+                .remote()
+            )
+            self._awaited[actor.prepare.remote(self._factory)] = actor
+
+    def _welcome(self, promise: Any) -> None:
+        """An actor answered and may be given items, or it is gone."""
+        actor = self._awaited.pop(promise)
+        try:
+            ray.get(promise)
+        except LOST as error:
+            self._failures += 1
+            if self._failures > LOSSES_ALLOWED * self.workers:
+                raise RunFailed(
+                    f"Ray could not keep a worker alive: {str(error).splitlines()[0]}",
+                    "They may run out of memory: ask for fewer --workers, or for more CPUs or GPUs a "
+                    "candidate.",
+                ) from error
+        except exceptions.RuntimeEnvSetupError as error:
+            raise RunFailed(
+                f"Ray could not bring rpmask to a node: {str(error).splitlines()[0]}",
+                "The node's log in /tmp/ray/session_latest/logs says more.",
+            ) from error
+        except exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        else:
+            self._failures = 0
+            self._idle.append(actor)
+
+    def _room(self) -> int:
+        """How many workers the nodes that are alive hold, whoever else uses them."""
+        return sum(self._share.room(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+
+def connect(address: str | None) -> None:
+    """Join the cluster at the address or at RAY_ADDRESS; without one, start a cluster here."""
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address,
+            runtime_env={"py_modules": [rpmask]},
+            log_to_driver=False,  # the workers' output would appear on our stdout
+            logging_level="ERROR",
+            **({"include_dashboard": False} if address == "local" else {}),
+        )
+    except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
+        raise RpmaskError(
+            f"The Ray cluster '{address}' cannot be joined: {str(error).strip().splitlines()[0]}",
+            "`ray status --address HOST:6379` says whether it runs; `ray start --head` starts one. Without "
+            "--address a cluster of this machine alone is used.",
+        ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray puts its own in place
+
+
+def _check_reachable(address: str) -> None:
+    """Say at once that nobody listens; Ray itself tries for half a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise RpmaskError(
+            f"Nothing answers at the Ray address '{address}': {error.strerror or error}.",
+            "Start the cluster with `ray start --head --port 6379` and give its HOST:6379.",
+        ) from error
+
+
+def _resources() -> str:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    each = ", ".join(f"{n.get('CPU', 0):g} CPU and {n.get('GPU', 0):g} GPU" for n in nodes[:4])
+    return f"its nodes have {each}" + (", ..." if len(nodes) > 4 else "")
+
+
+def _cause(error: exceptions.RayTaskError) -> BaseException:
+    """What the worker raised, if it is meant for the user; else Ray's report with the worker's traceback."""
+    return error.cause if isinstance(error.cause, RpmaskError) else error

@@ -1,0 +1,150 @@
+"""What a race starts from: the level's weights, and the mask of each candidate.
+
+On this machine both are read from where they lie. To another machine the weights travel once, and of a
+mask only its recipe: it is drawn again there, and its digest proves that it is the same one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.learn.models import load_classifier, restored_classifier
+from rpmask.masks.importance import Statistics
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import base_of
+from rpmask.masks.sampling import draw_mask
+from rpmask.masks.weights import Prunable, TensorWeights
+from rpmask.records import MaskRecipe
+from rpmask.tasks.spec import TaskSpec
+
+Arrays = Mapping[str, np.ndarray]
+
+MASKS_KEPT = 8  # redrawn masks a worker holds on to; one bit a weight
+DECIDING = ("torch", "transformers", "numpy")  # another version may give other numbers
+
+
+class Contenders(Protocol):
+    """Where a worker has its model and its masks from; picklable."""
+
+    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+        """The classifier, and the level's starting weights, which the caller leaves as they are."""
+
+    def mask(self, candidate: int) -> Mask:
+        """The mask of one candidate."""
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A model folder of this machine, and masks that were read and proved."""
+
+    start: str
+    task: TaskSpec
+    masks: tuple[Mask, ...]
+
+    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+        """Read from the folder."""
+        model = load_classifier(self.start, self.task)
+        return model, {name: value.clone() for name, value in model.state_dict().items()}
+
+    def mask(self, candidate: int) -> Mask:
+        """As it was read."""
+        return self.masks[candidate]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a pool's masks are drawn: recipes with the digests they must give, and what they need."""
+
+    recipes: tuple[MaskRecipe, ...]
+    digests: tuple[str, ...]
+    tensors: tuple[Prunable, ...]
+    statistics: Mapping[str, Arrays]
+    parent: Mask | None
+
+
+class Carried:
+    """Weights as arrays and masks as recipes.
+
+    Plain numpy arrays, because Ray maps those into every worker of a node from one copy in its store.
+    """
+
+    def __init__(
+        self, config: Any, task: TaskSpec, weights: Arrays, base: str, drawing: Drawing
+    ) -> None:
+        self._config, self._task = config, task
+        self._weights, self._base, self._drawing = weights, base, drawing
+        self._versions = {name: version(name) for name in DECIDING}
+        self._masks: OrderedDict[int, Mask] = OrderedDict()
+        self._statistics: dict[str, Statistics] | None = None
+
+    @classmethod
+    def of(cls, start: str, task: TaskSpec, drawing: Drawing) -> Carried:
+        """Pack a model folder of this machine."""
+        model = load_classifier(start, task)
+        weights = {name: value.numpy() for name, value in model.state_dict().items()}
+        base = next(path for path, module in model.named_modules() if module is base_of(model))
+        return cls(model.config, task, weights, f"{base}." if base else "", drawing)
+
+    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+        """Built from its configuration, then given the weights."""
+        for name, ours in self._versions.items():
+            if (here := version(name)) != ours:
+                raise RpmaskError(
+                    f"A worker has {name} {here}; the race was started with {ours}.",
+                    "Install the same versions on every node, for example from constraints.txt.",
+                )
+        weights = _tensors(self._weights)
+        return restored_classifier(self._config, self._task, weights), weights
+
+    def mask(self, candidate: int) -> Mask:
+        """Drawn again, unless it was drawn lately."""
+        if candidate not in self._masks:
+            self._masks[candidate] = self._redrawn(candidate)
+            if len(self._masks) > MASKS_KEPT:
+                self._masks.popitem(last=False)
+        self._masks.move_to_end(candidate)
+        return self._masks[candidate]
+
+    def _redrawn(self, candidate: int) -> Mask:
+        drawing = self._drawing
+        recipe, expected = drawing.recipes[candidate], drawing.digests[candidate]
+        if self._statistics is None:
+            self._statistics = {
+                kind: Statistics.of(kind, _tensors(arrays))
+                for kind, arrays in drawing.statistics.items()
+            }
+        # Masks name tensors without the base model's prefix.
+        names = {tensor.name: self._base + tensor.name for tensor in drawing.tensors}
+        weights = _tensors({name: self._weights[stored] for name, stored in names.items()})
+        mask = draw_mask(
+            recipe,
+            TensorWeights(weights),
+            drawing.tensors,
+            statistics=self._statistics,
+            parent=drawing.parent,
+            threads=torch.get_num_threads(),
+        )
+        if mask.digest != expected:
+            raise RunFailed(
+                f"Candidate {candidate} redrawn on a worker is {mask.digest[:16]}, the pool says "
+                f"{expected[:16]}.",
+                "Its node has other versions or other hardware; `rpmask doctor` there says which.",
+            )
+        return mask
+
+
+def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
+    with warnings.catch_warnings():
+        # Arrays in a shared store cannot be written to, and torch warns of that; they are only read.
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

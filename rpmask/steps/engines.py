@@ -1,0 +1,118 @@
+"""Where a race's candidates train: which engine, with how many workers, and what the workers get.
+
+None of it decides a result, except the number of threads and the kind of device.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rpmask.engines.local import InProcess, Processes
+from rpmask.errors import RpmaskError
+from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult
+from rpmask.learn.contenders import Carried, Contenders, Drawing, OnDisk
+from rpmask.learn.models import skeleton
+from rpmask.learn.sharing import candidate_bytes, free_devices, places, seeing
+from rpmask.records import Pool
+from rpmask.steps.context import Context, available_cores
+from rpmask.steps.poolmasks import load_ingredients, load_masks
+from rpmask.steps.requests import ScreenRequest
+from rpmask.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from rpmask.engines.engine import Engine
+
+# What a race is run with and not by: the same race goes on with other ones.
+WHERE = ("storage", "workers", "engine", "address", "cpus_per_candidate", "gpus_per_candidate")
+
+
+def deciding(request: ScreenRequest) -> dict[str, Any]:
+    """The parameters that a race's numbers depend on."""
+    given = {name: value for name, value in request.to_dict().items() if name not in WHERE}
+    return {**given, "threads": race_threads(request), "device": race_device(request)}
+
+
+def race_threads(request: ScreenRequest) -> int:
+    """Threads of a candidate: the cores of this machine shared out, or what it takes of a node."""
+    if request.threads:
+        return request.threads
+    if request.engine == "ray":
+        return max(1, int(request.cpus_per_candidate or 1))
+    return max(1, available_cores() // (request.workers or 1))
+
+
+def race_device(request: ScreenRequest) -> str:
+    """The kind of device that candidates train on."""
+    if request.engine == "ray":
+        return "cuda" if request.gpus_per_candidate else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def contenders(
+    request: ScreenRequest, pool: Pool, start: str, spec: TaskSpec, context: Context
+) -> Contenders:
+    """The weights and masks of a pool, in the form in which they reach the engine's workers."""
+    if request.engine == "local":
+        return OnDisk(start, spec, load_masks(pool, pool.run_id, context))
+    recipes = tuple(candidate.recipe for candidate in pool.candidates)
+    needed = load_ingredients(pool, recipes, start, spec, context)
+    drawing = Drawing(
+        recipes=recipes,
+        digests=tuple(candidate.mask_digest for candidate in pool.candidates),
+        tensors=needed.tensors,
+        statistics={
+            kind: {name: tensor.numpy() for name, tensor in found.tensors.items()}
+            for kind, found in needed.statistics.items()
+        },
+        parent=needed.parent,
+    )
+    return Carried.of(start, spec, drawing)
+
+
+def open_engine(
+    request: ScreenRequest, setup: ArenaSetup, start: str, k: int
+) -> Engine[Leg, LegResult]:
+    """The engine asked for, ready to run the legs of k candidates."""
+    factory = partial(Arena, setup)
+    if request.engine == "ray":
+        return _ray(request, factory, k)
+    if race_device(request) == "cuda":
+        return _on_devices(request, factory, setup, start, k)
+    workers = min(request.workers or 1, k)
+    return InProcess(factory) if workers == 1 else Processes(factory, workers)
+
+
+def _ray(request: ScreenRequest, factory: Any, k: int) -> Engine[Leg, LegResult]:
+    try:
+        from rpmask.engines.ray import RayCluster, Share
+    except ModuleNotFoundError as error:
+        raise RpmaskError(
+            f"--engine ray needs Ray, which cannot be imported: {error}.",
+            "Install it with pip install 'rpmask[ray]', here and on every node.",
+        ) from error
+    cpus = request.cpus_per_candidate or race_threads(request)
+    return RayCluster(
+        factory,
+        share=Share(cpus, request.gpus_per_candidate),
+        most=k,
+        workers=request.workers,
+        address=request.address,
+    )
+
+
+def _on_devices(
+    request: ScreenRequest, factory: Any, setup: ArenaSetup, start: str, k: int
+) -> Engine[Leg, LegResult]:
+    """On GPUs candidates share a device as far as its memory goes, each in a process of its own."""
+    most = min(k, request.workers or max(1, available_cores()))
+    need: int | None = 0  # asked for by number, they are shared out without a look at the memory
+    if request.workers is None:
+        batch = setup.training.batch_size
+        need = candidate_bytes(skeleton(start, setup.task), batch, int(setup.train.lengths.max()))
+    where = places(free_devices(), need, most)
+    if len(where) == 1:
+        return InProcess(factory)
+    return Processes(factory, len(where), [seeing(device) for device in where])

@@ -1,0 +1,73 @@
+"""Workers for the engines to run; a module of its own, because other processes import it by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from rpmask.errors import RpmaskError
+
+
+class Double:
+    def __call__(self, item: int) -> int:
+        return 2 * item
+
+
+class DiesOnce:
+    """Its process is killed at item 2, the first time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.died = folder / "died"
+
+    def __call__(self, item: int) -> int:
+        if item == 2 and not self.died.exists():
+            self.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * item
+
+
+class DiesOfOne:
+    def __call__(self, item: int) -> int:
+        if item == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 2 * item
+
+
+class Refuses:
+    def __call__(self, item: int) -> int:
+        raise RpmaskError(f"{item} cannot be doubled.", "Try another number.")
+
+
+class CannotBeBuilt:
+    def __init__(self) -> None:
+        raise RpmaskError("There is no worker.", "Try another engine.")
+
+
+class Waits:
+    """Says in which node and process it is, then waits until it is let go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, item: int) -> int:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        (self.folder / f"{item}-{node}-{os.getpid()}").touch()
+        while not (self.folder / "go").exists():
+            time.sleep(0.02)
+        return 2 * item
+
+
+class Shares:
+    """Whether its array is the one in the node's store: that one cannot be written to."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __call__(self, item: int) -> bool:
+        return not self.array.flags.writeable and float(self.array[item]) == item
