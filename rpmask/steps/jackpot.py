@@ -223,6 +223,7 @@ def _finish(
 
 def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None:
     from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
 
     run.log_json("jackpot.json", result.to_dict())
     with tempfile.TemporaryDirectory() as temporary:
@@ -230,8 +231,15 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
             path = Path(temporary) / f"{name}.safetensors"
             save_mask(content, path)
             run.log_file(path)
-    run.log_figure("charts/search.png", charts.search(result))
-    run.log_figure("charts/density.png", charts.found_density(result))
+    drawn = [
+        Chart("search", "The search, epoch by epoch.", charts.search(result)),
+        Chart(
+            "density",
+            "What the mask that was found keeps of every tensor.",
+            charts.found_density(result),
+        ),
+    ]
+    run.log_charts(drawn, intro=_note(result, None))
     for group, values in (
         ("dev", result.dev),
         ("dense", result.dense),

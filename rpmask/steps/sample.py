@@ -24,6 +24,7 @@ from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, we
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import load_data, prepare, source_digest
+from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.requests import SampleRequest
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.study import Asked, Ledger
@@ -184,7 +185,8 @@ def _draw(
         versions=versions(),
     )
     sizes = _write(run, pool, masks, statistics)
-    _charts(run, pool, masks)
+    drawing = Drawing(pool, masks, source, tensors, statistics, parent)
+    run.log_charts(pool_charts(drawing), intro=_note(request, pool, sizes))
     run.metric("mask_bytes", sum(sizes))
     run.metric("kept", candidates[0].kept)
     run.metric("total", candidates[0].total)
@@ -323,16 +325,6 @@ def _write(
 def mask_name(index: int) -> str:
     """The artifact that holds a candidate's mask."""
     return f"masks/candidate-{index:02d}.safetensors"
-
-
-def _charts(run: StepRun, pool: Pool, masks: list[Mask]) -> None:
-    import numpy as np
-
-    from rpmask.tracking import charts
-
-    matrix = np.array([[mine.overlap(other) for other in masks] for mine in masks])
-    run.log_figure("charts/overlap.png", charts.overlaps(matrix, pool))
-    run.log_figure("charts/density-control.png", charts.density(pool, 0))
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:
