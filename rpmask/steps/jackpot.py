@@ -185,7 +185,8 @@ def _finish(
     mask: Mask,
     model: nn.Module,
 ) -> dict[str, Any]:
-    from rpmask.tracking.registry import JACKPOT, register
+    from rpmask.tracking.aliases import JACKPOT
+    from rpmask.tracking.registry import register
 
     _write(run, result, start, mask)
     registered = register(
@@ -247,6 +248,8 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
     ):
         for name, value in values.items():
             run.metric(f"{group}/{name}", value)
+    run.metric("steps", result.epochs[-1].step)
+    run.tag(primary=result.primary)
     for name, count in result.tensors.items():
         run.metric(f"sparsity/{name}", 1.0 - count.kept / count.total)
 

@@ -161,7 +161,8 @@ def _charts(
 
 def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
     """The starting weights under the selected mask, not yet trained."""
-    from rpmask.tracking.registry import SELECTED, fetch, register
+    from rpmask.tracking.aliases import SELECTED
+    from rpmask.tracking.registry import fetch, register
 
     start = fetch(run.tracker, pool.start)
     spec = spec_of(pool.task, pool.data)

@@ -357,6 +357,7 @@ class StepRun:
             "reused": False,
             **result,
         }
+        self.metric("seconds", document["seconds"]["total"])
         self.flush()
         self.log_json(RESULT, document)
         self._client.set_tag(self.run_id, NOTE, note)
