@@ -41,6 +41,12 @@ FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+KIND = "mlflow.experimentKind"
+ABOUT = (
+    "Masks drawn, raced, chosen and trained by **rpmask**. A `run` holds its levels' steps; a `screen` "
+    "holds its candidates. Every run's description says what was done and what to do next; its charts "
+    "are under Artifacts, in `charts`."
+)
 PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
 
 
@@ -81,8 +87,16 @@ class Tracker:
             self.experiment = self.client.get_experiment(self.experiment_id).name
         else:
             self.experiment = experiment
-            self.experiment_id = mlflow.set_experiment(experiment).experiment_id
+            found = mlflow.set_experiment(experiment)
+            self.experiment_id = found.experiment_id
+            if KIND not in found.tags:
+                self._describe()
         self.artifacts = ArtifactStore(self.client, folder / "cache")
+
+    def _describe(self) -> None:
+        """Say in the UI what the experiment holds, and have it shown as model training."""
+        self.client.set_experiment_tag(self.experiment_id, KIND, "custom_model_development")
+        self.client.set_experiment_tag(self.experiment_id, NOTE, ABOUT)
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
