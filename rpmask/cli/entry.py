@@ -11,7 +11,12 @@ from typing import Any
 import typer
 
 from rpmask import ranks
-from rpmask.cli import jackpot_verb, mask_verb, tune_verb  # noqa: F401 - they add their verbs
+from rpmask.cli import (  # noqa: F401 - they add their verbs
+    jackpot_verb,
+    mask_verb,
+    report_verb,
+    tune_verb,
+)
 from rpmask.cli.app import app
 from rpmask.errors import RpmaskError
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rpmask.words import percent, shown_interval
 
 PIPE_WIDTH = 120
+WIDE = 200  # a leaderboard has many columns
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
@@ -195,10 +196,25 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
 }
 
 
-def _console() -> Console:
+def _console(piped: int = PIPE_WIDTH) -> Console:
     """Stdout; a file or a pipe has no width, so its tables are as wide as they need to be."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    return console if console.is_terminal else Console(highlight=False, width=piped)
+
+
+def text_table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int
+) -> str:
+    """A wide table as text; the first `left` columns are words, the others numbers."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = _console(WIDE)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
 
 
 def show(verb: str, result: dict[str, Any]) -> None:

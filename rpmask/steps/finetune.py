@@ -179,7 +179,8 @@ def _finish(
     trained: Trained,
     model: nn.Module,
 ) -> dict[str, Any]:
-    from rpmask.tracking.registry import CHAMPION, DENSE, beats, champion, register
+    from rpmask.tracking.aliases import CHAMPION, DENSE
+    from rpmask.tracking.registry import beats, champion, register
 
     metric = result.dev[result.primary]
     reigning = champion(context.tracker, material.task)
@@ -195,6 +196,8 @@ def _finish(
             if np.isfinite(value):
                 run.metric(f"{group}/{name}", value)
     run.metric("retention", result.retention)
+    run.metric("steps", result.steps)
+    run.tag(primary=result.primary)
     alias = DENSE if material.mask is None else CHAMPION
     registered = register(
         run,

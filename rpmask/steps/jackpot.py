@@ -187,7 +187,8 @@ def _finish(
     mask: Mask,
     model: nn.Module,
 ) -> dict[str, Any]:
-    from rpmask.tracking.registry import JACKPOT, register
+    from rpmask.tracking.aliases import JACKPOT
+    from rpmask.tracking.registry import register
 
     _write(run, result, start, mask)
     registered = register(
@@ -225,6 +226,7 @@ def _finish(
 
 def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None:
     from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
 
     run.log_json("jackpot.json", result.to_dict())
     with tempfile.TemporaryDirectory() as temporary:
@@ -232,8 +234,15 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
             path = Path(temporary) / f"{name}.safetensors"
             save_mask(content, path)
             run.log_file(path)
-    run.log_figure("charts/search.png", charts.search(result))
-    run.log_figure("charts/density.png", charts.found_density(result))
+    drawn = [
+        Chart("search", "The search, epoch by epoch.", charts.search(result)),
+        Chart(
+            "density",
+            "What the mask that was found keeps of every tensor.",
+            charts.found_density(result),
+        ),
+    ]
+    run.log_charts(drawn, intro=_note(result, None))
     for group, values in (
         ("dev", result.dev),
         ("dense", result.dense),
@@ -241,6 +250,8 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
     ):
         for name, value in values.items():
             run.metric(f"{group}/{name}", value)
+    run.metric("steps", result.epochs[-1].step)
+    run.tag(primary=result.primary)
     for name, count in result.tensors.items():
         run.metric(f"sparsity/{name}", 1.0 - count.kept / count.total)
 

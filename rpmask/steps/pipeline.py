@@ -93,8 +93,10 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
             for level in done
         ]
         from rpmask.tracking import charts
+        from rpmask.tracking.runs import Chart
 
-        run.log_figure("charts/levels.png", charts.levels(results))
+        drawn = Chart("levels", "From dense to sparse, on dev.", charts.levels(results))
+        run.log_charts([drawn], intro=_note(results, done))
         for result in results:
             run.metric(f"dev/{result.primary}", result.dev[result.primary], result.level)
             run.metric("retention", result.retention, result.level)

@@ -13,7 +13,7 @@ from rpmask.masks.maskfile import load_mask
 from rpmask.masks.weights import Prunable, find_prunable
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
-from rpmask.steps.sample import mask_name
+from rpmask.steps.sample import mask_name, statistics_name
 from rpmask.tasks.spec import TaskSpec
 
 
@@ -52,7 +52,7 @@ def load_ingredients(
     return Ingredients(
         tensors=find_prunable(skeleton(folder, spec), pool.include, pool.exclude),
         statistics={
-            kind: Statistics.load(artifacts.path(pool.run_id, f"statistics/{kind}.safetensors"))
+            kind: Statistics.load(artifacts.path(pool.run_id, statistics_name(kind)))
             for kind in pool.statistics
             if kind in wanted
         },

@@ -261,3 +261,12 @@ class JackpotRequest(Record):
         """Refuse a search that cannot be carried out, before anything is loaded."""
         self.plan.check()
         _between("sparsity", self.sparsity, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ReportRequest(Record):
+    """What `report` is asked for: one task or all, a row a setting or a run, whether to log the page."""
+
+    task: str | None = None
+    each: bool = False
+    log: bool = True

@@ -22,6 +22,7 @@ from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, we
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import encoded, load_data, source_digest
+from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.proposals import Earlier, continued, earlier, proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.tasks.spec import TaskData, TaskSpec
@@ -185,7 +186,8 @@ def _draw(
         versions=versions(),
     )
     sizes = _write(run, pool, masks, statistics)
-    _charts(run, pool, masks)
+    drawing = Drawing(pool, masks, source, tensors, statistics, parent)
+    run.log_charts(pool_charts(drawing), intro=_note(request, pool, sizes))
     run.metric("mask_bytes", sum(sizes))
     run.metric("kept", candidates[0].kept)
     run.metric("total", candidates[0].total)
@@ -283,16 +285,6 @@ def mask_name(index: int) -> str:
 def statistics_name(kind: str) -> str:
     """The artifact that holds an importance's statistics."""
     return f"statistics/{kind}.safetensors"
-
-
-def _charts(run: StepRun, pool: Pool, masks: list[Mask]) -> None:
-    import numpy as np
-
-    from rpmask.tracking import charts
-
-    matrix = np.array([[mine.overlap(other) for other in masks] for mine in masks])
-    run.log_figure("charts/overlap.png", charts.overlaps(matrix, pool))
-    run.log_figure("charts/density-control.png", charts.density(pool, 0))
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

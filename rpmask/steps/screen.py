@@ -163,8 +163,10 @@ def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome)
         run.log_file(path)
     _write_children(run, pool, report)
     from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
 
-    run.log_figure("charts/race.png", charts.race(report, pool))
+    drawn = Chart("race", "Losers fade out where they stopped.", charts.race(report, pool))
+    run.log_charts([drawn], intro=_note(report))
     run.metric("steps_spent", report.steps_spent)
     run.metric("steps_full", report.steps_full)
 

@@ -22,7 +22,7 @@ from rpmask.steps.screen import read_losses
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.runs import Chart, StepRun
 
 
 def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict[str, Any]:
@@ -128,24 +128,42 @@ def _write(
     mask: Mask,
     paired: dict[int, Paired],
 ) -> None:
-    from rpmask.tracking import charts
-
     run.log_json("selection.json", selection.to_dict())
     path = run.work / "mask.safetensors"
     save_mask(mask, path, pool.candidates[selection.winner].recipe)
     run.log_file(path)
     intervals = {i: (p.effect, p.low, p.high) for i, p in paired.items()}
-    run.log_figure("charts/effect.png", charts.effect(selection, report, pool, intervals))
-    run.log_figure("charts/race.png", charts.race(report, pool, winner=selection.winner))
-    run.log_figure("charts/density.png", charts.density(pool, selection.winner))
+    run.log_charts(_charts(selection, report, pool, intervals), intro=_note(selection, pool, None))
     for name, value in {**selection.metrics, "effect": selection.effect}.items():
         run.metric(name, value)
     run.tag(verdict=selection.verdict, winner=str(selection.winner))
 
 
+def _charts(
+    selection: Selection,
+    report: ScreenReport,
+    pool: Pool,
+    intervals: dict[int, tuple[float, float, float]],
+) -> list[Chart]:
+    from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
+
+    winner = selection.winner
+    return [
+        Chart(
+            "effect",
+            "How much better than the control each finisher is, on the same examples.",
+            charts.effect(selection, report, pool, intervals),
+        ),
+        Chart("race", "The race the choice rests on.", charts.race(report, pool, winner=winner)),
+        Chart("density", "What the kept mask keeps of every tensor.", charts.density(pool, winner)),
+    ]
+
+
 def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
     """The starting weights under the selected mask, not yet trained."""
-    from rpmask.tracking.registry import SELECTED, fetch, register
+    from rpmask.tracking.aliases import SELECTED
+    from rpmask.tracking.registry import fetch, register
 
     start = fetch(run.tracker, pool.start)
     spec = spec_of(pool.task, pool.data)

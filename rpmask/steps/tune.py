@@ -13,7 +13,7 @@ from rpmask.tracking.study import Ledger, Told
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.runs import Chart
 
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
@@ -56,9 +56,10 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
         done = _generations(request, first, context.under(run.run_id))
         ledger = Ledger(first.storage, context.folder, done[-1]["sample"]["study"])
         trials, importances = ledger.history(), ledger.importances()
-        _chart(run, trials, importances)
         best = _best(done)
         spent = sum(one["screen"]["steps_spent"] for one in done)
+        note = _note(request, done, best, spent, importances)
+        run.log_charts(_charts(trials, importances), intro=note)
         run.metric("steps_spent", spent)
         run.metric("trials", len(trials))
         for number, one in enumerate(done, start=1):
@@ -71,7 +72,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
                 "best": best,
                 "importances": importances,
             },
-            _note(request, done, best, spent, importances),
+            note,
         )
 
 
@@ -106,13 +107,26 @@ def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _chart(run: StepRun, trials: list[Told], importances: dict[str, float]) -> None:
+def _charts(trials: list[Told], importances: dict[str, float]) -> list[Chart]:
     from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
 
     values = [charts.TrialValue(t.number, t.value, t.state, t.params) for t in trials]
-    run.log_figure("charts/tuning-history.png", charts.tuning_history(values))
-    run.log_figure("charts/tuning-importances.png", charts.importances(importances))
-    run.log_figure("charts/tuning-parallel.png", charts.parallel_coordinates(values))
+    return [
+        Chart(
+            "tuning-history", "Every trial, and the lowest so far.", charts.tuning_history(values)
+        ),
+        Chart(
+            "tuning-importances",
+            "What the loss depended on.",
+            charts.importances(importances),
+        ),
+        Chart(
+            "tuning-parallel",
+            "Every trial through its hyperparameters to its loss.",
+            charts.parallel_coordinates(values),
+        ),
+    ]
 
 
 def _note(

@@ -21,20 +21,12 @@ from torch import nn
 import rpmask
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.tasks.spec import TaskSpec
+from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.artifacts import bring
 from rpmask.tracking.runs import StepRun, Tracker
 
-SELECTED = "selected"
-CHAMPION = "champion"
-DENSE = "dense"
-JACKPOT = "jackpot"
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
 REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
-
-
-def model_name(task: str) -> str:
-    """The registered model of a task."""
-    return f"rpmask-{task}"
 
 
 def is_mlflow_address(source: str) -> bool:

@@ -13,11 +13,11 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -33,11 +33,21 @@ from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.server import connect, identity
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 RESULT = "result.json"
 FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+KIND = "mlflow.experimentKind"
+ABOUT = (
+    "Masks drawn, raced, chosen and trained by **rpmask**. A `run` holds its levels' steps; a `screen` "
+    "holds its candidates. Every run's description says what was done and what to do next; its charts "
+    "are under Artifacts, in `charts`."
+)
+PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,15 @@ class StepKey:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A figure, the file name it gets, and the line under it on the page of all charts."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
 class Tracker:
     """One tracking server and one experiment."""
 
@@ -68,8 +87,16 @@ class Tracker:
             self.experiment = self.client.get_experiment(self.experiment_id).name
         else:
             self.experiment = experiment
-            self.experiment_id = mlflow.set_experiment(experiment).experiment_id
+            found = mlflow.set_experiment(experiment)
+            self.experiment_id = found.experiment_id
+            if KIND not in found.tags:
+                self._describe()
         self.artifacts = ArtifactStore(self.client, folder / "cache")
+
+    def _describe(self) -> None:
+        """Say in the UI what the experiment holds, and have it shown as model training."""
+        self.client.set_experiment_tag(self.experiment_id, KIND, "custom_model_development")
+        self.client.set_experiment_tag(self.experiment_id, NOTE, ABOUT)
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
@@ -301,12 +328,19 @@ class StepRun:
             parent = str(Path(name).parent)
             self.log_file(path, None if parent == "." else parent)
 
-    def log_figure(self, name: str, figure: Any) -> None:
-        """Add a chart as a PNG."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(name).name
-            figure.savefig(path, dpi=120)
-            self.log_file(path, str(Path(name).parent))
+    def log_charts(self, charts: Sequence[Chart], *, intro: str) -> None:
+        """Add a step's charts: each as a PNG, all of them on one HTML page that fetches nothing."""
+        from rpmask.tracking.charts import page
+
+        figures = [(chart.caption, chart.figure) for chart in charts]
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "charts"
+            folder.mkdir()
+            for chart in charts:
+                chart.figure.savefig(folder / f"{chart.name}.png", dpi=PIXELS_PER_INCH)
+            html = page(self.key.name, intro, figures)
+            (folder / f"{self.key.step}.html").write_text(html, encoding="utf-8")
+            self.log_folder(Path(temporary))
 
     def log_datasets(
         self, task: str, source: str, splits: Mapping[str, Any], digests: Mapping[str, str]
@@ -345,6 +379,7 @@ class StepRun:
             "reused": False,
             **result,
         }
+        self.metric("seconds", document["seconds"]["total"])
         self.flush()
         self.log_json(RESULT, document)
         self._client.set_tag(self.run_id, NOTE, note)

@@ -18,6 +18,7 @@ from rpmask.tracking.locks import hold_lock
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 CONNECT_SECONDS = 3.0
+UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
 
 def connect(uri: str | None) -> str:
@@ -33,6 +34,12 @@ def connect(uri: str | None) -> str:
         try:
             mlflow.MlflowClient().search_experiments(max_results=1)
         except (mlflow.exceptions.MlflowException, OSError) as error:
+            if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
+                raise RpmaskError(
+                    f"The tracking server at {uri} wants a user and a password, or other ones.",
+                    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                    "MLFLOW_TRACKING_TOKEN.",
+                ) from error
             raise RpmaskError(
                 f"The tracking store {uri} cannot be used: {str(error).splitlines()[0]}",
                 "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",

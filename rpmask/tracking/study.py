@@ -39,7 +39,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """How one trial went; the value of a pruned one is its last rung's."""
+    """How one trial went; the value of a pruned one is its last rung's.
+
+    state: `complete`, `pruned`, `failed`, `running` or `waiting`.
+    """
 
     number: int
     state: str
@@ -145,7 +148,12 @@ class Ledger:
     def history(self) -> list[Told]:
         """Every trial in the order it was asked for."""
         return [
-            Told(t.number, t.state.name.lower(), _value(t), dict(t.params))
+            Told(
+                t.number,
+                "failed" if t.state == TrialState.FAIL else t.state.name.lower(),
+                _value(t),
+                dict(t.params),
+            )
             for t in self._study.get_trials(deepcopy=False)
         ]
 

@@ -76,7 +76,7 @@ def test_what_is_told(tmp_path: Path) -> None:
     assert [(t.state, t.value) for t in history] == [
         ("complete", 0.5),
         ("pruned", 0.8),
-        ("fail", None),
+        ("failed", None),
     ]
 
 
@@ -85,7 +85,7 @@ def test_abandoning_one_pool_leaves_the_others_open(tmp_path: Path) -> None:
     ask(study, "first", 2)
     ask(study, "second", 1)
     study.abandon("second")
-    assert states(study) == ["running", "running", "fail"]
+    assert states(study) == ["running", "running", "failed"]
     assert study.owners() == {"first"}
 
 
@@ -95,7 +95,7 @@ def test_lost_trials_are_proposed_again_first(tmp_path: Path) -> None:
     study.requeue("lost")
     again = ask(study, "next", 3)
     assert knobs(again)[:2] == knobs(lost)
-    assert states(study) == ["fail", "fail", "running", "running", "running"]
+    assert states(study) == ["failed", "failed", "running", "running", "running"]
 
 
 def test_a_study_keeps_its_space(tmp_path: Path) -> None:

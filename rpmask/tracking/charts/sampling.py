@@ -1,7 +1,8 @@
 """What is drawn from: a histogram of log10 importance with the keep-probability over it.
 
-One panel a tensor. The dark part of a bar is the weights expected to stay, the sum of
-q = 1 - exp(-p t) over the bin; the dashed line is where the deterministic mask cuts.
+One panel a tensor. The line is q = 1 - exp(-p t), the probability that one draw keeps a weight. The
+dark part of a bar is what a mask kept after all of its draws or, where no mask is given, what one draw
+is expected to keep. The dashed line is where the deterministic mask cuts.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from rpmask.tracking.charts import style
 class KeepHistogram:
     """One tensor's weights by importance, and how likely each bin's weights are to be kept.
 
-    keep is the mean keep-probability of a bin's weights (NaN where the bin is empty). Weights of
-    importance 0, which no draw can keep, are left out of the bins and counted in `zeros`.
+    keep is the mean keep-probability of a bin's weights (NaN where the bin is empty); kept is how
+    many of them a mask has, if one is to be shown. Weights of importance 0, which no draw can keep,
+    are left out of the bins and counted in `zeros`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class KeepHistogram:
     counts: NDArray[np.integer[Any] | np.floating[Any]]  # (bins,)
     keep: NDArray[np.floating[Any]]  # (bins,) between 0 and 1
     zeros: int = 0
+    kept: NDArray[np.integer[Any]] | None = None  # (bins,)
 
     def __post_init__(self) -> None:
         bins = len(self.counts)
@@ -49,10 +52,15 @@ class KeepHistogram:
         return np.asarray(self.counts * np.nan_to_num(self.keep), dtype=np.float64)
 
     @property
+    def staying(self) -> NDArray[np.float64]:
+        """The dark part of each bar: what the mask kept, or what one draw is expected to."""
+        return self.expected if self.kept is None else np.asarray(self.kept, dtype=np.float64)
+
+    @property
     def cut(self) -> float:
-        """The log10 importance above which as many weights lie as are expected to be kept."""
+        """The log10 importance above which as many weights lie as are kept."""
         above = np.concatenate([np.cumsum(self.counts[::-1])[::-1], [0.0]])  # (bins + 1,)
-        return float(np.interp(self.expected.sum(), above[::-1], self.edges[::-1]))
+        return float(np.interp(self.staying.sum(), above[::-1], self.edges[::-1]))
 
 
 def keep_probability(histograms: Sequence[KeepHistogram], *, what: str = "") -> Figure:
@@ -69,7 +77,9 @@ def keep_probability(histograms: Sequence[KeepHistogram], *, what: str = "") -> 
         style.DOT.join(
             [
                 "line: probability to be kept in one draw",
-                "dark bars: expected to stay",
+                "dark bars: expected to stay"
+                if filled[0].kept is None
+                else "dark bars: kept by this mask",
                 "dashed: deterministic cut",
             ]
         ),
@@ -90,7 +100,7 @@ def _panel(axes: Axes, histogram: KeepHistogram, *, left: bool, right: bool) -> 
     axes.set_title(histogram.name, loc="left", fontsize=style.SMALL, color=style.BLACK)
     starts, widths = histogram.edges[:-1], np.diff(histogram.edges)
     axes.bar(starts, histogram.counts, widths, align="edge", color="#C9DCEB")
-    axes.bar(starts, histogram.expected, widths, align="edge", color=style.BLUE)
+    axes.bar(starts, histogram.staying, widths, align="edge", color=style.BLUE)
     axes.axvline(histogram.cut, color=style.BLACK, linewidth=1.1, linestyle=(0, (4, 1.6)))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(histogram.edges[0], histogram.edges[-1])
@@ -120,7 +130,8 @@ def _panel(axes: Axes, histogram: KeepHistogram, *, left: bool, right: bool) -> 
 
 def _spoken(histograms: Sequence[KeepHistogram]) -> str:
     return " ".join(
-        f"{h.name}: {h.expected.sum():,.0f} of {h.counts.sum() + h.zeros:,.0f} weights are "
-        f"expected to stay; the deterministic cut lies at log10 importance {h.cut:.2f}."
+        f"{h.name}: {h.staying.sum():,.0f} of {h.counts.sum() + h.zeros:,.0f} weights "
+        f"{'are expected to stay' if h.kept is None else 'stay'}; the "
+        f"deterministic cut lies at log10 importance {h.cut:.2f}."
         for h in histograms
     )

@@ -72,3 +72,12 @@ def test_keep_probability_of_nothing_is_a_sentence() -> None:
 def test_histogram_of_the_wrong_lengths_is_refused() -> None:
     with pytest.raises(RpmaskError, match="4 edges, 4 counts and 4 keep"):
         histogram(edges=np.arange(4.0))
+
+
+def test_the_dark_part_is_what_a_mask_kept_where_one_is_given() -> None:
+    shown = histogram(kept=np.array([0, 2, 9, 10]))
+    figure = charts.keep_probability([shown])
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [40, 30, 20, 10, 0, 2, 9, 10]
+    assert "dark bars: kept by this mask" in words(figure)
+    assert "21 of 100 weights stay" in figure.get_label()

@@ -1,0 +1,150 @@
+"""`report`: compare what has been trained and searched, over tasks, sparsities and seeds.
+
+Everything is read from MLflow's parameters, metrics and tags, so nothing is downloaded. The page with
+the table and its charts is logged to a run of its own, which the same results find again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rpmask.errors import RpmaskError
+from rpmask.steps.context import Context, step_digest
+from rpmask.steps.requests import ReportRequest
+from rpmask.words import percent
+
+if TYPE_CHECKING:
+    from rpmask.tracking.standings import Standing
+
+COLUMNS = (
+    *("task", "sparsity", "method", "settings", "seeds", "metric", "mean", "95%"),
+    *("dense", "retention", "better", "steps", "time"),
+)
+PAGE = "report.html"
+
+
+def report(request: ReportRequest, context: Context) -> dict[str, Any]:
+    """Read the leaderboard and log its page."""
+    return publish(leaderboard(request, context), request, context)
+
+
+def leaderboard(request: ReportRequest, context: Context) -> list[Standing]:
+    """The rows, read from MLflow; nothing is written."""
+    from rpmask.tracking.facts import champion_runs, finished_steps
+    from rpmask.tracking.standings import results_of, standings
+
+    tracker = context.tracker
+    results = results_of(finished_steps(tracker, request.task))
+    if not results:
+        where = f" of the task '{request.task}'" if request.task else ""
+        raise RpmaskError(
+            f"The experiment '{tracker.experiment}' has no finished training or search{where}.",
+            "Walk a road first: `rpmask run --task demo`; or name another --experiment.",
+        )
+    champions = champion_runs(tracker, {result.task for result in results})
+    return standings(results, champions, each=request.each)
+
+
+def publish(rows: Sequence[Standing], request: ReportRequest, context: Context) -> dict[str, Any]:
+    """Log the page, unless the same rows were logged before; what `--json` prints."""
+    from rpmask.tracking.runs import StepKey
+
+    found = {"runs": count(rows), "rows": [asdict(row) for row in rows]}
+    if not request.log:
+        here = {"run_id": None, "experiment": context.tracker.experiment, "reused": False}
+        return {**here, **found}
+    step_key = StepKey(
+        step="report",
+        key=step_digest("report", {"rows": found["rows"]}, {}),
+        name=f"report {request.task or 'on all tasks'}, {found['runs']} runs",
+        task=request.task or "all",
+        level=0,
+        sparsity=None,
+        params={"task": request.task, "each": request.each},
+        tags={},
+    )
+    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        if run.reused:
+            return run.result()
+        run.log_text(PAGE, html_page(rows))
+        note = f"**Leaderboard over {found['runs']} runs.** `{PAGE}` is the page.\n\n"
+        return run.finish(found, note + markdown(rows))
+
+
+def count(rows: Sequence[Standing]) -> int:
+    """How many runs the rows stand for."""
+    return sum(len(row.runs) for row in rows)
+
+
+def cells(row: Standing) -> tuple[str, ...]:
+    """A row as people read it, in the order of COLUMNS."""
+    return (
+        row.task,
+        "dense" if row.method == "dense" else percent(row.sparsity),
+        row.method + (" @champion" if row.champion else ""),
+        row.settings or "-",
+        str(len(row.seeds)) if len(row.seeds) > 1 else f"seed {row.seeds[0]}",
+        row.metric,
+        f"{row.mean:.4f}",
+        f"±{row.interval[1] - row.mean:.4f}" if row.interval else "-",
+        f"{row.dense:.4f}",
+        f"{row.retention:.1%}",
+        "-" if row.better is None else f"{row.better}/{len(row.seeds)}",
+        f"{row.steps:,.0f}",
+        _duration(row.seconds),
+    )
+
+
+def markdown(rows: Sequence[Standing]) -> str:
+    """The leaderboard as a Markdown table."""
+
+    def line(values: Sequence[str]) -> str:
+        return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
+
+    rule = ["---"] * 4 + ["---:"] * (len(COLUMNS) - 4)
+    return "\n".join([line(COLUMNS), line(rule), *(line(cells(row)) for row in rows)]) + "\n"
+
+
+def comma_separated(rows: Sequence[Standing]) -> str:
+    """The leaderboard as CSV with full precision, for programs."""
+    names = [name for name in asdict(rows[0]) if name != "interval"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, "low", "high"])
+    for row in rows:
+        low, high = row.interval or ("", "")
+        values = [getattr(row, name) for name in names]
+        writer.writerow([*(" ".join(v) if isinstance(v, tuple) else v for v in values), low, high])
+    return text.getvalue()
+
+
+def html_page(rows: Sequence[Standing]) -> str:
+    """The leaderboard and a chart a task as one page that fetches nothing."""
+    from rpmask.tracking.charts.board import board
+    from rpmask.tracking.charts.webpage import page
+
+    intro = (
+        f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "
+        "share of the dense model's metric; `better` counts the selections whose winner beat the "
+        "control; `steps` and `time` are of the whole road from the dense model, races included, "
+        "as a mean over the seeds. Everything is measured on dev, once per training.\n"
+    )
+    charts = []
+    for _, group in groupby(rows, key=lambda row: (row.task, row.metric)):
+        alike = list(group)
+        charts.append((f"Dev {alike[0].metric} of {alike[0].task} over sparsity.", board(alike)))
+    return page("rpmask leaderboard", intro, charts)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,88 @@
+"""What MLflow knows of finished steps, read in as few queries as possible and without a download."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities import Run
+
+from rpmask.tracking.aliases import CHAMPION, model_name
+from rpmask.tracking.runs import Tracker
+
+PAGE = 1000  # MLflow's own limit is 50,000; memory is spent a page at a time
+STEPS = ("sample", "screen", "select", "finetune", "jackpot")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A finished step: what it was given and what it measured."""
+
+    run_id: str
+    step: str
+    started: int  # milliseconds since 1970
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]  # rpmask's own, without their prefix
+
+    @property
+    def task(self) -> str:
+        return self.tags.get("task", "")
+
+    @property
+    def sparsity(self) -> float:
+        return float(self.tags.get("sparsity", 0.0))
+
+
+def finished_steps(tracker: Tracker, task: str | None) -> dict[str, RunFacts]:
+    """The finished steps of the experiment that a leaderboard is made of, by run id.
+
+    A query a step: candidates' runs, of which there are most, are never read.
+    """
+    found: dict[str, RunFacts] = {}
+    for step in STEPS:
+        query = f"tags.`rpmask.step` = '{step}' and attributes.status = 'FINISHED'"
+        if task is not None:
+            query += f" and tags.`rpmask.task` = '{task}'"
+        for run in _pages(tracker, query):
+            facts = _facts(run, step)
+            if "reused" not in facts.tags:
+                found[facts.run_id] = facts
+    return found
+
+
+def champion_runs(tracker: Tracker, tasks: set[str]) -> set[str]:
+    """The runs whose models are their tasks' champions now."""
+    runs = set()
+    for task in tasks:
+        try:
+            version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
+        except mlflow.exceptions.MlflowException:
+            continue  # a task that has only been searched or trained densely has no champion
+        runs.add(str(version.tags.get("rpmask.run", version.run_id)))
+    return runs
+
+
+def _pages(tracker: Tracker, query: str) -> Iterator[Run]:
+    token = None
+    while True:
+        page = tracker.client.search_runs(
+            [tracker.experiment_id], query, max_results=PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _facts(run: Run, step: str) -> RunFacts:
+    prefix = "rpmask."
+    return RunFacts(
+        run_id=run.info.run_id,
+        step=step,
+        started=run.info.start_time,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags={k.removeprefix(prefix): v for k, v in run.data.tags.items() if k.startswith(prefix)},
+    )

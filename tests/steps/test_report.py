@@ -1,0 +1,101 @@
+"""`rpmask report` over a store of many roads, and over a real one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from commands import answer, rpmask
+from manyroads import SETTINGS, TASKS, dev_metric, fill_folder
+from mlflow import MlflowClient
+
+from rpmask.steps.context import Context
+from rpmask.steps.report import leaderboard
+from rpmask.steps.requests import ReportRequest
+
+ROADS = len(TASKS) * len(SETTINGS) * 4
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    assert fill_folder(folder) == ROADS >= 60
+    return folder
+
+
+def test_sixty_roads_are_read_in_far_less_than_three_seconds(many: Path) -> None:
+    context = Context(tracking_uri=f"sqlite:///{many}/mlflow.db", folder=many / ".rpmask")
+    assert context.tracker.experiment == "rpmask"
+    began = time.process_time()
+    rows = leaderboard(ReportRequest(), context)
+    # A tenth of a second where it was written; the rest of an answer is Python and MLflow starting.
+    assert time.process_time() - began < 1.5
+    assert len(rows) == len(TASKS) * len(SETTINGS)
+    for row in rows:
+        assert len(row.seeds) == 4
+        setting = [s for s, *_ in SETTINGS].index(row.sparsity)
+        setting += row.method == "paper"
+        assert row.mean == pytest.approx(dev_metric(TASKS.index(row.task), setting, 1.5))
+
+
+def test_table_markdown_csv_and_page(many: Path) -> None:
+    done = rpmask(["report", "--task", "rte", "--no-log"], many)
+    assert done.returncode == 0, done.stderr
+    assert "leaderboard of rpmask: 16 runs" in done.stdout
+    assert "±0.0021" in done.stdout
+    assert done.stderr == ""
+    table = rpmask(["report", "--task", "rte", "--no-log", "--format", "md"], many).stdout
+    assert len(table.splitlines()) == 2 + len(SETTINGS)
+    text = rpmask(["report", "--each", "--no-log", "--format", "csv"], many).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == ROADS
+    assert float(rows[0]["mean"]) == pytest.approx(float(rows[0]["retention"]) * 0.95)
+
+
+def test_page_is_logged_once_and_fetches_nothing(many: Path) -> None:
+    done = rpmask(["report", "--out", "board.html"], many)
+    assert done.returncode == 0, done.stderr
+    page = (many / "board.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "<link" not in page
+    assert page.count("<figure>") == len(TASKS)
+    first = answer(["report"], many)
+    assert first["reused"]  # the same rows: the page of the first call is theirs
+    mlflow.set_tracking_uri(f"sqlite:///{many}/mlflow.db")
+    client = MlflowClient()
+    run = client.get_run(first["run_id"])
+    assert run.data.tags["rpmask.step"] == "report"
+    assert {file.path for file in client.list_artifacts(first["run_id"])} >= {"report.html"}
+    assert "| rte |" in run.data.tags["mlflow.note.content"]
+
+
+def test_nothing_to_compare_and_unknown_formats_are_said(tmp_path: Path) -> None:
+    done = rpmask(["report", "--json"], tmp_path)
+    assert done.returncode == 2
+    assert "no finished training" in json.loads(done.stdout)["error"]
+    done = rpmask(["report", "--out", "board.pdf"], tmp_path)
+    assert done.returncode == 2
+    assert "no report format 'pdf'" in done.stderr
+
+
+def test_a_real_road_is_on_the_board(road: tuple[Path, dict[str, Any]]) -> None:
+    folder, walked = road
+    found = answer(["report", "--task", "demo", "--no-log"], folder)
+    mine = {run: row for row in found["rows"] for run in row["runs"]}
+    for level in walked["levels"]:
+        row = mine[level["finetune"]["run_id"]]
+        assert row["mean"] == level["finetune"]["dev"]["accuracy"]
+        assert row["sparsity"] == level["sparsity"]
+    last = walked["levels"][-1]["finetune"]["run_id"]
+    assert mine[last]["champion"]
+    spent = [
+        level["screen"]["steps_spent"] + level["finetune"]["steps"] for level in walked["levels"]
+    ]
+    assert mine[last]["steps"] == sum(spent)
