@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from rpmask import ranks
-from rpmask.cli import jackpot_verb, mask_verb  # noqa: F401 - they add their verbs to the app
+from rpmask.cli import deploy_verbs, jackpot_verb, mask_verb  # noqa: F401 - they add their verbs to the app
 from rpmask.cli.app import app
 from rpmask.errors import RpmaskError
 

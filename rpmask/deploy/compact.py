@@ -3,7 +3,8 @@
 A neuron or a head contributes nothing if what reads it, its columns of the matrix that follows, is all zero:
 its rows and its biases then go too, and the logits stay what they were. Where every feed-forward
 block keeps the same number of neurons and no head went, a smaller config.json says it all and
-transformers alone reads the model (`standard`); else rpmask's loader cuts the modules to the shapes in the file.
+transformers alone reads the model (`standard`); else rpmask's loader cuts the modules to the shapes
+in the file.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def _cut(model: nn.Module, bank: Bank, alive: Bools) -> None:
     *writers, reader = bank.tilings
     base = base_of(model)
     for tiling in writers:
-        module = base.get_submodule(tiling.tensor.name.rpartition(".")[0])
+        module: Any = base.get_submodule(tiling.tensor.name.rpartition(".")[0])
         places = _places(np.repeat(np.tile(alive, tiling.repeats), tiling.rows))
         weight = module.weight.index_select(tiling.tensor.output_axis, places)
         bias = None if module.bias is None else module.bias.index_select(0, places)

@@ -32,12 +32,12 @@ class Exported:
     ) -> None:
         self.manifest, self.tokenizer, self.module = manifest, tokenizer, module
         self.sparse_kernels = sparse_kernels
-        self._answer = answer
+        self.answer = answer
 
     def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Logits of a batch as the tokenizer gives it: (rows, classes)."""
         with torch.inference_mode():
-            return self._answer(batch)
+            return self.answer(batch)
 
     def predict(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[dict[str, Any]]:
         """`{label, score}` of every text or pair of texts; of a regression `{score}`."""

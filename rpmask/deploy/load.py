@@ -1,7 +1,7 @@
 """`rpmask.load(path)`: any export, or a plain Hugging Face folder, as something that answers.
 
-    model = rpmask.load("deploy/packed")
-    model.predict([("A man is cooking.", "Somebody cooks.")])
+model = rpmask.load("deploy/packed")
+model.predict([("A man is cooking.", "Somebody cooks.")])
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rpmask.deploy.build import empty_model, fill
 from rpmask.deploy.exported import Exported, load_reader
 from rpmask.deploy.manifest import Manifest, is_export, open_export
 from rpmask.errors import RpmaskError
+from rpmask.masks.mask import Mask
 
 DEVICES = ("cpu", "cuda")
 
@@ -69,6 +70,13 @@ def labels_of(config: Any) -> tuple[str, ...]:
     return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
 
 
+def dense_module(found: Exported, folder: Path) -> nn.Module | None:
+    """The export's model with every matrix dense and whole; None of a form that does not hold it."""
+    if found.manifest.form == "csr":
+        return _unpacked(folder, found.manifest)[0]
+    return found.module if found.manifest.form in ("packed", "dense") else None
+
+
 def _read(folder: Path, manifest: Manifest) -> Exported:
     if manifest.form == "onnx":
         session = onnx.Session(folder / onnx.FILE)
@@ -83,8 +91,7 @@ def _read(folder: Path, manifest: Manifest) -> Exported:
 
 def _module(folder: Path, manifest: Manifest) -> nn.Module:
     if manifest.form in ("packed", "csr"):
-        state, mask = packed.read(folder / packed.FILE)
-        model = fill(empty_model(folder, manifest.inputs), state, folder)
+        model, mask = _unpacked(folder, manifest)
         if manifest.form == "packed":
             return model
         # Measured elsewhere, or with other threads, a route says nothing about this machine.
@@ -96,6 +103,11 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
     from rpmask.learn.models import locate
 
     return dense.read(Path(locate(str(folder)).weights), manifest.inputs)
+
+
+def _unpacked(folder: Path, manifest: Manifest) -> tuple[nn.Module, Mask]:
+    state, mask = packed.read(folder / packed.FILE)
+    return fill(empty_model(folder, manifest.inputs), state, folder), mask
 
 
 def _on_gpu(found: Exported) -> Exported:

@@ -148,9 +148,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def damaged(place: Path, what: str) -> RpmaskError:
     """The one error of every reader of exports."""
-    return RpmaskError(
-        f"{place} is damaged: {what}.", "Copy it again, or export the model again."
-    )
+    return RpmaskError(f"{place} is damaged: {what}.", "Copy it again, or export the model again.")
 
 
 def _check_sense(folder: Path, manifest: Manifest) -> None:

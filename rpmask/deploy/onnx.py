@@ -56,7 +56,9 @@ def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> 
     wrapped = _Logits(model.cpu().eval(), names).eval()
     rows = torch.export.Dim("rows", min=1)
     tokens = torch.export.Dim("tokens", min=1)
-    shapes = tuple({0: rows, 1: tokens} if value.ndim == 2 else {0: rows} for value in example.values())
+    shapes = tuple(
+        {0: rows, 1: tokens} if value.ndim == 2 else {0: rows} for value in example.values()
+    )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
@@ -106,11 +108,3 @@ class Session:
         """Logits of a batch; inputs the graph does not have are left out."""
         fed = {name: np.ascontiguousarray(batch[name].numpy()) for name in self.names}
         return torch.from_numpy(self._session.run(["logits"], fed)[0])
-
-
-def quantize(path: Path, target: Path) -> None:
-    """The graph with int8 weights and inputs quantized as they come."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    logging.getLogger().setLevel(logging.ERROR)  # it warns at the root logger
-    quantize_dynamic(str(path), str(target), weight_type=QuantType.QInt8)

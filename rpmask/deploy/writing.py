@@ -54,9 +54,7 @@ def tolerance_of(manifest: Manifest) -> float:
     return max(TOLERANCES[manifest.form], ROUNDING[manifest.values])
 
 
-def compare(
-    found: Exported, model: nn.Module, batches: Sequence[Batch], tolerance: float
-) -> Check:
+def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], tolerance: float) -> Check:
     """Logits of the export beside the model's; RunFailed if they differ by more than the tolerance."""
     model.eval()
     with torch.inference_mode():
