@@ -34,7 +34,7 @@ def finish(verb: str, result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
-    from rpmask.cli.tables import show
+    from rpmask.cli.deploy_tables import show
 
     show(verb, result)
 

@@ -12,6 +12,7 @@ import typer
 
 from rpmask import ranks
 from rpmask.cli import (  # noqa: F401 - they add their verbs
+    deploy_verbs,
     jackpot_verb,
     mask_verb,
     report_verb,

@@ -97,7 +97,7 @@ def code_version() -> str:
     """The version, and a digest of the sources that decide results."""
     root = Path(rpmask.__file__).parent
     digest = hashlib.sha256()
-    for floor in ("masks", "learn", "tasks", "steps"):
+    for floor in ("masks", "learn", "deploy", "tasks", "steps"):
         for path in sorted((root / floor).rglob("*.py")):
             digest.update(path.read_bytes())
     return f"{rpmask.__version__}+{digest.hexdigest()[:10]}"

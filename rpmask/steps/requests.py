@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.learn.plan import SearchPlan, TrainPlan
@@ -270,3 +271,44 @@ class ReportRequest(Record):
     task: str | None = None
     each: bool = False
     log: bool = True
+
+
+@dataclass(frozen=True)
+class ExportRequest(Record):
+    """What `export` is asked for. rows of the selection split are what answers are compared on."""
+
+    source: str = "models:/rpmask-demo@champion"
+    form: str = "packed"
+    values: str = "fp32"
+    rows: int = 64
+    tolerance: float | None = None
+    threads: int = 1
+
+    def check(self) -> None:
+        """Refuse what cannot be written."""
+        _one_of("form", self.form, FORMS)
+        _one_of("type of values", self.values, VALUES)
+        if self.values != "fp32" and self.form not in ("packed", "csr"):
+            raise RpmaskError(
+                f"--values {self.values} is for packed models, not for '{self.form}'.",
+                "Leave it out, or give --to packed.",
+            )
+        _between("number of rows", self.rows, 0, math.inf)
+        _between("number of threads", self.threads, 0, math.inf)
+        if self.tolerance is not None:
+            _between("tolerance", self.tolerance, 0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class BenchRequest(Record):
+    """What `bench` is asked for. grid is a list of BATCHxTOKENS, seconds are spent on each shape."""
+
+    source: str = "models:/rpmask-demo@champion"
+    grid: str = "1x32,1x128,8x128"
+    threads: int = 1
+    seconds: float = 5.0
+
+    def check(self) -> None:
+        """Refuse what cannot be timed."""
+        _between("number of threads", self.threads, 0, math.inf)
+        _between("number of seconds", self.seconds, 0.0, math.inf)

@@ -180,7 +180,8 @@ def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, descri
                 ),
                 signature=_image_signature() if image else _text_signature(task),
                 pip_requirements=[
-                    _pin(package) for package in (*REQUIREMENTS, *(("pillow",) if image else ()))
+                    requirement(package)
+                    for package in (*REQUIREMENTS, *(("pillow",) if image else ()))
                 ],
                 metadata={"rpmask": rpmask.__version__},
             )
@@ -202,7 +203,8 @@ def _image_signature() -> ModelSignature:
     return infer_signature(pd.DataFrame({"image": ["aW1hZ2U="]}))
 
 
-def _pin(package: str) -> str:
+def requirement(package: str) -> str:
+    """A package at the version that is installed, as pip takes it."""
     from importlib.metadata import version
 
     return f"{package}=={version(package).partition('+')[0]}"

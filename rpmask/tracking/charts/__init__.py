@@ -4,6 +4,7 @@ No MLflow here and no pyplot, so a figure is drawn without touching anyone's glo
 this package imports matplotlib: do so inside the function that draws.
 """
 
+from rpmask.tracking.charts.deploying import bench
 from rpmask.tracking.charts.evidence import effect
 from rpmask.tracking.charts.layers import density, found_density
 from rpmask.tracking.charts.overlap import overlaps
@@ -19,6 +20,7 @@ from rpmask.tracking.charts.webpage import page
 __all__ = [
     "KeepHistogram",
     "TrialValue",
+    "bench",
     "density",
     "effect",
     "found_density",

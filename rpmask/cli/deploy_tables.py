@@ -1,0 +1,81 @@
+"""What `export` and `bench` end with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+from rpmask.cli.tables import TABLES, show
+
+__all__ = ["bench_table", "export_table", "show"]
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """Names to the left, everything else to the right; a long note is folded."""
+    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.2f} MB"
+
+
+def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
+    columns = ("runtime", "batch", "tokens", "ms", "p95", "speed-up", "difference", "memory")
+    cells = (
+        (
+            row["runtime"],
+            str(row["batch"]),
+            str(row["tokens"]),
+            f"{row['ms_median']:.2f}",
+            f"{row['ms_p95']:.2f}",
+            f"{row['speedup']:.2f}x",
+            f"{row['max_abs_diff']:.1e}",
+            f"{row['memory_mb']:,.0f} MB" if row["memory_mb"] else "-",
+        )
+        for row in rows
+    )
+    return _table(title, columns, cells)
+
+
+def export_table(result: dict[str, Any]) -> list[Table | str]:
+    """Size, agreement with the model, speed."""
+    share = result["bytes"] / result["dense_bytes"]
+    rows = [
+        ("folder", result["path"]),
+        ("size", f"{_size(result['bytes'])}, {share:.1%} of {_size(result['dense_bytes'])} dense"),
+    ]
+    if result["masked_dense_bytes"]:
+        masked = result["masked_bytes"] / result["masked_dense_bytes"]
+        rows.append(("its masked matrices", f"{masked:.1%} of their fp32 size"))
+    allowed = f"allowed {result['tolerance']:.1e}"
+    rows += [
+        ("logits differ by", f"{result['max_abs_diff']:.1e} ({allowed})"),
+        ("same answers", f"{result['same_answers']:.1%} of {result['compared_rows']} rows"),
+        ("transformers alone reads it", "yes" if result["standard"] else "no, rpmask.load does"),
+        ("digest", result["digest"][:16]),
+    ]
+    if result["note"]:
+        rows.append(("note", result["note"]))
+    parts: list[Table | str] = [_table(f"{result['model']} as {result['format']}", ("", ""), rows)]
+    if result["rows"]:
+        parts.append(_timings("speed here", result["rows"]))
+    if result["model_uri"]:
+        parts.append(f"next: mlflow models serve -m {result['model_uri']} --env-manager local")
+    return parts
+
+
+def bench_table(result: dict[str, Any]) -> list[Table | str]:
+    """One row a runtime and shape, then what is absent."""
+    lines: list[Table | str] = [_timings(f"{result['model']}: {result['machine']}", result["rows"])]
+    lines += [f"absent: {name}: {why}" for name, why in result["absent"].items()]
+    return lines
+
+
+TABLES.update({"export": export_table, "bench": bench_table})

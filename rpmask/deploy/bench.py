@@ -1,0 +1,105 @@
+"""Time a model's runtimes over a grid of batches and lengths; every figure beside dense fp32's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from rpmask.deploy.measure import interleaved
+from rpmask.deploy.runtimes import Runtimes
+from rpmask.deploy.writing import Batch
+from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import Record
+
+REPEATS = 30
+
+
+@dataclass(frozen=True)
+class BenchRow(Record):
+    """One runtime on one shape of input. speedup is over the first runtime, max_abs_diff from its logits."""
+
+    runtime: str
+    batch: int
+    tokens: int
+    ms_median: float
+    ms_p95: float
+    speedup: float
+    max_abs_diff: float
+    memory_mb: float
+    repeats: int
+
+
+def bench(
+    runtimes: Runtimes,
+    grid: Sequence[tuple[int, int]],
+    *,
+    vocabulary: int,
+    names: Sequence[str],
+    seconds: float,
+    repeats: int = REPEATS,
+) -> tuple[BenchRow, ...]:
+    """Every runtime on every shape, in turns, for about `seconds` a shape."""
+    first = next(iter(runtimes.answers))
+    rows: list[BenchRow] = []
+    with torch.inference_mode():
+        for batch, tokens in grid:
+            inputs = made_up(batch, tokens, vocabulary, names)
+            calls = {name: partial(call, inputs) for name, call in runtimes.answers.items()}
+            logits = {name: call() for name, call in calls.items()}
+            times = interleaved(calls, repeats=repeats, seconds=seconds)
+            for name, timing in times.items():
+                rows.append(
+                    BenchRow(
+                        runtime=name,
+                        batch=batch,
+                        tokens=tokens,
+                        ms_median=timing.median_ms,
+                        ms_p95=timing.p95_ms,
+                        speedup=times[first].median_ms / timing.median_ms,
+                        max_abs_diff=float((logits[name] - logits[first]).abs().max()),
+                        memory_mb=runtimes.memory.get(name, 0) / 2**20,
+                        repeats=timing.repeats,
+                    )
+                )
+    return tuple(rows)
+
+
+def made_up(batch: int, tokens: int, vocabulary: int, names: Sequence[str]) -> Batch:
+    """Rows of random tokens, all of one length: how long they take does not depend on what they say."""
+    random = np.random.default_rng(0)
+    made = {"input_ids": torch.from_numpy(random.integers(1, vocabulary, (batch, tokens)))}
+    made["attention_mask"] = torch.ones_like(made["input_ids"])
+    made["token_type_ids"] = torch.zeros_like(made["input_ids"])
+    return {name: made[name] for name in names}
+
+
+def parse_grid(text: str) -> tuple[tuple[int, int], ...]:
+    """Read `1x32,8x128`: batch by tokens."""
+    try:
+        grid = tuple(
+            (int(batch), int(tokens))
+            for batch, _, tokens in (cell.strip().partition("x") for cell in text.split(","))
+        )
+    except ValueError:
+        grid = ()
+    if not grid or min(min(cell) for cell in grid) < 1:
+        raise RpmaskError(
+            f"--grid '{text}' is not a list of shapes.", "Write BATCHxTOKENS, like 1x32,8x128."
+        )
+    return grid
+
+
+def longest(config: Any) -> int:
+    """The longest input a model takes, in tokens."""
+    for name in ("max_position_embeddings", "n_positions"):
+        found = getattr(config, name, None)
+        if isinstance(found, int) and found > 0:
+            # RoBERTa's positions begin after the padding index.
+            offset = int(getattr(config, "pad_token_id", 0) or 0) + 1
+            return found - offset if getattr(config, "model_type", "") == "roberta" else found
+    return 512

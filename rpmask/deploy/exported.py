@@ -1,0 +1,92 @@
+"""A loaded model: batches in, logits out; texts in, labels out. The same for every form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.deploy.manifest import Manifest
+from rpmask.errors import RpmaskError
+from rpmask.learn.models import load_tokenizer
+
+BATCH_SIZE = 32
+Row = str | tuple[str, str]
+Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
+
+
+class Exported:
+    """What `rpmask.load` returns. module is None where another runtime computes."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        tokenizer: Any,
+        answer: Answer,
+        *,
+        module: nn.Module | None = None,
+        sparse_kernels: tuple[str, ...] = (),
+    ) -> None:
+        self.manifest, self.tokenizer, self.module = manifest, tokenizer, module
+        self.sparse_kernels = sparse_kernels
+        self.answer = answer
+
+    def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits of a batch as the tokenizer gives it: (rows, classes)."""
+        with torch.inference_mode():
+            return self.answer(batch)
+
+    def predict(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[dict[str, Any]]:
+        """`{label, score}` of every text or pair of texts; of a regression `{score}`."""
+        return [
+            answer
+            for start in range(0, len(rows), batch_size)
+            for answer in self._predict(rows[start : start + batch_size])
+        ]
+
+    def encode(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """Token ids of texts or pairs, padded to the longest."""
+        if self.manifest.inputs != "text":
+            raise RpmaskError(
+                "This model answers images, not texts.", "Use `logits` with a batch of pixels."
+            )
+        pairs = [isinstance(row, tuple) for row in rows]
+        if any(pairs) != all(pairs):
+            raise RpmaskError(
+                "Some rows are one text and others are two.", "Give the same to every row."
+            )
+        first = [row[0] if isinstance(row, tuple) else row for row in rows]
+        second = [row[1] for row in rows if isinstance(row, tuple)] or None
+        tokens = self.tokenizer(
+            first,
+            second,
+            truncation=True,
+            max_length=self.manifest.max_length,
+            padding=True,
+            return_tensors="pt",
+        )
+        known = ("input_ids", "attention_mask", "token_type_ids")
+        return {name: tokens[name] for name in known if name in tokens}
+
+    def _predict(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+        logits = self.logits(self.encode(rows)).float()
+        if self.manifest.kind == "regression":
+            yield from ({"score": float(value)} for value in logits[:, 0])
+            return
+        for row in logits.softmax(dim=-1):
+            best = int(row.argmax())
+            labels = self.manifest.labels
+            label = labels[best] if best < len(labels) else str(best)
+            yield {"label": label, "score": float(row[best])}
+
+
+def load_reader(folder: Path, manifest: Manifest) -> Any:
+    """The tokenizer, or the image processor of an image model."""
+    if manifest.inputs == "image":
+        from rpmask.learn.images import load_image_processor
+
+        return load_image_processor(str(folder))
+    return load_tokenizer(str(folder))

@@ -1,0 +1,127 @@
+"""`rpmask.load(path)`: any export, or a plain Hugging Face folder, as something that answers.
+
+model = rpmask.load("deploy/packed")
+model.predict([("A man is cooking.", "Somebody cooks.")])
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.deploy import compact, csr, dense, onnx, packed, semistructured
+from rpmask.deploy.build import empty_model, fill
+from rpmask.deploy.exported import Exported, load_reader
+from rpmask.deploy.manifest import Manifest, is_export, open_export
+from rpmask.errors import RpmaskError
+from rpmask.masks.mask import Mask
+
+DEVICES = ("cpu", "cuda")
+
+
+def load(path: str | Path, *, device: str = "cpu") -> Exported:
+    """Load an export, every byte of it checked; on a GPU 2:4 matrices go onto its sparse kernels."""
+    if device not in DEVICES:
+        raise RpmaskError(f"There is no device '{device}'.", f"Give one of {', '.join(DEVICES)}.")
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise RpmaskError(
+            f"There is no folder '{path}'.", "Name a folder that `rpmask export` wrote."
+        )
+    manifest = open_export(folder) if is_export(folder) else plain(folder)
+    found = _read(folder, manifest)
+    if device == "cuda":
+        return _on_gpu(found)
+    return found
+
+
+def plain(path: Path) -> Manifest:
+    """What can be said of a model folder that is no export, as save_pretrained or MLflow wrote it."""
+    from transformers import AutoConfig
+
+    from rpmask.learn.models import locate
+
+    place = locate(str(path))
+    try:
+        config = AutoConfig.from_pretrained(place.weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise RpmaskError(
+            f"The configuration in {place.weights} cannot be read.",
+            "It should be the config.json that save_pretrained writes.",
+        ) from error
+    image = any("Image" in name for name in config.architectures or ())
+    single = int(config.num_labels) == 1
+    return Manifest(
+        form="dense",
+        task="",
+        source=str(path),
+        inputs="image" if image else "text",
+        kind="regression" if single else "classification",
+        labels=() if single else labels_of(config),
+        standard=True,
+    )
+
+
+def labels_of(config: Any) -> tuple[str, ...]:
+    """The names of the classes, in the order of the logits."""
+    return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
+
+
+def dense_module(found: Exported, folder: Path) -> nn.Module | None:
+    """The export's model with every matrix dense and whole; None of a form that does not hold it."""
+    if found.manifest.form == "csr":
+        return _unpacked(folder, found.manifest)[0]
+    return found.module if found.manifest.form in ("packed", "dense") else None
+
+
+def _read(folder: Path, manifest: Manifest) -> Exported:
+    if manifest.form == "onnx":
+        session = onnx.Session(folder / onnx.FILE)
+        return Exported(manifest, load_reader(folder, manifest), session)
+    model = _module(folder, manifest)
+
+    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return model(**batch).logits
+
+    return Exported(manifest, load_reader(folder, manifest), answer, module=model)
+
+
+def _module(folder: Path, manifest: Manifest) -> nn.Module:
+    if manifest.form in ("packed", "csr"):
+        model, mask = _unpacked(folder, manifest)
+        if manifest.form == "packed":
+            return model
+        # Measured elsewhere, or with other threads, a route says nothing about this machine.
+        here = manifest.machine == csr.machine()
+        routes = manifest.routes if here else csr.choose_routes(model, mask)
+        return csr.install(model, routes)
+    if manifest.form == "compact":
+        return compact.read(folder, manifest.inputs, manifest.standard)
+    from rpmask.learn.models import locate
+
+    return dense.read(Path(locate(str(folder)).weights), manifest.inputs)
+
+
+def _unpacked(folder: Path, manifest: Manifest) -> tuple[nn.Module, Mask]:
+    state, mask = packed.read(folder / packed.FILE)
+    return fill(empty_model(folder, manifest.inputs), state, folder), mask
+
+
+def _on_gpu(found: Exported) -> Exported:
+    """The same model on the GPU, in half precision."""
+    module = found.module
+    if module is None or found.manifest.form == "csr":
+        raise RpmaskError(
+            f"An export of the form '{found.manifest.form}' runs on the CPU only.",
+            "Export it as packed or dense for a GPU.",
+        )
+    placed = semistructured.install(module)
+
+    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        inputs = {name: value.to("cuda") for name, value in batch.items()}
+        return module(**inputs).logits.float().cpu()
+
+    return Exported(found.manifest, found.tokenizer, answer, module=module, sparse_kernels=placed)

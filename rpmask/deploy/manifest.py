@@ -1,0 +1,175 @@
+"""What an export says about itself: `rpmask.json`, and every other file of the folder by its digest.
+
+A folder is believed only as a whole: the record must be spelled exactly as it was written, and every
+file it names must have the size and sha256 it gives, before any of them is parsed. So a byte that
+changed, anywhere, is one clear error and never a strange model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rpmask.errors import RpmaskError
+from rpmask.files import write_whole
+from rpmask.jsonrecord import Record, canonical_json, digest_of
+
+FILE = "rpmask.json"
+SCHEMA_VERSION = 1
+FORMS = ("packed", "dense", "csr", "compact", "onnx")
+VALUES = ("fp32", "fp16", "bf16", "int8")
+LARGEST = 1 << 24  # bytes of rpmask.json: beyond any model's
+
+
+@dataclass(frozen=True)
+class FileEntry(Record):
+    """A file of the folder, as it must be."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Check(Record):
+    """How the export answered beside the model it was made from, on real rows."""
+
+    rows: int
+    max_abs_diff: float
+    tolerance: float
+    same_answers: float
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """The export: its form, the model it came from, how its inputs are read, its files.
+
+    standard says whether transformers alone reads it. routes and machine belong to csr: up to how many
+    rows of input each matrix is multiplied as CSR, and the machine where that was measured faster.
+    """
+
+    form: str
+    task: str
+    source: str
+    inputs: str = "text"
+    kind: str = "classification"
+    pair: bool = False
+    labels: tuple[str, ...] = ()
+    max_length: int = 128
+    sparsity: float = 0.0
+    values: str = "fp32"
+    mask_digest: str | None = None
+    standard: bool = False
+    note: str = ""
+    dense_bytes: int = 0
+    masked_bytes: int = 0
+    masked_dense_bytes: int = 0
+    routes: dict[str, int] = field(default_factory=dict)
+    machine: str = ""
+    check: Check | None = None
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+    versions: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files the record names."""
+        return sum(entry.bytes for entry in self.files.values())
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Take the digest of every file in the folder and write the record; the record as written."""
+    files = {
+        str(path.relative_to(folder)): _entry(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != FILE
+    }
+    manifest = replace(manifest, files=files, digest="")
+    manifest = replace(manifest, digest=digest_of(manifest.to_dict()))
+    write_whole(folder / FILE, _spelled(manifest))
+    return manifest
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export, whole or not."""
+    return (folder / FILE).is_file()
+
+
+def open_export(folder: Path) -> Manifest:
+    """The record of a folder in which every byte is as it was written."""
+    manifest = read_manifest(folder)
+    for name, entry in manifest.files.items():
+        path = folder / name
+        try:
+            found = _entry(path)
+        except OSError as error:
+            raise damaged(folder, f"its file {name} cannot be read ({error.strerror})") from error
+        if found.bytes != entry.bytes:
+            raise damaged(folder, f"{name} has {found.bytes:,} bytes, not {entry.bytes:,}")
+        if found.sha256 != entry.sha256:
+            raise damaged(folder, f"the sha256 of {name} is not the one in {FILE}")
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The record alone: its own spelling and digest are checked, the files are not."""
+    path = folder / FILE
+    try:
+        if path.stat().st_size > LARGEST:
+            raise damaged(folder, f"{FILE} is too large")
+        content = path.read_bytes()
+    except OSError as error:
+        raise RpmaskError(
+            f"{folder} is not an export: {FILE} cannot be read ({error.strerror}).",
+            "Name a folder that `rpmask export` wrote.",
+        ) from error
+    try:
+        raw = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise damaged(folder, f"{FILE} is not JSON") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION and _digest_fits(raw):
+        raise RpmaskError(
+            f"{folder} has export format {version}; this rpmask reads up to {SCHEMA_VERSION}.",
+            "Upgrade rpmask.",
+        )
+    try:
+        manifest = Manifest.from_dict(raw, FILE)
+    except RpmaskError as error:
+        raise damaged(folder, error.message.rstrip(".")) from error
+    if content != _spelled(manifest) or not _digest_fits(raw):
+        raise damaged(folder, f"{FILE} does not fit its own digest")
+    _check_sense(folder, manifest)
+    return manifest
+
+
+def damaged(place: Path, what: str) -> RpmaskError:
+    """The one error of every reader of exports."""
+    return RpmaskError(f"{place} is damaged: {what}.", "Copy it again, or export the model again.")
+
+
+def _check_sense(folder: Path, manifest: Manifest) -> None:
+    """What a digest cannot promise of a record that someone wrote by hand."""
+    if manifest.form not in FORMS:
+        raise damaged(folder, f"there is no form '{manifest.form}'")
+    for name in manifest.files:
+        parts = Path(name).parts
+        if Path(name).is_absolute() or ".." in parts or "\0" in name or not parts:
+            raise damaged(folder, f"it names a file outside itself, '{name}'")
+
+
+def _digest_fits(raw: dict[str, Any]) -> bool:
+    return bool(raw.get("digest") == digest_of({**raw, "digest": ""}))
+
+
+def _spelled(manifest: Manifest) -> bytes:
+    return canonical_json(manifest.to_dict()).encode() + b"\n"
+
+
+def _entry(path: Path) -> FileEntry:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileEntry(bytes=file.tell(), sha256=digest)

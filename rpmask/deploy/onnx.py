@@ -1,0 +1,110 @@
+"""Form `onnx`: portable to any ONNX runtime, and not faster than the dense model for being sparse.
+
+The zeros are stored and multiplied like every other weight; what may be faster is the runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rpmask.deploy.build import check_file, first_line
+from rpmask.deploy.manifest import damaged
+from rpmask.errors import RpmaskError, RunFailed
+
+FILE = "model.onnx"
+NOTE = "portable, not faster: ONNX runtimes multiply the zeros too"
+OPSET = 18
+WRITERS, READERS = ("onnx", "onnxscript"), ("onnxruntime",)
+EXTRA = RpmaskError(
+    "ONNX needs packages that are not installed.", "Install them: pip install 'rpmask[onnx]'"
+)
+
+
+class _Logits(nn.Module):
+    """The model with its inputs by position and the logits alone as its answer."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
+
+
+def installed(packages: tuple[str, ...]) -> bool:
+    """Whether all of these can be imported."""
+    return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
+def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Trace the model on an example batch; rows and tokens may be any number afterwards."""
+    if not installed(WRITERS):
+        raise EXTRA
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = tuple(example)
+    wrapped = _Logits(model.cpu().eval(), names).eval()
+    rows = torch.export.Dim("rows", min=1)
+    tokens = torch.export.Dim("tokens", min=1)
+    shapes = tuple(
+        {0: rows, 1: tokens} if value.ndim == 2 else {0: rows} for value in example.values()
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            torch.onnx.export(
+                wrapped,
+                tuple(example.values()),
+                str(path),
+                input_names=list(names),
+                output_names=["logits"],
+                dynamic_shapes=(shapes,),
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
+        raise RunFailed(
+            f"This model cannot be exported to ONNX: {first_line(error)}",
+            "Export it as dense; the exporter of torch.onnx does not know one of its parts.",
+        ) from error
+
+
+class Session:
+    """An ONNX Runtime session that is called like a model."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        if not installed(READERS):
+            raise EXTRA
+        import onnxruntime
+
+        check_file(path)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        # The runtime has an exception for every status, with no common base but this.
+        except Exception as error:
+            raise damaged(path, f"ONNX Runtime cannot read it ({first_line(error)})") from error
+        self.names = tuple(entry.name for entry in self._session.get_inputs())
+
+    def __call__(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Logits of a batch; inputs the graph does not have are left out."""
+        fed = {name: np.ascontiguousarray(batch[name].numpy()) for name in self.names}
+        return torch.from_numpy(self._session.run(["logits"], fed)[0])

@@ -1,0 +1,123 @@
+"""Write a model in one of the forms, read it back, and compare its answers with the model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.deploy import compact, csr, dense, onnx, packed
+from rpmask.deploy.build import dense_bytes, save_extras
+from rpmask.deploy.exported import Exported
+from rpmask.deploy.load import load
+from rpmask.deploy.manifest import Check, Manifest, seal
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.masks.mask import Mask
+from rpmask.masks.weights import find_prunable
+
+Batch = dict[str, torch.Tensor]
+
+# Of the largest logit, or of 1 if that is larger: what arithmetic in another order changes, and what
+# rounding the weights does.
+TOLERANCES = {"packed": 1e-6, "dense": 1e-6, "csr": 1e-4, "compact": 1e-5, "onnx": 1e-4}
+ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1, "int8": 0.2}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: the model, what reads its inputs, its mask, and real rows to compare on."""
+
+    model: Any
+    tokenizer: Any
+    mask: Mask | None
+    batches: tuple[Batch, ...]
+
+
+def write_export(
+    source: Source, folder: Path, described: Manifest, tolerance: float | None = None
+) -> tuple[Manifest, Exported]:
+    """The export's record and the export as it was read back; it answers as the model does."""
+    manifest = _write(source, folder, described)
+    seal(folder, manifest)
+    found = load(folder)
+    limit = tolerance_of(manifest) if tolerance is None else tolerance
+    check = compare(found, source.model, source.batches, limit)
+    return seal(folder, replace(manifest, check=check)), found
+
+
+def tolerance_of(manifest: Manifest) -> float:
+    """How far logits may be from the model's, relative to the largest."""
+    return max(TOLERANCES[manifest.form], ROUNDING[manifest.values])
+
+
+def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], tolerance: float) -> Check:
+    """Logits of the export beside the model's; RunFailed if they differ by more than the tolerance."""
+    model.eval()
+    with torch.inference_mode():
+        expected = torch.cat([model(**batch).logits.float() for batch in batches])
+    logits = torch.cat([found.logits(batch).float() for batch in batches])
+    scale = max(1.0, float(expected.abs().max()))
+    difference = float((logits - expected).abs().max())
+    check = Check(
+        rows=len(expected),
+        max_abs_diff=difference,
+        tolerance=tolerance * scale,
+        same_answers=float((logits.argmax(-1) == expected.argmax(-1)).float().mean()),
+    )
+    # A NaN is not below anything.
+    if not difference <= check.tolerance:
+        raise RunFailed(
+            f"The export does not answer as the model does: on {check.rows} rows logits differ by "
+            f"up to {difference:.2g}, more than {check.tolerance:.2g}.",
+            "Choose finer values (--values fp16 or fp32), or allow more with --tolerance.",
+        )
+    return check
+
+
+def mask_of_zeros(model: nn.Module) -> Mask:
+    """The mask that a model's own zeros are, over the tensors that may be pruned."""
+    tensors = find_prunable(model)
+    base = getattr(model, "base_model", model)
+    weights = {tensor.name: base.get_parameter(tensor.name) for tensor in tensors}
+    return Mask.from_bools({name: weight.detach() != 0 for name, weight in weights.items()})
+
+
+def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
+    """The form's files; the record with what writing them found out."""
+    model, form = source.model, described.form
+    manifest = replace(described, dense_bytes=dense_bytes(model))
+    save_extras(model, source.tokenizer, folder)
+    if form in ("packed", "csr"):
+        mask = source.mask
+        if mask is None:
+            raise RpmaskError(
+                f"This model has no mask: there is nothing to gain from '{form}'.",
+                "Export it as dense or onnx.",
+            )
+        sizes = packed.write(model, mask, folder / packed.FILE, manifest.values)
+        manifest = replace(
+            manifest,
+            mask_digest=mask.digest,
+            masked_bytes=sum(sizes.stored.values()),
+            masked_dense_bytes=sum(sizes.dense.values()),
+        )
+        return _routed(manifest, model, mask) if form == "csr" else manifest
+    if form == "compact":
+        cut, standard = compact.write(model, folder)
+        return replace(manifest, standard=standard, note=str(cut))
+    if form == "onnx":
+        onnx.write(model, source.batches[0], folder / onnx.FILE)
+        return replace(manifest, note=onnx.NOTE)
+    dense.write(model, folder)
+    return replace(manifest, standard=True)
+
+
+def _routed(manifest: Manifest, model: nn.Module, mask: Mask) -> Manifest:
+    routes = csr.choose_routes(model, mask)
+    used = sum(most > 0 for most in routes.values())
+    note = f"{used} of {len(routes)} matrices are faster as CSR on this machine"
+    return replace(manifest, routes=routes, machine=csr.machine(), note=note)

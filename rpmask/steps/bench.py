@@ -1,0 +1,192 @@
+"""`bench`: the measured truth about a model's speed here, under every runtime that is installed."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from rpmask.deploy import csr
+from rpmask.deploy.bench import BenchRow, bench, longest, made_up, parse_grid
+from rpmask.deploy.exported import Exported
+from rpmask.deploy.load import dense_module, load
+from rpmask.deploy.measure import pinned
+from rpmask.deploy.runtimes import Runtimes, runtimes_of
+from rpmask.errors import RpmaskError
+from rpmask.steps.context import Context, step_digest, versions
+from rpmask.steps.export import log_rows
+from rpmask.steps.registered import find_registered
+from rpmask.steps.requests import BenchRequest
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is timed: the unpruned shape of the model, and the export itself where that is another thing."""
+
+    name: str
+    task: str
+    level: int
+    sparsity: float | None
+    digest: str
+    model: nn.Module | None
+    export: Exported | None
+    inputs: tuple[str, ...]
+
+
+def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
+    """Time a registered model, an export or a model folder, and write the table to MLflow."""
+    from rpmask.tracking.runs import StepKey
+
+    request.check()
+    grid = parse_grid(request.grid)
+    with pinned(request.threads):
+        target = _target(request.source, context)
+        inputs = {"target": target.digest, "machine": csr.machine()}
+        wanted = {name: value for name, value in request.to_dict().items() if name != "source"}
+        step_key = StepKey(
+            step="bench",
+            key=step_digest("bench", inputs, wanted),
+            name=f"bench {target.name[:60]}",
+            task=target.task,
+            level=target.level,
+            sparsity=target.sparsity,
+            params={"model": target.name, "task": target.task, **wanted, **inputs},
+            tags={},
+        )
+        with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+            if run.reused:
+                context.console.say(f"This was timed before: run {run.run_id}.")
+                return run.result()
+            config = _config(target)
+            too_long = [cell for cell in grid if cell[1] > longest(config)]
+            if too_long:
+                raise RpmaskError(
+                    f"{too_long[0][1]} tokens are more than this model takes, {longest(config)}.",
+                    "Give shorter ones with --grid.",
+                )
+            context.console.say(
+                f"Timing {target.name}, {request.threads} threads, {len(grid)} shapes."
+            )
+            with tempfile.TemporaryDirectory() as work:
+                runtimes = _runtimes(target, Path(work), config.vocab_size)
+                rows = bench(
+                    runtimes,
+                    grid,
+                    vocabulary=config.vocab_size,
+                    names=target.inputs,
+                    seconds=request.seconds,
+                )
+            return _finish(run, target, rows, runtimes, request)
+
+
+def _target(source: str, context: Context) -> Target:
+    if source.startswith("models:/"):
+        registered = find_registered(source, context)
+        found = load(registered.folder)
+        target = _described(found, registered.address, source, None)
+        return replace(
+            target,
+            task=registered.task,
+            level=registered.level,
+            sparsity=registered.sparsity,
+            digest=registered.address,
+        )
+    folder = Path(source)
+    found = load(folder)
+    manifest = found.manifest
+    model = dense_module(found, folder)
+    if model is not None:
+        return _described(replace_module(found, model), source, source, None)
+    try:
+        registered = find_registered(manifest.source, context)
+    except RpmaskError:
+        context.console.say(f"{manifest.source} is not in this registry: {source} is timed alone.")
+        return _described(found, source, source, found)
+    original = load(registered.folder)
+    target = _described(original, source, source, found)
+    return replace(target, task=manifest.task, sparsity=manifest.sparsity, digest=manifest.digest)
+
+
+def replace_module(found: Exported, model: nn.Module) -> Exported:
+    """The same export with its weights dense."""
+    return Exported(found.manifest, found.tokenizer, found.answer, module=model)
+
+
+def _described(found: Exported, name: str, source: str, export: Exported | None) -> Target:
+    manifest = found.manifest
+    if manifest.inputs != "text":
+        raise RpmaskError(
+            "This model answers images; bench times batches of texts.",
+            "Time it with your own images through rpmask.load(path).logits.",
+        )
+    alone = export is found
+    return Target(
+        name=name,
+        task=manifest.task or Path(source).name,
+        level=0,
+        sparsity=manifest.sparsity if manifest.task else None,
+        digest=manifest.digest or source,
+        model=None if alone else found.module,
+        export=export,
+        inputs=tuple(found.encode(["a text"])),
+    )
+
+
+def _config(target: Target) -> Any:
+    model: Any = target.model
+    if model is None and target.export is not None:
+        model = target.export.module
+    if model is None:
+        raise RpmaskError(
+            f"The model that {target.name} was exported from is not in this registry.",
+            "Run bench where it is registered, with --tracking-uri, or on another form of it.",
+        )
+    return model.config
+
+
+def _runtimes(target: Target, work: Path, vocabulary: int) -> Runtimes:
+    """Every runtime of the model; an export that is none of them is timed under its form's name."""
+    example = made_up(2, 8, vocabulary, target.inputs)
+    found = runtimes_of(target.model, example, work) if target.model is not None else Runtimes()
+    if target.export is not None:
+        found.answers[f"this {target.export.manifest.form}"] = target.export.logits
+    return found
+
+
+def _finish(
+    run: StepRun,
+    target: Target,
+    rows: tuple[BenchRow, ...],
+    runtimes: Runtimes,
+    request: BenchRequest,
+) -> dict[str, Any]:
+    from rpmask.tracking import charts
+
+    result = {
+        "model": target.name,
+        "machine": csr.machine(),
+        "threads": request.threads,
+        "rows": [row.to_dict() for row in rows],
+        "absent": runtimes.absent,
+    }
+    run.log_json("bench.json", {**result, "versions": versions()})
+    run.log_figure("charts/bench.png", charts.bench(rows, f"bench of {target.name}"))
+    log_rows(run, rows)
+    return run.finish(result, _note(result, rows))
+
+
+def _note(result: dict[str, Any], rows: tuple[BenchRow, ...]) -> str:
+    head = "| runtime | batch | tokens | ms | p95 | speed-up | difference |\n|---|---|---|---|---|---|---|\n"
+    table = "\n".join(
+        f"| {r.runtime} | {r.batch} | {r.tokens} | {r.ms_median:.2f} | {r.ms_p95:.2f} | "
+        f"{r.speedup:.2f} | {r.max_abs_diff:.1e} |"
+        for r in rows
+    )
+    absent = "; ".join(f"{name}: {why}" for name, why in result["absent"].items())
+    return f"**{result['model']}** on {result['machine']}.\n\n{head}{table}\n\nAbsent: {absent or 'none'}."

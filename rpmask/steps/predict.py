@@ -1,0 +1,89 @@
+"""`predict`: rows in, one JSON line out for each, in their order and as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from rpmask.deploy.exported import BATCH_SIZE, Row
+from rpmask.deploy.load import load
+from rpmask.errors import RpmaskError
+from rpmask.steps.context import Context
+
+TEXT, PAIR = "text", "text_pair"
+
+
+def predict(
+    source: str, lines: Iterable[str], name: str, context: Context, batch_size: int = BATCH_SIZE
+) -> Iterator[dict[str, Any]]:
+    """Answers of an export, a model folder or a registered model to the lines of a file or of stdin."""
+    from rpmask.tracking.registry import fetch, is_mlflow_address
+
+    folder = fetch(context.tracker, source) if is_mlflow_address(source) else source
+    model = load(Path(folder))
+    rows = read_rows(lines, name)
+    while batch := list(islice(rows, batch_size)):
+        yield from model.predict(batch, batch_size)
+
+
+def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
+    """Texts or pairs of JSON lines, of CSV or TSV with a header (by the name's ending), or plain lines.
+
+    A plain line is a text, or two with a tab between them.
+    """
+    suffix = Path(name).suffix.lower()
+    filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    first = next(filled, None)
+    if first is None:
+        raise RpmaskError(f"{name} has no rows.", "Give one text a line, or JSON lines.")
+    every = chain([first], filled)
+    if suffix in (".csv", ".tsv"):
+        yield from _table_rows(every, name, "\t" if suffix == ".tsv" else ",")
+    elif suffix in (".jsonl", ".json") or first[1].lstrip().startswith("{"):
+        for number, line in every:
+            yield _json_row(line, f"{name}, line {number}")
+    else:
+        for number, line in every:
+            yield _plain_row(line, f"{name}, line {number}")
+
+
+def _plain_row(line: str, where: str) -> Row:
+    parts = line.rstrip("\r\n").split("\t")
+    if len(parts) > 2:
+        raise RpmaskError(
+            f"{where}: {len(parts)} fields.", "Give a text, or two and a tab between."
+        )
+    return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+def _json_row(line: str, where: str) -> Row:
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RpmaskError(f"{where} is not JSON: {error}.", 'A row is {"text": "..."}.') from error
+    return _named_row(raw, where)
+
+
+def _table_rows(lines: Iterable[tuple[int, str]], name: str, delimiter: str) -> Iterator[Row]:
+    plain = (line for _, line in lines)
+    if delimiter == "\t":
+        reader = csv.DictReader(plain, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.DictReader(plain)
+    for number, row in enumerate(reader, 1):
+        yield _named_row(row, f"{name}, row {number}")
+
+
+def _named_row(raw: Any, where: str) -> Row:
+    text = raw.get(TEXT) if isinstance(raw, dict) else None
+    pair = raw.get(PAIR) if isinstance(raw, dict) else None
+    if not isinstance(text, str) or not isinstance(pair, str | None):
+        raise RpmaskError(
+            f"{where} has no '{TEXT}' that is a text.",
+            f"A row has the column '{TEXT}', and of a pair '{PAIR}'.",
+        )
+    return text if pair is None else (text, pair)

@@ -1,0 +1,91 @@
+"""What a registered version is: its model, its mask, its task, and the run that made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rpmask.errors import RpmaskError
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import load_mask
+from rpmask.records import DataChoice, FinetuneResult, JackpotResult, Pool, Selection
+from rpmask.steps.context import Context
+from rpmask.tasks.glue import plain_name
+from rpmask.tasks.registry import task_names
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of the registry; address names it by number, whatever alias it was asked for by."""
+
+    address: str
+    run_id: str
+    folder: str
+    task: str
+    data: DataChoice
+    level: int
+    sparsity: float
+    mask: Mask | None
+
+
+def default_address(task: str) -> str:
+    """The champion of a task."""
+    from rpmask.tracking.registry import CHAMPION, model_name
+
+    plain = plain_name(task)
+    return f"models:/{model_name(plain if plain in task_names() else task)}@{CHAMPION}"
+
+
+def find_registered(source: str, context: Context) -> Registered:
+    """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` stands for."""
+    from rpmask.tracking.registry import fetch, pin, run_of
+
+    if not source.startswith("models:/"):
+        raise RpmaskError(
+            f"'{source}' is not a registered model.",
+            "Name one as models:/NAME@ALIAS or models:/NAME/VERSION.",
+        )
+    tracker = context.tracker
+    address = pin(tracker, source)
+    run_id = run_of(tracker, address)
+    record = _record(context, run_id)
+    mask = None
+    if record.mask_digest is not None:
+        mask = load_mask(tracker.artifacts.path(run_id, "mask.safetensors"))
+        if mask.digest != record.mask_digest:
+            raise RpmaskError(
+                f"The mask of run '{run_id}' is not the one its record names.",
+                "The artifact was changed or swapped; run the step again with --force.",
+            )
+    data = record.data if not isinstance(record, Selection) else _pool(context, record).data
+    return Registered(
+        address=address,
+        run_id=run_id,
+        folder=fetch(tracker, address),
+        task=record.task,
+        data=data,
+        level=record.level,
+        sparsity=record.sparsity,
+        mask=mask,
+    )
+
+
+def _record(context: Context, run_id: str) -> FinetuneResult | JackpotResult | Selection:
+    """What the step that registered the version wrote down."""
+    tracker = context.tracker
+    kinds: dict[str, tuple[str, Any]] = {
+        "finetune": ("finetune.json", FinetuneResult),
+        "jackpot": ("jackpot.json", JackpotResult),
+        "select": ("selection.json", Selection),
+    }
+    step = tracker.step_name(run_id)
+    if step not in kinds:
+        raise RpmaskError(
+            f"Run '{run_id}' is a `{step}`; it registers no model that can be exported.",
+            "Name a model that `rpmask finetune`, `rpmask jackpot` or `rpmask select` registered.",
+        )
+    return tracker.artifacts.record(run_id, *kinds[step])
+
+
+def _pool(context: Context, selection: Selection) -> Pool:
+    return context.tracker.artifacts.record(selection.pool_run_id, "pool.json", Pool)

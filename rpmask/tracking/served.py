@@ -1,0 +1,30 @@
+"""The code that MLflow runs to serve an export: a table of texts in, a table of answers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+import rpmask
+
+
+class Served(PythonModel):
+    """An export behind MLflow's scoring server."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the export, every byte of it checked."""
+        self._model = rpmask.load(context.artifacts["export"])
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """One answer a row: label and score, of a regression the score."""
+        texts = [str(text) for text in model_input["text"]]
+        if "text_pair" not in model_input.columns:
+            return pd.DataFrame(self._model.predict(texts))
+        pairs = [str(text) for text in model_input["text_pair"]]
+        return pd.DataFrame(self._model.predict(list(zip(texts, pairs, strict=True))))
+
+
+set_model(Served())
