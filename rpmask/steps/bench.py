@@ -17,7 +17,7 @@ from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, step_digest, versions
-from rpmask.steps.export import log_rows
+from rpmask.steps.export import bench_chart, log_rows
 from rpmask.steps.registered import find_registered
 from rpmask.steps.requests import BenchRequest
 
@@ -166,8 +166,6 @@ def _finish(
     runtimes: Runtimes,
     request: BenchRequest,
 ) -> dict[str, Any]:
-    from rpmask.tracking import charts
-
     result = {
         "model": target.name,
         "machine": csr.machine(),
@@ -176,9 +174,10 @@ def _finish(
         "absent": runtimes.absent,
     }
     run.log_json("bench.json", {**result, "versions": versions()})
-    run.log_figure("charts/bench.png", charts.bench(rows, f"bench of {target.name}"))
+    note = _note(result, rows)
+    run.log_charts([bench_chart(rows, f"bench of {target.name}")], intro=note)
     log_rows(run, rows)
-    return run.finish(result, _note(result, rows))
+    return run.finish(result, note)
 
 
 def _note(result: dict[str, Any], rows: tuple[BenchRow, ...]) -> str:

@@ -30,7 +30,7 @@ from rpmask.steps.requests import ExportRequest
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.runs import Chart, StepRun
 
 BATCH = 16  # rows compared at once
 SHAPES = ((1, 32), (1, 128))  # what an export is timed on; `bench` does the rest
@@ -169,7 +169,6 @@ def _again(result: dict[str, Any], out: Path, context: Context) -> dict[str, Any
 
 
 def _finish(run: StepRun, found: Registered, written: Written, out: Path) -> dict[str, Any]:
-    from rpmask.tracking import charts
     from rpmask.tracking.servable import log_export
 
     manifest, rows = written.manifest, written.rows
@@ -177,8 +176,6 @@ def _finish(run: StepRun, found: Registered, written: Written, out: Path) -> dic
     assert check is not None
     run.log_json("export.json", manifest.to_dict())
     run.log_json("bench.json", [row.to_dict() for row in rows])
-    if rows:
-        run.log_figure("charts/bench.png", charts.bench(rows, _title(manifest)))
     run.metric("bytes", manifest.bytes)
     run.metric("dense_bytes", manifest.dense_bytes)
     run.metric("max_abs_diff", check.max_abs_diff)
@@ -204,7 +201,18 @@ def _finish(run: StepRun, found: Registered, written: Written, out: Path) -> dic
         "compared_rows": check.rows,
         "rows": [row.to_dict() for row in rows],
     }
-    return run.finish(result, _note(result))
+    note = _note(result)
+    if rows:
+        run.log_charts([bench_chart(rows, _title(manifest))], intro=note)
+    return run.finish(result, note)
+
+
+def bench_chart(rows: Sequence[BenchRow], title: str) -> Chart:
+    """How long an answer takes, runtime beside runtime."""
+    from rpmask.tracking import charts
+    from rpmask.tracking.runs import Chart
+
+    return Chart("bench", "Time of an answer on this machine.", charts.bench(rows, title))
 
 
 def log_rows(run: StepRun, rows: Sequence[BenchRow]) -> None:
