@@ -143,6 +143,7 @@ class Pool(Record):
 class Score(Record):
     """One candidate at one rung: mean loss and metric on the held-out examples of the race.
 
+    The loss is the one at the confidence that suits the model, which candidates are compared by.
     train_loss is the mean training loss since the rung before; losses_digest names the per-example
     losses, which lie beside the report as an array.
     """
