@@ -27,6 +27,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python scripts/make_cli_docs.py
+	$(BIN)/python scripts/make_jackpot_docs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)

@@ -142,7 +142,7 @@ WORKLOADS = {
         SearchPlan(epochs=2, batch_size=32, learning_rate=1.0),
         SPARSITIES,
         seeds=3,
-        choice=DataChoice(train_rows=3000),
+        choice=DataChoice(train_rows=2000),
     ),
 }
 

@@ -60,10 +60,17 @@ def run(folder: Path, plan: TrainPlan, **changes: Any) -> torch.nn.Module:
         {},
         {"extra": {"gradient_accumulation_steps": 2}},
         {"precision": "bf16"},
+        pytest.param(
+            {"precision": "fp16"},
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16 needs CUDA"),
+            ],
+        ),
         {"distill": Distillation()},
         {"distill": PAPER_TERMS},
     ],
-    ids=["plain", "accumulation", "bf16", "distilled", "paper"],
+    ids=["plain", "accumulation", "bf16", "fp16", "distilled", "paper"],
 )
 def test_mask_holds_at_every_step(
     tmp_path: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
