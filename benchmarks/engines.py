@@ -62,7 +62,7 @@ def turn(budget: float, order: list[str]) -> dict[str, Any]:
             result, wall = rpmask(arguments, folder)
             found[engine] = {
                 "wall_seconds": wall,
-                "step_seconds": result["seconds"]["total"],
+                "race_seconds": result["seconds"]["race"],
                 "training_steps": result["steps_spent"],
                 "rungs": legs_of(result["candidates"]),
                 "candidates": result["candidates"],

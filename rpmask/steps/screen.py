@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 context.console.working("race") as shown,
                 opened_engine(request, setup, start, len(pool.candidates)) as engine,
             ):
+                started = time.monotonic()
                 outcome = race(
                     engine,
                     rules,
@@ -89,10 +91,11 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                     RungLedger(run.work / "rungs"),
                     Tee(shown, run),
                 )
+                seconds = time.monotonic() - started
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
         _tell(request, context, pool, report)
         _write(run, pool, report, outcome)
-        return run.finish(_result(report), _note(report))
+        return run.finish(_result(report), _note(report), race=seconds)
 
 
 def _plan(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
