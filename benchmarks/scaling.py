@@ -2,18 +2,15 @@
 
     python benchmarks/scaling.py            # writes benchmarks/scaling.json and docs/scaling.svg
 
-A discrete-event simulation of `--engine ray`. The machine that holds the ledger reads and writes the
-training states, one after another; its network link carries them, one after another in either direction;
-the workers train; a rung begins when the one before has ended. What packing, drawing, storing and handing over
-cost is measured here; the speed of the device and of the network are assumptions, written into the
-result. The same simulation, fitted to one worker with one thread, is held against the measured races of
+The race is simulated by simulated_race.py. What packing, drawing, storing and handing over cost is measured
+here; the speed of the device and of the network are assumptions, written into the result. The same
+simulation, fitted to one worker with one thread, is held against the measured races of
 benchmarks/engines.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import itertools
 import json
 import os
@@ -21,13 +18,14 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from simulated_race import Costs, Model, Rungs, simulate
 
 from rpmask.files import write_whole
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
@@ -41,126 +39,6 @@ from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
 
 HERE = Path(__file__).parent
-Rungs = list[tuple[int, int]]  # how many candidates are trained by how many steps
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model by its counts; the state of a candidate is 12 bytes a weight that is not pruned."""
-
-    parameters: float
-    prunable: float
-    sparsity: float = 0.9375
-
-    @property
-    def state(self) -> float:
-        return 12 * (self.parameters - self.sparsity * self.prunable)
-
-    @property
-    def payload(self) -> float:
-        """Weights and second-order statistics, sent to each node once."""
-        return 4 * (self.parameters + self.prunable)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds: of a training step, a leg's evaluation, a byte or a weight here and there."""
-
-    step: float
-    evaluation: float
-    draw_weight: float
-    pack_byte: float
-    unpack_byte: float
-    disk_write_byte: float
-    disk_read_byte: float
-    handover: float
-    handover_byte: float
-    network_byte: float
-    start: float = 0.0
-
-
-class Line:
-    """Something used by one at a time, in the order of asking."""
-
-    def __init__(self) -> None:
-        self.free = self.busy = 0.0
-
-    def use(self, now: float, seconds: float) -> float:
-        """When a use that is asked for now has ended."""
-        self.free = max(now, self.free) + seconds
-        self.busy += seconds
-        return self.free
-
-
-def simulate(rungs: Rungs, model: Model, workers: int, costs: Costs) -> dict[str, Any]:
-    """Run the race; where its time went."""
-    ledger, out, back = Line(), Line(), Line()
-    now, sent, returned, training, preparing = costs.start, 0.0, 0.0, 0.0, 0.0
-    events: list[tuple[float, int, Callable[[float], None]]] = []
-    number = itertools.count()
-
-    def at(when: float, then: Callable[[float], None]) -> None:
-        heapq.heappush(events, (when, next(number), then))
-
-    for _ in range(workers):  # the weights reach each node once, one after the other
-        out.use(now, model.payload * costs.network_byte)
-    sent += workers * model.payload
-    ready = [costs.start + (i + 1) * model.payload * costs.network_byte for i in range(workers)]
-    for index, (candidates, steps) in enumerate(rungs):
-        down = model.state if index else 0.0
-        up = model.state if index + 1 < len(rungs) else 0.0
-        left = candidates
-        work = steps * costs.step + costs.evaluation
-        around = (
-            model.prunable * costs.draw_weight + down * costs.unpack_byte + up * costs.pack_byte
-        )
-
-        def ask(when: float) -> None:
-            nonlocal left
-            if left:
-                left -= 1
-                read = down * (costs.disk_read_byte + costs.handover_byte) + costs.handover
-                at(ledger.use(when, read), send)
-
-        def send(when: float) -> None:
-            at(out.use(when, down * costs.network_byte), train)
-
-        def train(when: float) -> None:
-            nonlocal training, preparing
-            training += work
-            preparing += around
-            at(when + work + around, answer)
-
-        def answer(when: float) -> None:
-            at(back.use(when, up * costs.network_byte), arrive)
-
-        def arrive(when: float) -> None:
-            ask(when)  # the worker goes on before its result is written down
-            ledger.use(when, up * (costs.disk_write_byte + costs.handover_byte) + costs.handover)
-
-        for when in ready:
-            at(max(now, when), ask)
-        while events:
-            when, _, then = heapq.heappop(events)
-            now = max(now, when)
-            then(when)
-        now = max(now, ledger.free)
-        sent += candidates * down
-        returned += candidates * up
-    spent = workers * now
-    return {
-        "hours": now / 3600,
-        "worker_hours": spent / 3600,
-        "share_training": training / spent,
-        "share_preparing": preparing / spent,
-        "share_waiting": 1 - (training + preparing) / spent,
-        "ledger_busy": ledger.busy / now,
-        "link_out_busy": out.busy / now,
-        "link_in_busy": back.busy / now,
-        "gigabytes_out": sent / 1e9,
-        "gigabytes_in": returned / 1e9,
-        "gigabytes_ledger": max(c for c, _ in rungs) * model.state / 1e9,
-    }
 
 
 def rungs_of(k: int, full_steps: int, rungs: int, budget: float) -> Rungs:
