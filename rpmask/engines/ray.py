@@ -213,12 +213,12 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     connect(address or os.environ.get("RAY_ADDRESS") or "local")
-    try:
-        # Ray tells of lost nodes on stdout, where a command's result belongs.
-        with redirect_stdout(sys.stderr):
+    # Ray tells of lost nodes on stdout, where a command's result belongs, up to the very end.
+    with redirect_stdout(sys.stderr):
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def connect(address: str) -> None:
