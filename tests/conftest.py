@@ -1,4 +1,7 @@
-"""Tests run offline, on the CPU, and leave the user's folders alone."""
+"""Tests run offline, on the CPU, and leave the user's folders alone.
+
+With RPMASK_TEST_GPU=1 they see the devices, for `pytest -m gpu`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if os.environ.get("RPMASK_TEST_GPU") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("MLFLOW_RUN_ID", None)

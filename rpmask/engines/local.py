@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic
 
 from rpmask.engines.engine import Given, Handout, Item, Result, WorkerFactory
+
+# Workers are forked from a process that has done the imports and nothing else: no thread, no device. Where
+# that is not usual they are fresh.
+_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 class InProcess(Generic[Item, Result]):
@@ -35,6 +41,14 @@ class InProcess(Generic[Item, Result]):
     def close(self) -> None:
         """Drop the worker and what it holds."""
         self._worker = None
+
+
+def warm_up(modules: Sequence[str]) -> None:
+    """Begin to import what workers need, in the background: workers that start later have it at once."""
+    if _METHOD == "forkserver":
+        context = multiprocessing.get_context(_METHOD)
+        context.set_forkserver_preload(["__main__", *modules])
+        forkserver.ensure_running()
 
 
 _factory: bytes = b""
@@ -65,7 +79,7 @@ def _work(item: Any) -> Any:
 
 
 class Processes(Generic[Item, Result]):
-    """N fresh processes. When one dies all are replaced, and the items in hand are given out again.
+    """N processes. When one dies all are replaced, and the items in hand are given out again.
 
     environments are what each process has set beside ours, such as the device that it may see.
     """
@@ -85,7 +99,7 @@ class Processes(Generic[Item, Result]):
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
+            context = multiprocessing.get_context(_METHOD)
             # As bytes: a process reads them before it imports anything, so that the next one, which
             # starts when they are read, does not wait for those imports.
             factory = bytes(ForkingPickler.dumps(self._factory))

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -76,7 +76,7 @@ class _Seat:
 
 
 class RayCluster(Generic[Item, Result]):
-    """Workers on the cluster at an address, or on one started here for as long as the engine lives.
+    """Workers on the cluster that this process has joined.
 
     workers = None is as many as the nodes hold, and never more than `most`.
     """
@@ -90,24 +90,16 @@ class RayCluster(Generic[Item, Result]):
         share: Share,
         most: int,
         workers: int | None = None,
-        address: str | None = None,
     ) -> None:
         self._share = share
         self._most, self._asked = most, workers
         self._idle: list[Any] = []
         self._awaited: dict[Any, Any] = {}  # the promise of an answer -> the actor that gives it
         self._failures = 0
-        # Ray tells of lost nodes on stdout, where a command's result belongs.
-        self._quiet = redirect_stdout(sys.stderr)
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            connect(address)
-        self._quiet.__enter__()
         if not self._room():
-            found = _resources()
-            self.close()
             raise RpmaskError(
-                f"No node of the Ray cluster can hold a candidate, which takes {share}; {found}.",
+                f"No node of the Ray cluster can hold a candidate, which takes {share}; "
+                f"{_resources()}.",
                 "Lower --cpus-per-candidate or --gpus-per-candidate, or add a node that has them.",
             )
         self.workers = min(most, self._room(), workers or most)
@@ -143,13 +135,11 @@ class RayCluster(Generic[Item, Result]):
             yield result
 
     def close(self) -> None:
-        """Give the resources back, and end the cluster if it was started here."""
-        self._quiet.__exit__(None, None, None)
-        if self._ours:
-            ray.shutdown()
-            return
+        """Give the resources back."""
         for actor in (*self._idle, *self._awaited.values()):
             ray.kill(actor)
+        self._idle.clear()
+        self._awaited.clear()
 
     def _give_out(self, handout: Handout[Item], busy: dict[Any, tuple[Any, Given[Item]]]) -> None:
         while self._idle and (given := handout.next()) is not None:
@@ -213,9 +203,26 @@ class RayCluster(Generic[Item, Result]):
         return sum(self._share.room(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
-def connect(address: str | None) -> None:
-    """Join the cluster at the address or at RAY_ADDRESS; without one, start a cluster here."""
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """In the cluster at the address or at RAY_ADDRESS, else in one that is started here.
+
+    A process that is in a cluster already stays in that one.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    connect(address or os.environ.get("RAY_ADDRESS") or "local")
+    # Ray tells of lost nodes on stdout, where a command's result belongs, up to the very end.
+    with redirect_stdout(sys.stderr):
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def connect(address: str) -> None:
+    """Join a cluster; `local` starts one of this machine alone."""
     _check_reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handler = signal.getsignal(signal.SIGTERM)

@@ -39,6 +39,10 @@ class RungLedger:
         """The training state at the end of a rung; None before the first."""
         return self._path(candidate, rung, "state").read_bytes() if rung >= 0 else None
 
+    def forget(self, candidate: int, rung: int) -> None:
+        """Drop the training state of a candidate that goes on no further; it may be large."""
+        self._path(candidate, rung, "state").unlink(missing_ok=True)
+
     def put(self, result: LegResult) -> tuple[Score, np.ndarray]:
         """Keep a finished rung, and forget the training state of the rung before it."""
         losses = result.losses.astype(np.float64)
@@ -58,5 +62,5 @@ class RungLedger:
         document = json.dumps(score.to_dict()).encode()
         write_whole(self._path(result.candidate, result.rung, "json"), document)
         if result.rung:
-            self._path(result.candidate, result.rung - 1, "state").unlink(missing_ok=True)
+            self.forget(result.candidate, result.rung - 1)
         return score, losses

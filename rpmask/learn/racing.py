@@ -146,6 +146,8 @@ def race(
             )
         if rung + 1 < len(rules.rungs):
             alive, stopped = keep_racing({i: losses[i] for i in alive}, control, rules)
+            for i in stopped:
+                ledger.forget(i, rung)
             status.update(dict.fromkeys(stopped, "stopped"))
             reasons.update({i: f"{why}, at step {step}" for i, why in stopped.items()})
     raced = tuple(

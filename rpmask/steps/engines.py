@@ -5,12 +5,16 @@ None of it decides a result, except the number of threads and the kind of device
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rpmask.engines.local import InProcess, Processes
+from rpmask.engines.local import InProcess, Processes, warm_up
 from rpmask.errors import RpmaskError
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult
 from rpmask.learn.contenders import Carried, Contenders, Drawing, OnDisk
@@ -23,10 +27,17 @@ from rpmask.steps.requests import ScreenRequest
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from rpmask.engines.engine import Engine
+    from rpmask.engines.engine import Engine, WorkerFactory
 
 # What a race is run with and not by: the same race goes on with other ones.
 WHERE = ("storage", "workers", "engine", "address", "cpus_per_candidate", "gpus_per_candidate")
+
+IMPORTED_BY_WORKERS = (
+    "rpmask.learn.arena",
+    "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+    "sklearn.metrics",
+)
 
 
 def deciding(request: ScreenRequest) -> dict[str, Any]:
@@ -72,11 +83,40 @@ def contenders(
     return Carried.of(start, spec, drawing)
 
 
-def open_engine(
+@contextmanager
+def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], object]]:
+    """Begin what an engine takes seconds for, beside the reading of models and data.
+
+    What is yielded waits for it. On the way out a cluster is left again.
+    """
+    with ExitStack() as stack, ThreadPoolExecutor(1) as thread:
+        begun = thread.submit(_begin, request, stack)
+        yield begun.result
+
+
+def _begin(request: ScreenRequest, stack: ExitStack) -> None:
+    if request.engine == "ray":
+        stack.enter_context(_ray_engine().joined(request.address))
+    elif (request.workers or 1) > 1 or race_device(request) == "cuda":
+        warm_up(IMPORTED_BY_WORKERS)
+
+
+@contextmanager
+def opened_engine(
+    request: ScreenRequest, setup: ArenaSetup, start: str, k: int
+) -> Iterator[Engine[Leg, LegResult]]:
+    """The engine asked for, ready to run the legs of k candidates."""
+    engine = _engine(request, setup, start, k)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _engine(
     request: ScreenRequest, setup: ArenaSetup, start: str, k: int
 ) -> Engine[Leg, LegResult]:
-    """The engine asked for, ready to run the legs of k candidates."""
-    factory = partial(Arena, setup)
+    factory: WorkerFactory[Leg, LegResult] = partial(Arena, setup)
     if request.engine == "ray":
         return _ray(request, factory, k)
     if race_device(request) == "cuda":
@@ -85,26 +125,36 @@ def open_engine(
     return InProcess(factory) if workers == 1 else Processes(factory, workers)
 
 
-def _ray(request: ScreenRequest, factory: Any, k: int) -> Engine[Leg, LegResult]:
+def _ray(
+    request: ScreenRequest, factory: WorkerFactory[Leg, LegResult], k: int
+) -> Engine[Leg, LegResult]:
+    module = _ray_engine()
+    cpus = request.cpus_per_candidate or race_threads(request)
+    return module.RayCluster(
+        factory,
+        share=module.Share(cpus, request.gpus_per_candidate),
+        most=k,
+        workers=request.workers,
+    )
+
+
+def _ray_engine() -> ModuleType:
     try:
-        from rpmask.engines.ray import RayCluster, Share
+        from rpmask.engines import ray
     except ModuleNotFoundError as error:
         raise RpmaskError(
             f"--engine ray needs Ray, which cannot be imported: {error}.",
             "Install it with pip install 'rpmask[ray]', here and on every node.",
         ) from error
-    cpus = request.cpus_per_candidate or race_threads(request)
-    return RayCluster(
-        factory,
-        share=Share(cpus, request.gpus_per_candidate),
-        most=k,
-        workers=request.workers,
-        address=request.address,
-    )
+    return ray
 
 
 def _on_devices(
-    request: ScreenRequest, factory: Any, setup: ArenaSetup, start: str, k: int
+    request: ScreenRequest,
+    factory: WorkerFactory[Leg, LegResult],
+    setup: ArenaSetup,
+    start: str,
+    k: int,
 ) -> Engine[Leg, LegResult]:
     """On GPUs candidates share a device as far as its memory goes, each in a process of its own."""
     most = min(k, request.workers or max(1, available_cores()))

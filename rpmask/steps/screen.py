@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,13 @@ from rpmask.learn.ledger import RungLedger
 from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
 from rpmask.records import Pool, ScreenReport
 from rpmask.steps.context import Context, Tee, step_digest, versions
-from rpmask.steps.engines import contenders, deciding, open_engine, race_threads
+from rpmask.steps.engines import (
+    contenders,
+    deciding,
+    opened_engine,
+    race_threads,
+    warmed_up,
+)
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.requests import ScreenRequest
 from rpmask.tracking.study import Ledger, study_exists
@@ -54,24 +61,28 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         if run.reused:
             context.console.say(f"This pool was screened before: run {run.run_id}.")
             return run.result()
-        start = fetch(context.tracker, pool.start)
-        prepared = prepare(data, pool.data, start)
-        training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
-        context.console.say(
-            f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
-            f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
-            f"{len(prepared.train):,} rows."
-        )
-        setup = ArenaSetup(
-            contenders=contenders(request, pool, start, data.spec, context),
-            task=data.spec,
-            training=training,
-            train=prepared.train,
-            held_out=held_out(prepared, request),
-        )
-        with context.console.working("race") as shown:
-            engine = open_engine(request, setup, start, len(pool.candidates))
-            try:
+        with warmed_up(request) as warm:
+            start = fetch(context.tracker, pool.start)
+            prepared = prepare(data, pool.data, start)
+            training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
+            context.console.say(
+                f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
+                f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
+                f"{len(prepared.train):,} rows."
+            )
+            setup = ArenaSetup(
+                contenders=contenders(request, pool, start, data.spec, context),
+                task=data.spec,
+                training=training,
+                train=prepared.train,
+                held_out=held_out(prepared, request),
+            )
+            warm()
+            with (
+                context.console.working("race") as shown,
+                opened_engine(request, setup, start, len(pool.candidates)) as engine,
+            ):
+                started = time.monotonic()
                 outcome = race(
                     engine,
                     rules,
@@ -80,12 +91,11 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                     RungLedger(run.work / "rungs"),
                     Tee(shown, run),
                 )
-            finally:
-                engine.close()
+                seconds = time.monotonic() - started
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
         _tell(request, context, pool, report)
         _write(run, pool, report, outcome)
-        return run.finish(_result(report), _note(report))
+        return run.finish(_result(report), _note(report), race=seconds)
 
 
 def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:

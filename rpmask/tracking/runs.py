@@ -366,8 +366,8 @@ class StepRun:
         stored = self.tracker.artifacts.json(self.run_id, RESULT)
         return {**stored, "reused": True}
 
-    def finish(self, result: Mapping[str, Any], note: str) -> dict[str, Any]:
-        """Write the result and close the run as finished."""
+    def finish(self, result: Mapping[str, Any], note: str, **seconds: float) -> dict[str, Any]:
+        """Write the result and close the run as finished; seconds are those of its parts."""
         document = {
             "run_id": self.run_id,
             "experiment": self.tracker.experiment,
@@ -375,7 +375,10 @@ class StepRun:
             "model": self.key.params.get("model"),
             "level": self.key.level,
             "sparsity": self.key.sparsity,
-            "seconds": {"total": round(time.monotonic() - self._started, 3)},
+            "seconds": {
+                "total": round(time.monotonic() - self._started, 3),
+                **{part: round(spent, 3) for part, spent in seconds.items()},
+            },
             "reused": False,
             **result,
         }

@@ -17,12 +17,12 @@ import pytest
 from workers import CannotBeBuilt, DiesOfOne, DiesOnce, Double, Refuses, Shares, Waits
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.steps.engines import open_engine
+from rpmask.steps.engines import warmed_up
 from rpmask.steps.requests import ScreenRequest
 
 ray = pytest.importorskip("ray")
 
-from rpmask.engines.ray import RayCluster, Share  # noqa: E402
+from rpmask.engines.ray import RayCluster, Share, joined  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +131,15 @@ def test_room_on_a_node(cpus: float, gpus: float, node: dict[str, float], room: 
 def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(RpmaskError, match=r"Nothing answers at the Ray address '127.0.0.1:9'"):
-        engine(Double, address="127.0.0.1:9")
+        joined("127.0.0.1:9").__enter__()
 
 
 def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rpmask.engines.ray", None)
-    with pytest.raises(RpmaskError, match="needs Ray") as caught:
-        open_engine(ScreenRequest(engine="ray"), None, "demo", 2)  # type: ignore[arg-type]
+    monkeypatch.delattr("rpmask.engines.ray", raising=False)
+    with (
+        pytest.raises(RpmaskError, match="needs Ray") as caught,
+        warmed_up(ScreenRequest(engine="ray")) as warm,
+    ):
+        warm()
     assert "rpmask[ray]" in caught.value.hint

@@ -97,6 +97,22 @@ def test_a_finished_rung_is_not_run_again(tmp_path: Path) -> None:
     assert again.steps_spent == whole.steps_spent
 
 
+def test_only_candidates_that_go_on_keep_their_state(tmp_path: Path) -> None:
+    class Stops(Scripted):
+        def map(self, items: Iterable[Leg]) -> Iterator[LegResult]:
+            for result in super().map(items):
+                if result.rung == 1:
+                    raise KeyboardInterrupt
+                yield result
+
+    with pytest.raises(KeyboardInterrupt):
+        race(Stops([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    kept = sorted(path.name for path in tmp_path.glob("*.state"))
+    assert kept == ["candidate-0-rung-0.state", "candidate-1-rung-0.state"]
+    again = race(Scripted([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    assert [c.status for c in again.candidates] == ["finished", "finished", "stopped", "stopped"]
+
+
 def test_a_broken_candidate_fails_with_its_reason(tmp_path: Path) -> None:
     means = [0.6, float("nan"), 0.55]
     outcome = race(Scripted(means), RULES, names(3), 0, RungLedger(tmp_path), Silent())

@@ -173,6 +173,15 @@ def test_ray_of_its_own_gives_the_same_bits(
     same(found, undisturbed)
 
 
+@pytest.mark.gpu
+def test_candidates_share_a_device(pool: tuple[Path, str]) -> None:
+    alone, shared = (raced(pool, replace(REQUEST, workers=n)) for n in (1, None))
+    assert shared.workers > 1
+    for one, other in zip(shared.candidates, alone.candidates, strict=True):
+        # Sums on a device depend on the order in which its threads finish.
+        assert one.rungs[0].loss == pytest.approx(other.rungs[0].loss, rel=1e-3)
+
+
 def test_a_race_is_known_by_what_decides_it() -> None:
     here = ScreenRequest(threads=1)
     there = replace(here, engine="ray", address="auto", workers=7, cpus_per_candidate=0.5)
