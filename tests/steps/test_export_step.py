@@ -16,7 +16,7 @@ from commands import answer, clean_environment, rpmask
 from mlflow import MlflowClient
 
 from rpmask.deploy.load import load
-from rpmask.deploy.manifest import open_export
+from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
 from rpmask.steps.bench import run_bench
 from rpmask.steps.context import Context
@@ -79,7 +79,8 @@ def test_every_form_is_served(
     road: Road, packed: dict[str, Any], context: Context, tmp_path: Path
 ) -> None:
     expected = load(road[0] / packed["path"]).predict([(r["text"], r["text_pair"]) for r in PAIRS])
-    for form in ("csr", "dense", "onnx", "packed"):
+    # At 93.75 % single weights alone leave some neurons of so small a model without an outgoing one.
+    for form in FORMS:
         made = export(ExportRequest(form=form, rows=16), tmp_path / form, context)
         served = mlflow.pyfunc.load_model(made["model_uri"]).predict(pd.DataFrame(PAIRS))
         assert list(served["label"]) == [row["label"] for row in expected], form
@@ -157,7 +158,7 @@ def test_bench_of_the_champion_and_of_an_export(
     assert {"dense fp32", "dense bf16", "dynamic int8", "ONNX Runtime"} <= {
         row["runtime"] for row in found["rows"]
     }
-    assert {"compact", "2:4 GPU"} <= set(found["absent"])
+    assert found["absent"]["2:4 GPU"] == "there is no CUDA device"
     assert set(found["rows"][0]) >= {
         *("runtime", "batch", "tokens", "ms_median", "ms_p95", "speedup", "max_abs_diff"),
     }
@@ -177,9 +178,6 @@ def test_what_cannot_be_exported(context: Context, packed: dict[str, Any], tmp_p
     with pytest.raises(RpmaskError, match="is not an export"):
         export(ExportRequest(), tmp_path / "mine", context)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
-    with pytest.raises(RpmaskError, match="nothing to cut out"):
-        export(ExportRequest(form="compact"), tmp_path / "compact", context)
-    assert not (tmp_path / "compact").exists()
     with pytest.raises(RpmaskError, match="There is no form"):
         export(ExportRequest(form="zip"), tmp_path / "zip", context)
     with pytest.raises(RpmaskError, match="is for packed models"):
