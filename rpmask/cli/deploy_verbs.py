@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -149,6 +149,8 @@ def predict(
 
     context = new_context(experiment, tracking_uri, False, True, as_json)
     source = _source(model, task)
+    lines: TextIO
+    name = "stdin" if input_file == "-" else input_file
     if input_file == "-":
         lines = sys.stdin
     else:
@@ -159,7 +161,7 @@ def predict(
                 f"Cannot read {input_file}: {error.strerror}.", "Check the path."
             ) from error
     try:
-        for answer in answers(source, lines, input_file, context):
+        for answer in answers(source, lines, name, context):
             print(json.dumps(answer, ensure_ascii=False))
     except UnicodeDecodeError as error:
-        raise RpmaskError(f"{input_file} is not UTF-8.", "Save the file as UTF-8.") from error
+        raise RpmaskError(f"{name} is not UTF-8.", "Save the file as UTF-8.") from error

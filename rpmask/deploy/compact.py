@@ -83,6 +83,7 @@ def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
     except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(path, f"it is not a whole safetensors file ({error})") from error
     model = empty_model(folder, inputs)
+    heads = _banks(model)[1]  # while the shapes are still the configuration's
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")
         if _is_matrix(module) and weight is not None and weight.shape != module.weight.shape:
@@ -90,7 +91,7 @@ def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
                 raise damaged(path, f"'{name}' has the shape {tuple(weight.shape)}")
             _resize(module, weight, state.get(f"{name}.bias"))
     fill(model, state, path)
-    for bank in _banks(model)[1]:
+    for bank in heads:
         _tell_heads(model, bank)
     return model
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,4 +70,9 @@ def resident_bytes() -> int:
         return 0
     import resource
 
+    gc.collect()
+    # What was freed is still counted until the C library gives it back, which only glibc can be asked to.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     return int(status.read_text().split()[1]) * resource.getpagesize()

@@ -53,6 +53,8 @@ def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> 
         raise EXTRA
     path.parent.mkdir(parents=True, exist_ok=True)
     names = tuple(example)
+    # A single row would be taken for a constant of the graph.
+    example = {name: torch.cat([value, value]) for name, value in example.items()}
     wrapped = _Logits(model.cpu().eval(), names).eval()
     rows = torch.export.Dim("rows", min=1)
     tokens = torch.export.Dim("tokens", min=1)

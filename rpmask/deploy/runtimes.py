@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +60,6 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
     if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
         onnx.write(model, example, work / onnx.FILE)  # apart, for writing takes memory of its own
     for name, make in makers.items():
-        gc.collect()
         before = resident_bytes()
         try:
             answer = make()

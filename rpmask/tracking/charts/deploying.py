@@ -47,7 +47,8 @@ def _panel(axes: Axes, rows: Sequence[BenchRow], reference: str) -> None:
         dense = row.runtime == reference
         axes.barh(place, row.ms_median, color=style.GREEN if dense else style.BLUE, height=0.7)
         axes.plot([row.ms_median, row.ms_p95], [place, place], color=style.GREY, linewidth=1)
-        words = f"{row.ms_median:.3g} ms" + ("" if dense else f", {row.speedup:.2f}x")
+        shown = f"{row.ms_median:,.0f}" if row.ms_median >= 100 else f"{row.ms_median:.3g}"
+        words = f"{shown} ms" + ("" if dense else f", {row.speedup:.2f}x")
         axes.annotate(
             words,
             (max(row.ms_median, row.ms_p95), place),

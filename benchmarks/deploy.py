@@ -1,0 +1,151 @@
+"""What the exported forms weigh, how fast they load and answer, on a model of BERT-base's shape.
+
+    python benchmarks/deploy.py        # writes benchmarks/deploy.json
+
+The weights are random: neither sizes nor times depend on what a model knows. Two models are made: one at
+93.75 % of single weights, for the packed and CSR forms, and one without half of its neurons and heads, for
+the compact form. Runtimes take turns on the same inputs with one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from rpmask.deploy import compact, csr, packed
+from rpmask.deploy.bench import bench, made_up
+from rpmask.deploy.build import dense_bytes, empty_model, fill
+from rpmask.deploy.manifest import VALUES
+from rpmask.deploy.measure import pinned
+from rpmask.deploy.runtimes import DENSE, Runtimes, called, runtimes_of
+from rpmask.files import write_whole
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold, base_of
+from rpmask.masks.structure import head_banks, neuron_banks
+from rpmask.masks.weights import find_prunable
+
+SPARSITY = 0.9375
+NAMES = ("input_ids", "attention_mask", "token_type_ids")
+LOADS = 5
+
+
+def bert_base() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return BertForSequenceClassification(BertConfig()).eval()
+
+
+def unstructured(model: torch.nn.Module) -> Mask:
+    """A mask of single weights, drawn evenly, put on the model."""
+    random = np.random.default_rng(0)
+    keep = {}
+    for tensor in find_prunable(model):
+        flat = np.zeros(tensor.numel, np.bool_)
+        kept = round((1 - SPARSITY) * tensor.numel)
+        flat[random.choice(tensor.numel, kept, replace=False)] = True
+        keep[tensor.name] = flat.reshape(tensor.shape)
+    mask = Mask.from_bools(keep)
+    MaskHold(model, mask).apply()
+    return mask
+
+
+def halved(model: torch.nn.Module) -> torch.nn.Module:
+    """The model under a mask that drops every other neuron and every other head."""
+    tensors = find_prunable(model, ("*",))
+    keep: dict[str, Any] = {}
+    for bank in (*neuron_banks(tensors), *head_banks(tensors)):
+        keep.update(bank.spread(np.arange(bank.units) % 2 == 0))
+    MaskHold(model, Mask.from_bools(keep)).apply()
+    return model
+
+
+def sizes_and_loading(model: torch.nn.Module, mask: Mask) -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        model.config.save_pretrained(place)
+        for values in VALUES:
+            sizes = packed.write(model, mask, place / packed.FILE, values)
+            seconds = []
+            for _ in range(LOADS):
+                started = time.perf_counter()
+                state, _ = packed.read(place / packed.FILE)
+                found = fill(empty_model(place, "text"), state, place)
+                seconds.append(time.perf_counter() - started)
+            inputs = made_up(8, 128, 30000, NAMES)
+            with torch.inference_mode():
+                difference = (found(**inputs).logits - model(**inputs).logits).abs().max()
+            rows.append(
+                {
+                    "values": values,
+                    "bytes": (place / packed.FILE).stat().st_size,
+                    "dense_bytes": dense_bytes(model),
+                    "largest_matrix_ratio": max(
+                        sizes.stored[name] / sizes.dense[name] for name in sizes.stored
+                    ),
+                    "load_seconds_median": statistics.median(seconds),
+                    "load_seconds_longest": max(seconds),
+                    "max_abs_diff": float(difference),
+                }
+            )
+    return rows
+
+
+def timed_runtimes(model: torch.nn.Module, seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as work:
+        found = runtimes_of(model, made_up(2, 8, 30000, NAMES), Path(work))
+        grid = ((1, 32), (1, 128), (8, 128))
+        rows = bench(found, grid, vocabulary=30000, names=NAMES, seconds=seconds)
+    return {"rows": [row.to_dict() for row in rows], "absent": found.absent}
+
+
+def timed_compact(model: torch.nn.Module, seconds: float) -> dict[str, Any]:
+    smaller, cut = compact.shrink(model)
+    found = Runtimes({DENSE: called(model), "compact": called(smaller)})
+    rows = bench(found, ((1, 32), (8, 128)), vocabulary=30000, names=NAMES, seconds=seconds)
+    return {
+        "cut": str(cut),
+        "bytes": dense_bytes(smaller),
+        "dense_bytes": dense_bytes(model),
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--seconds", type=float, default=12.0, help="spent on each shape")
+    chosen = parser.parse_args()
+    with pinned(1):
+        sparse = bert_base()
+        mask = unstructured(sparse)
+        routes = csr.choose_routes(sparse, mask)
+        report = {
+            "command": "python benchmarks/deploy.py",
+            "machine": csr.machine(),
+            "versions": {
+                name: version(name) for name in ("rpmask", "torch", "transformers", "onnxruntime")
+            },
+            "seed": 0,
+            "sparsity": SPARSITY,
+            "parameters": sum(p.numel() for p in base_of(sparse).parameters()),
+            "packed": sizes_and_loading(sparse, mask),
+            "csr_up_to_rows": sorted(set(routes.values())),
+            "runtimes": timed_runtimes(sparse, chosen.seconds),
+            "compact": timed_compact(halved(bert_base()), chosen.seconds),
+        }
+    write_whole(chosen.out, json.dumps(report, indent=1).encode() + b"\n")
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""`export`, `bench` and `predict` of a champion that was walked to: what users and MLflow see."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from commands import answer, clean_environment, rpmask
+from mlflow import MlflowClient
+
+from rpmask.deploy.load import load
+from rpmask.deploy.manifest import FORMS, open_export
+from rpmask.errors import RpmaskError
+from rpmask.steps.bench import run_bench
+from rpmask.steps.context import Context
+from rpmask.steps.export import export
+from rpmask.steps.predict import predict, read_rows
+from rpmask.steps.requests import BenchRequest, ExportRequest
+
+Road = tuple[Path, dict[str, Any]]
+PAIRS = [
+    {"text": "the chef stirred the soup today", "text_pair": "somebody is cooking"},
+    {"text": "the chef stirred the soup today", "text_pair": "somebody is sailing"},
+]
+
+
+@pytest.fixture
+def context(road: Road, client: MlflowClient) -> Context:
+    folder, _ = road
+    return Context(tracking_uri=f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
+
+
+@pytest.fixture(scope="module")
+def packed(road: Road) -> dict[str, Any]:
+    """By the command line, with its defaults."""
+    return answer(["export", "--out", "deploy/packed"], road[0])
+
+
+def test_export_by_the_command_line(
+    road: Road, packed: dict[str, Any], client: MlflowClient
+) -> None:
+    folder = road[0] / packed["path"]
+    manifest = open_export(folder)
+    assert packed["format"] == "packed"
+    assert packed["model"] == "models:/rpmask-demo/" + str(road[1]["champion"]["version"])
+    assert packed["digest"] == manifest.digest
+    files = [path for path in folder.rglob("*") if path.name != "rpmask.json"]
+    assert packed["bytes"] == sum(path.stat().st_size for path in files)
+    assert packed["masked_bytes"] < 0.1 * packed["masked_dense_bytes"]
+    assert packed["max_abs_diff"] <= packed["tolerance"]
+    assert {row["runtime"] for row in packed["rows"]} == {"dense fp32", "packed"}
+    run = client.get_run(packed["run_id"])
+    assert run.data.metrics["bytes"] == packed["bytes"]
+    assert run.data.metrics["ms/packed/1x32"] > 0
+    assert run.data.tags["rpmask.digest"] == manifest.digest
+    logged = {entry.path for entry in client.list_artifacts(packed["run_id"])}
+    assert {"export.json", "bench.json", "charts"} <= logged
+
+
+def test_the_same_export_is_not_made_again(
+    packed: dict[str, Any], context: Context, tmp_path: Path
+) -> None:
+    request = ExportRequest(source=packed["model"])
+    again = export(request, tmp_path / "elsewhere", context)
+    assert again["reused"]
+    assert again["run_id"] == packed["run_id"]
+    # It was not there: MLflow had kept it.
+    assert open_export(tmp_path / "elsewhere").digest == packed["digest"]
+
+
+def test_every_form_is_served(
+    road: Road, packed: dict[str, Any], context: Context, tmp_path: Path
+) -> None:
+    expected = load(road[0] / packed["path"]).predict([(r["text"], r["text_pair"]) for r in PAIRS])
+    # At 93.75 % single weights alone leave some neurons of so small a model without an outgoing one.
+    for form in FORMS:
+        made = export(ExportRequest(form=form, rows=16), tmp_path / form, context)
+        served = mlflow.pyfunc.load_model(made["model_uri"]).predict(pd.DataFrame(PAIRS))
+        assert list(served["label"]) == [row["label"] for row in expected], form
+        assert list(served["score"]) == pytest.approx([row["score"] for row in expected], abs=1e-4)
+
+
+def test_mlflow_answers_from_its_own_command(road: Road, packed: dict[str, Any]) -> None:
+    (road[0] / "rows.json").write_text(json.dumps({"dataframe_records": PAIRS}))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mlflow", "models", "predict", "-m", packed["model_uri"]),
+            *("--env-manager", "local", "-i", "rows.json", "-t", "json"),
+        ],
+        cwd=road[0],
+        env={**clean_environment(), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    predictions = json.loads(done.stdout.strip().splitlines()[-1])["predictions"]
+    assert [set(row) for row in predictions] == [{"label", "score"}] * 2
+
+
+def test_predict_answers_a_line_for_a_line(road: Road, packed: dict[str, Any]) -> None:
+    rows = "".join(json.dumps(row) + "\n" for row in PAIRS)
+    (road[0] / "rows.jsonl").write_text(rows)
+    done = rpmask(["predict", packed["path"], "--input", "rows.jsonl"], road[0])
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 2
+    assert all(0 <= row["score"] <= 1 for row in answers)
+    assert answers[0] != answers[1]
+
+
+def test_predict_of_the_registry_and_of_the_export_agree(
+    road: Road, packed: dict[str, Any], context: Context
+) -> None:
+    lines = ["the chef stirred the soup today\tsomebody is cooking\n", "\n", "a\tb\n"]
+    found = list(predict(packed["model"], lines, "stdin", context))
+    again = list(predict(str(road[0] / packed["path"]), lines, "stdin", context))
+    assert [row["label"] for row in found] == [row["label"] for row in again]
+    assert len(found) == 2
+
+
+def test_rows_of_every_kind() -> None:
+    pair = [("a", "b"), ("c", "d")]
+    assert list(read_rows(["a\tb\n", "c\td"], "stdin")) == pair
+    assert list(read_rows(["text,text_pair\n", "a,b\n", "c,d\n"], "x.csv")) == pair
+    assert list(read_rows(["text\ttext_pair\n", "a\tb\n", "c\td\n"], "x.tsv")) == pair
+    assert list(read_rows(['{"text": "a"}\n'], "stdin")) == ["a"]
+    assert list(read_rows(["plain words\n"], "x.txt")) == ["plain words"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "message"),
+    [
+        ([], "stdin", "no rows"),
+        (["a\tb\tc\n"], "stdin", "line 1: 3 fields"),
+        (['{"text": "a"}\n', "{\n"], "stdin", "line 2 is not JSON"),
+        (['{"text": 3}\n'], "stdin", "line 1 has no 'text'"),
+        (["words,label\n", "a,b\n"], "x.csv", "row 1 has no 'text'"),
+    ],
+)
+def test_rows_that_cannot_be_read(lines: list[str], name: str, message: str) -> None:
+    with pytest.raises(RpmaskError, match=message):
+        list(read_rows(lines, name))
+
+
+def test_bench_of_the_champion_and_of_an_export(
+    road: Road, packed: dict[str, Any], context: Context, client: MlflowClient
+) -> None:
+    request = BenchRequest(grid="1x8,2x16", seconds=0.1)
+    found = run_bench(request, context)
+    assert {"dense fp32", "dense bf16", "dynamic int8", "ONNX Runtime"} <= {
+        row["runtime"] for row in found["rows"]
+    }
+    assert found["absent"]["2:4 GPU"] == "there is no CUDA device"
+    assert set(found["rows"][0]) >= {
+        *("runtime", "batch", "tokens", "ms_median", "ms_p95", "speedup", "max_abs_diff"),
+    }
+    logged = {entry.path for entry in client.list_artifacts(found["run_id"], "charts")}
+    assert logged == {"charts/bench.png"}
+    of_export = run_bench(
+        BenchRequest(source=str(road[0] / packed["path"]), grid="1x8", seconds=0.1), context
+    )
+    assert of_export["rows"][0]["runtime"] == "dense fp32"
+    with pytest.raises(RpmaskError, match="more than this model takes"):
+        run_bench(BenchRequest(grid="1x4096"), context)
+
+
+def test_what_cannot_be_exported(context: Context, packed: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep me")
+    with pytest.raises(RpmaskError, match="is not an export"):
+        export(ExportRequest(), tmp_path / "mine", context)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
+    with pytest.raises(RpmaskError, match="There is no form"):
+        export(ExportRequest(form="zip"), tmp_path / "zip", context)
+    with pytest.raises(RpmaskError, match="is for packed models"):
+        export(ExportRequest(form="dense", values="int8"), tmp_path / "dense", context)
+    with pytest.raises(RpmaskError, match="There is no model"):
+        export(ExportRequest(source="models:/none@champion"), tmp_path / "none", context)
+
+
+def test_an_export_replaces_an_older_one(
+    road: Road, packed: dict[str, Any], context: Context, tmp_path: Path
+) -> None:
+    shutil.copytree(road[0] / packed["path"], tmp_path / "out")
+    made = export(ExportRequest(values="bf16", rows=16), tmp_path / "out", context)
+    assert open_export(tmp_path / "out").digest == made["digest"] != packed["digest"]
+    assert made["bytes"] < packed["bytes"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
