@@ -47,3 +47,18 @@ def answer(arguments: list[str], folder: Path, env: dict[str, str] | None = None
     assert len(done.stdout.splitlines()) == 1
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def what_matters(result: dict[str, Any]) -> list[Any]:
+    """What two walks of the same road must have in common."""
+    return [
+        (
+            [c["mask_digest"] for c in level["sample"]["candidates"]],
+            level["screen"]["candidates"],
+            level["select"]["winner"],
+            level["select"]["interval"],
+            level["finetune"]["dev"],
+            level["finetune"]["best_step"],
+        )
+        for level in result["levels"]
+    ]

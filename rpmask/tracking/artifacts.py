@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.records import SCHEMA_VERSION
+from rpmask.tracking.manifest import MANIFEST, TAG, changed, digest_of_file, read_manifest
 
 R = TypeVar("R", bound=Record)
 
@@ -34,47 +35,69 @@ class ArtifactStore:
 
     def __init__(self, client: MlflowClient, cache: Path) -> None:
         self._client, self._cache = client, cache
+        self._manifests: dict[str, dict[str, str]] = {}
 
     def path(self, run_id: str, name: str) -> Path:
-        """A local path of an artifact."""
+        """A local path of an artifact, which is the one that the run wrote."""
         missing = RpmaskError(
             f"Run '{run_id}' has no artifact '{name}'.",
             "It may have been deleted; run the step again with --force.",
         )
         try:
-            root = self._client.get_run(run_id).info.artifact_uri
-            path = bring(f"{root.rstrip('/')}/{name}", self._cache / run_id)
+            run = self._client.get_run(run_id)
+            root = run.info.artifact_uri.rstrip("/")
+            if run_id not in self._manifests:
+                said = run.data.tags.get(TAG)
+                self._manifests[run_id] = (
+                    read_manifest(bring(f"{root}/{MANIFEST}", self._cache / run_id), said, run_id)
+                    if said
+                    else {}
+                )
+            path = bring(f"{root}/{name}", self._cache / run_id)
+            if not path.exists():
+                raise missing
+            written = self._manifests[run_id].get(name)
+            if written is not None and digest_of_file(path) != written:
+                raise changed(name, run_id)
         except (mlflow.exceptions.MlflowException, OSError) as error:
             raise missing from error
-        if not path.exists():
-            raise missing
         return path
 
     def json(self, run_id: str, name: str) -> Any:
         """A JSON artifact."""
-        try:
-            return json.loads(self.path(run_id, name).read_text(encoding="utf-8"))
-        except (ValueError, UnicodeDecodeError, RecursionError) as error:
-            raise RpmaskError(
-                f"The artifact '{name}' of run '{run_id}' is not JSON: {error}.",
-                "The file is damaged; run the step again with --force.",
-            ) from error
+        return read_json(self.path(run_id, name), name, run_id)
 
     def record(self, run_id: str, name: str, kind: type[R]) -> R:
         """A record, refused if a newer rpmask wrote it or it belongs to another run."""
-        raw = self.json(run_id, name)
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise RpmaskError(
-                f"'{name}' of run '{run_id}' has schema version {version}; "
-                f"this rpmask reads up to {SCHEMA_VERSION}.",
-                "Upgrade rpmask.",
-            )
-        record = kind.from_dict(raw, name)
-        owner = getattr(record, "run_id", run_id)
-        if owner not in ("", run_id):
-            raise RpmaskError(
-                f"'{name}' of run '{run_id}' says that run '{owner}' wrote it.",
-                "The file was swapped with another run's; run the step again with --force.",
-            )
-        return record
+        return read_record(self.path(run_id, name), name, run_id, kind)
+
+
+def read_json(path: Path, name: str, run_id: str) -> Any:
+    """A JSON file of a run."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RpmaskError(
+            f"The artifact '{name}' of run '{run_id}' is not JSON: {error}.",
+            "The file is damaged; run the step again with --force.",
+        ) from error
+
+
+def read_record(path: Path, name: str, run_id: str, kind: type[R]) -> R:
+    """A record of a run, as `ArtifactStore.record` has it."""
+    raw = read_json(path, name, run_id)
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RpmaskError(
+            f"'{name}' of run '{run_id}' has schema version {version}; "
+            f"this rpmask reads up to {SCHEMA_VERSION}.",
+            "Upgrade rpmask.",
+        )
+    record = kind.from_dict(raw, name)
+    owner = getattr(record, "run_id", run_id)
+    if owner not in ("", run_id):
+        raise RpmaskError(
+            f"'{name}' of run '{run_id}' says that run '{owner}' wrote it.",
+            "The file was swapped with another run's; run the step again with --force.",
+        )
+    return record

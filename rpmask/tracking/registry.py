@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import io
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pandas as pd
@@ -20,11 +22,14 @@ from torch import nn
 
 import rpmask
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.jsonrecord import digest_of
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.artifacts import bring
+from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun, Tracker
 
+FILES = "rpmask.files"  # the version tag that proves what its folder holds
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
 REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
 
@@ -46,7 +51,27 @@ def fetch(tracker: Tracker, source: str) -> str:
         raise _no_model(source, error) from error
     if not folder.exists():
         raise _no_model(source, f"{folder} is gone")
+    _check_files(tracker, source, folder)
     return str(folder)
+
+
+def _check_files(tracker: Tracker, source: str, folder: Path) -> None:
+    """Refuse a registered version whose files are not the ones that were registered."""
+    if not source.startswith("models:/") or source.startswith("models:/m-"):
+        return
+    said = _version(tracker.client, source).tags.get(FILES)
+    if said is not None and said != _files_digest(folder):
+        raise RpmaskError(
+            f"The files of the registered model '{source}' are not the ones that were registered.",
+            f"{folder} was damaged or swapped; put it back, or train it again with --force.",
+        )
+
+
+def _files_digest(folder: Path) -> str:
+    """sha256 over the names and the content of a registered model's weights and configuration."""
+    files = sorted((folder / "model").glob("*.safetensors"))
+    digests = [(path.name, digest_of_file(path)) for path in (*files, folder / "model/config.json")]
+    return digest_of(digests)
 
 
 def _location(client: mlflow.MlflowClient, source: str) -> str:
@@ -142,11 +167,12 @@ def register(
     name = model_name(task.name)
     version = _registered_before(step, name)
     if version is None:
+        _forget_unregistered(step)
         logged = _log(step, model, tokenizer, task, description)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             version = mlflow.register_model(f"models:/{logged}", name).version
-    _verify(step.tracker, name, str(version), model)
-    for key, value in {**tags, "rpmask.run": step.run_id}.items():
+    files = _verify(step.tracker, name, str(version), model)
+    for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
         client.set_model_version_tag(name, str(version), key, value)
     client.update_model_version(name, str(version), description)
     for alias in aliases:
@@ -161,6 +187,19 @@ def _registered_before(step: StepRun, name: str) -> str | None:
     query = f"name = '{name}' and run_id = '{step.run_id}'"
     found = step.tracker.client.search_model_versions(query)
     return str(found[0].version) if found else None
+
+
+def _forget_unregistered(step: StepRun) -> None:
+    """Delete what an interrupted attempt of this run had logged, whole or not, and never registered."""
+    if not step.resumed:
+        return
+    client = step.tracker.client
+    query = f"source_run_id = '{step.run_id}'"
+    for logged in client.search_logged_models([step.tracker.experiment_id], filter_string=query):
+        client.delete_logged_model(logged.model_id)
+        location = urlsplit(logged.artifact_location)
+        if location.scheme in ("", "file"):
+            shutil.rmtree(unquote(location.path), ignore_errors=True)
 
 
 def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, description: str) -> str:
@@ -210,8 +249,8 @@ def requirement(package: str) -> str:
     return f"{package}=={version(package).partition('+')[0]}"
 
 
-def _verify(tracker: Tracker, name: str, version: str, model: nn.Module) -> None:
-    """Read the registered weights back and compare them bit for bit."""
+def _verify(tracker: Tracker, name: str, version: str, model: nn.Module) -> str:
+    """Read the registered weights back and compare them bit for bit; the digest of the files."""
     folder = Path(fetch(tracker, f"models:/{name}/{version}"))
     expected = model.state_dict()
     for file in sorted((folder / "model").glob("*.safetensors")):
@@ -223,3 +262,4 @@ def _verify(tracker: Tracker, name: str, version: str, model: nn.Module) -> None
                         f"registered: '{key}' differs.",
                         "The artifact store changed or lost a file; run the step again.",
                     )
+    return _files_digest(folder)

@@ -31,6 +31,7 @@ from rpmask.files import write_whole
 from rpmask.jsonrecord import finite
 from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.locks import hold_lock
+from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.server import connect, identity
 
 if TYPE_CHECKING:
@@ -168,7 +169,9 @@ class Tracker:
             for run in self.find(key=key.key, host=socket.gethostname()):
                 if run.info.status in ("RUNNING", "FAILED", "KILLED") and not attach:
                     self.client.update_run(run.info.run_id, status="RUNNING")
-                    return StepRun(self, key, run.info.run_id, stack, resumed=run)
+                    step = StepRun(self, key, run.info.run_id, stack, resumed=run)
+                    step.log_params(key.params)  # it may have ended before it did
+                    return step
         tags = {
             "rpmask.step": key.step,
             "rpmask.key": key.key,
@@ -224,6 +227,7 @@ class StepRun:
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
         self._started = time.monotonic()
+        self._written: dict[str, str] = {}  # artifacts and their digests
         self._seen: set[tuple[str, int]] = set()
         for name in resumed.data.metrics if resumed else ():
             history = self._client.get_metric_history(run_id, name)
@@ -309,10 +313,14 @@ class StepRun:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Add a file to the run's artifacts."""
+        self._written[f"{folder}/{path.name}" if folder else path.name] = digest_of_file(path)
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def log_folder(self, folder: Path) -> None:
         """Add everything in a folder to the run's artifacts."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self._written[path.relative_to(folder).as_posix()] = digest_of_file(path)
         self._client.log_artifacts(self.run_id, str(folder))
 
     def log_json(self, name: str, document: Any) -> None:
@@ -385,6 +393,9 @@ class StepRun:
         self.metric("seconds", document["seconds"]["total"])
         self.flush()
         self.log_json(RESULT, document)
+        manifest, digest = manifest_text(self._written)
+        self.log_text(MANIFEST, manifest)
+        self._client.set_tag(self.run_id, TAG, digest)
         self._client.set_tag(self.run_id, NOTE, note)
         self._client.set_terminated(self.run_id, "FINISHED")
         self.clear_work()

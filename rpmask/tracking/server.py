@@ -16,7 +16,8 @@ import mlflow
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.tracking.locks import hold_lock
 
-DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+DEFAULT_URI = f"{SQLITE}mlflow.db"
 CONNECT_SECONDS = 3.0
 UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
@@ -32,6 +33,7 @@ def connect(uri: str | None) -> str:
     mlflow.set_tracking_uri(uri)
     with hold_lock(f"initialise|{identity(uri)}"):
         try:
+            _make_whole(uri)
             mlflow.MlflowClient().search_experiments(max_results=1)
         except (mlflow.exceptions.MlflowException, OSError) as error:
             if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
@@ -47,10 +49,27 @@ def connect(uri: str | None) -> str:
     return uri
 
 
+def _make_whole(uri: str) -> None:
+    """Make a SQLite database that is not there yet: beside its place, and moved there when it is whole.
+
+    MLflow makes its tables in many steps, and one that was stopped among them can never go on.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.parent.is_dir():
+        return
+    if path.exists() and path.stat().st_size:
+        return
+    made = path.with_name(f".{path.name}.new")
+    made.unlink(missing_ok=True)
+    made.with_name(f"{made.name}-journal").unlink(missing_ok=True)
+    mlflow.MlflowClient(f"{SQLITE}{made}").search_experiments(max_results=1)
+    made.rename(path)
+
+
 def identity(uri: str) -> str:
     """The same for two spellings of the same SQLite file; for locks."""
-    path = uri.removeprefix("sqlite:///")
-    return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
+    path = uri.removeprefix(SQLITE)
+    return uri if path == uri else f"{SQLITE}{Path(path).resolve()}"
 
 
 def _probe(uri: str, host: str, port: int) -> None:

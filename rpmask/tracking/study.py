@@ -8,21 +8,23 @@ candidate with randomness; `screen` reports each rung and tells the end. A study
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rpmask.errors import RpmaskError
 from rpmask.records import SAMPLERS, RacedCandidate, SearchSpace
+from rpmask.tracking.journal import open_journal
+from rpmask.tracking.locks import hold_lock
 
 OWNER = "pool"  # the trial attribute that names the `sample` run
+LAST = "allocation"  # the parameter that is asked for last
 ENOUGH = 8  # complete trials below which importances are noise
 
 
@@ -60,6 +62,7 @@ class Ledger:
     def __init__(self, storage: str | None, folder: Path, name: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name = name
+        self._place = storage or str(folder.resolve())
         self._storage = _storage(storage, folder)
         self._study = optuna.create_study(
             storage=self._storage, study_name=name, direction="minimize", load_if_exists=True
@@ -86,20 +89,28 @@ class Ledger:
         The sampler is seeded for each proposal, so that what it proposes depends on the trials told
         before and not on how often the command was interrupted.
         """
-        own = [trial for trial in self._open() if trial.user_attrs.get(OWNER) == owner]
         self._study.sampler = _sampler(sampler, seed, nth)
-        if nth < len(own):
-            trial = Trial(self._study, own[nth]._trial_id)  # no public way to reopen one
-        else:
+        with hold_lock(f"study|{self._place}|{self.name}"):
+            self._forget_half_asked(owner)
+            own = [trial for trial in self._open() if trial.user_attrs.get(OWNER) == owner]
+            if nth < len(own):
+                return _asked(own[nth].number, own[nth].params)
             trial = self._study.ask()
             trial.set_user_attr(OWNER, owner)
-        return Asked(
-            trial=trial.number,
-            temperature=_range(trial, "temperature", space.temperature),
-            sample_ratio=_range(trial, "sample_ratio", space.sample_ratio),
-            importance=trial.suggest_categorical("importance", space.importances),
-            allocation=float(trial.suggest_categorical("allocation", space.allocations)),
-        )
+            _range(trial, "temperature", space.temperature)
+            _range(trial, "sample_ratio", space.sample_ratio)
+            trial.suggest_categorical("importance", space.importances)
+            trial.suggest_categorical(LAST, space.allocations)
+            return _asked(trial.number, trial.params)
+
+    def _forget_half_asked(self, owner: str) -> None:
+        """Close trials that a kill left without their owner or without all of their parameters.
+
+        The sampler would draw what is missing from another place of its stream.
+        """
+        for trial in self._open():
+            if trial.user_attrs.get(OWNER, owner) == owner and LAST not in trial.params:
+                self._study.tell(trial.number, state=TrialState.FAIL)
 
     def centres(self, *, besides: str) -> set[tuple[str, float]]:
         """Importance and allocation of what other pools of the study were asked to draw."""
@@ -171,10 +182,19 @@ def study_exists(storage: str | None, folder: Path, name: str) -> bool:
     return name in optuna.get_all_study_names(_storage(storage, folder))
 
 
+def _asked(number: int, params: Mapping[str, Any]) -> Asked:
+    return Asked(
+        trial=number,
+        temperature=params["temperature"],
+        sample_ratio=params["sample_ratio"],
+        importance=params["importance"],
+        allocation=float(params[LAST]),
+    )
+
+
 def _storage(url: str | None, folder: Path) -> BaseStorage:
     if url is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+        return open_journal(folder / "optuna.journal")
     try:
         return RDBStorage(url)
     except Exception as error:  # SQLAlchemy and its drivers raise their own families

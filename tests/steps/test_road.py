@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from commands import SMALL, answer, rpmask
+from commands import SMALL, answer, rpmask, what_matters
 from mlflow import MlflowClient
 
 COMMON = {"run_id", "experiment", "task", "model", "level", "sparsity", "seconds", "reused"}
@@ -26,20 +26,6 @@ KEYS = {
     "select": {"screen_run_id", "winner", "verdict", "effect", "interval", "model"},
     "finetune": {"selection_run_id", "dense", "dev", "retention", "model", "promoted"},
 }
-
-
-def what_matters(result: dict[str, Any]) -> list[Any]:
-    return [
-        (
-            [c["mask_digest"] for c in level["sample"]["candidates"]],
-            level["screen"]["candidates"],
-            level["select"]["winner"],
-            level["select"]["interval"],
-            level["finetune"]["dev"],
-            level["finetune"]["best_step"],
-        )
-        for level in result["levels"]
-    ]
 
 
 def test_json_keys(road: tuple[Path, dict[str, Any]]) -> None:

@@ -1,0 +1,57 @@
+"""SIGKILL anywhere on the road: the same command again ends as if nothing had happened.
+
+A moment is a number of the road's own events (files written, statements executed, bars advanced),
+so it is the same place on any machine; half of them lie a fraction of an event later, in the work
+between two events.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+from commands import what_matters
+from faults.commanding import Nursery
+from faults.conftest import ROAD, Walked
+from faults.intact import check_whole, contents
+
+MOMENTS = 200 if os.environ.get("RPMASK_FAULTS") == "long" else 20
+KILLS_A_ROAD = 10  # about; a road that is killed for ever never ends
+
+
+def test_the_same_command_again_finishes(
+    nursery: Nursery, fresh: Walked, undisturbed: Walked, tmp_path: Path
+) -> None:
+    expected = contents(undisturbed.folder)
+    chance, killed, roads = random.Random(8), 0, 0
+    while killed < MOMENTS:
+        roads += 1
+        folder = tmp_path / f"road-{roads}"
+        folder.mkdir()
+        shutil.copy(fresh.folder / "mlflow.db", folder)
+        ended = None
+        while ended is None or ended.code == -9:
+            if ended is not None:
+                killed += 1
+            ended = nursery.run(
+                ROAD,
+                folder,
+                moment=chance.randint(1, 2 * undisturbed.events // KILLS_A_ROAD),
+                fraction=chance.choice([0.0, chance.random()]),
+            )
+        assert what_matters(ended.answer) == what_matters(undisturbed.answer)
+        check_whole(folder)
+        assert contents(folder) == expected
+
+
+def test_killed_while_the_database_is_made(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+    chance = random.Random(9)
+    for _ in range(3):
+        moment = chance.randint(1, fresh.events - 10)
+        assert nursery.run(["screen"], tmp_path, moment=moment).code == -9
+    ended = nursery.run(["screen"], tmp_path)
+    assert ended.code == 2
+    assert "no finished `sample`" in ended.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
