@@ -97,6 +97,6 @@ def postgresql(folder: Path) -> Iterator[str]:
     )
     run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "-o", options, "start")
     try:
-        yield f"postgresql://rpmask@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://rpmask@127.0.0.1:{port}/postgres"
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
