@@ -168,10 +168,9 @@ def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, descri
     model.to("cpu")
     # MLflow looks for a card and a licence on the hub and warns when there are none.
     logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
-    # MLflow writes the addresses of its pages to stdout, which belongs to the result.
-    with contextlib.redirect_stdout(io.StringIO()):
-        mlflow.start_run(run_id=step.run_id)
-        try:
+    mlflow.start_run(run_id=step.run_id)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
             info = mlflow.transformers.log_model(
                 {"model": model, "image_processor" if image else "tokenizer": tokenizer},
                 name="model",
@@ -185,8 +184,8 @@ def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, descri
                 ],
                 metadata={"rpmask": rpmask.__version__},
             )
-        finally:
-            mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+    finally:
+        mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
     return str(info.model_id)
 
 

@@ -25,6 +25,9 @@ def connect(uri: str | None) -> str:
     """Point MLflow at the server; a fresh database is initialised by one process at a time."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # For every run that ends MLflow asks a server for it and writes its address to stdout, which
+    # belongs to a verb's result.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
