@@ -289,6 +289,7 @@ class StepRun:
         known: str | None,
     ) -> str:
         """One candidate's child run, written at once; `known` is the run to fill if it exists."""
+        own = {f"rpmask.{name}": value for name, value in tags.items()}
         run_id = known
         if run_id is None:
             base = {
@@ -299,13 +300,14 @@ class StepRun:
                 "rpmask.level": str(self.key.level),
             }
             run_id = self._client.create_run(
-                self.tracker.experiment_id, tags=base, run_name=name
+                self.tracker.experiment_id, tags={**base, **own}, run_name=name
             ).info.run_id
         now = int(time.time() * 1000)
+        # Each kind is a transaction of its own, and a database waits for its disk at every one.
         self._client.log_batch(
             run_id,
             params=[Param(k, _shown(v)) for k, v in params.items() if v is not None],
-            tags=[RunTag(f"rpmask.{k}", v) for k, v in tags.items()],
+            tags=[RunTag(k, v) for k, v in own.items()] if known else [],
             metrics=[] if known else [Metric(k, v, now, step) for k, v, step in metrics],
         )
         self._client.set_terminated(run_id, "FINISHED")

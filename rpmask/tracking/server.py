@@ -26,6 +26,9 @@ def connect(uri: str | None) -> str:
     """Point MLflow at the server; a fresh database is initialised by one process at a time."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # For every run that ends MLflow asks a server for it and writes its address to stdout, which
+    # belongs to a verb's result.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -97,4 +100,6 @@ def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
     connect(uri)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     say(f"MLflow's UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
-    subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False)
+    # The UI alone: MLflow would start ten more processes for jobs that nothing here asks for.
+    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False, env=env)

@@ -104,7 +104,7 @@ def test_race_chart_and_its_page(page: Any, road: Road, client: MlflowClient) ->
     picture = page.locator("img[alt*='race.png'], img[src^='blob:']").first
     picture.wait_for(state="visible")
     page.wait_for_function("image => image.naturalWidth > 900", arg=picture.element_handle())
-    page.goto(f"{place}/artifacts/charts/screen.html")
+    page.get_by_text("screen.html").first.click()
     inside = page.frame_locator("iframe").first
     inside.get_by_text("Raced 4 candidates").wait_for(state="visible")
     inside.locator("svg[role=img]").first.wait_for(state="visible")
