@@ -25,6 +25,8 @@ from rpmask.errors import RpmaskError
 # this is the error of its parser.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
+STORE_HINT = "When it works again, give the same command; it continues where it stopped."
+
 
 def _fail(message: str, hint: str, code: int, as_json: bool) -> int:
     if as_json:
@@ -34,6 +36,12 @@ def _fail(message: str, hint: str, code: int, as_json: bool) -> int:
         if hint:
             print(f"hint:  {hint}", file=sys.stderr)
     return code
+
+
+def _from_mlflow(error: Exception) -> bool:
+    """Whether MLflow raised it; a command that never got as far has not loaded MLflow."""
+    known = sys.modules.get("mlflow.exceptions")
+    return known is not None and isinstance(error, known.MlflowException)
 
 
 def _stopped(number: int) -> int:
@@ -90,6 +98,11 @@ def main(arguments: list[str] | None = None) -> None:
         code = _stopped(signal.SIGTERM)
     except BrokenPipeError:
         code = 0
+    except Exception as error:
+        if not _from_mlflow(error):
+            raise
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        code = _fail(f"The tracking store failed: {said[0]}", STORE_HINT, 1, as_json)
     sys.stdout.flush()
     if code == 0:
         ranks.dismiss()

@@ -223,11 +223,11 @@ def read_losses(path: Path) -> Mapping[int, np.ndarray]:
     """Each candidate's per-example losses at its last rung."""
     try:
         arrays = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
+        return {int(name.removeprefix("candidate-")): array for name, array in arrays.items()}
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise RpmaskError(
             f"'{path.name}' cannot be read: {error}.", "Run `rpmask screen --force` again."
         ) from error
-    return {int(name.removeprefix("candidate-")): array for name, array in arrays.items()}
 
 
 def _result(report: ScreenReport) -> dict[str, Any]:

@@ -421,6 +421,10 @@ class StepRun:
             if kind is not None and not self.reused:
                 stopped = issubclass(kind, (KeyboardInterrupt, SystemExit))
                 self.fail("KILLED" if stopped else "FAILED", f"{kind.__name__}: {error}")
+        except mlflow.exceptions.MlflowException:
+            # The store is away or full: the run stays RUNNING there until the same command continues
+            # it, and what ended the step is the error to report.
+            return
         finally:
             self.close()
 

@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +38,8 @@ def connect(uri: str | None) -> str:
     with hold_lock(f"initialise|{identity(uri)}"):
         try:
             _make_whole(uri)
-            mlflow.MlflowClient().search_experiments(max_results=1)
+            with _impatient():
+                mlflow.MlflowClient().search_experiments(max_results=1)
         except (mlflow.exceptions.MlflowException, OSError) as error:
             if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
                 raise RpmaskError(
@@ -50,6 +52,22 @@ def connect(uri: str | None) -> str:
                 "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
             ) from error
     return uri
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """The first request waits for seconds; later ones for the minutes that a restart may take."""
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update(patience)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _make_whole(uri: str) -> None:

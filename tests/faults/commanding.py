@@ -49,8 +49,12 @@ class Nursery:
         fraction: float = 0.0,
         number: int = signal.SIGKILL,
         env: Mapping[str, str] | None = None,
+        clock: float = 0.0,
     ) -> Ended:
-        """The command with --json; it gets the signal at its moment, if it lives so long."""
+        """The command with --json; it gets the signal at its moment, if it lives so long.
+
+        Its clock is wrong by `clock` seconds.
+        """
         report = self._reports / "events"
         order = {
             "arguments": [*arguments, "--json"],
@@ -61,6 +65,7 @@ class Nursery:
             "signal": int(number),
             "env": dict(env or {}),
             "patience": PATIENCE,
+            "clock": clock,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None

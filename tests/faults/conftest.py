@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from faults.commanding import Nursery, nursery_in
+from faults.folders import copied
 
 # The shortest road that has all of the machinery: two levels, a race with somebody to stop.
 ROAD = [
@@ -48,8 +48,7 @@ def fresh(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Walked:
 def undisturbed(
     nursery: Nursery, fresh: Walked, tmp_path_factory: pytest.TempPathFactory
 ) -> Walked:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    shutil.copy(fresh.folder / "mlflow.db", folder)
+    folder = copied(fresh.folder, tmp_path_factory.mktemp("undisturbed"))
     ended = nursery.run(ROAD, folder)
     assert ended.events is not None
     return Walked(folder, ended.answer, ended.events)

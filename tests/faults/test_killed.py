@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 from pathlib import Path
 
 from commands import what_matters
 from faults.commanding import Nursery
 from faults.conftest import ROAD, Walked
+from faults.folders import copied
 from faults.intact import check_whole, contents
 
 MOMENTS = 200 if os.environ.get("RPMASK_FAULTS") == "long" else 20
@@ -28,9 +28,7 @@ def test_the_same_command_again_finishes(
     chance, killed, roads = random.Random(8), 0, 0
     while killed < MOMENTS:
         roads += 1
-        folder = tmp_path / f"road-{roads}"
-        folder.mkdir()
-        shutil.copy(fresh.folder / "mlflow.db", folder)
+        folder = copied(fresh.folder, tmp_path / f"road-{roads}")
         ended = None
         while ended is None or ended.code == -9:
             if ended is not None:

@@ -1,0 +1,103 @@
+"""Inputs made to do harm: pickles, paths that climb, names that are no names, open ports."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faults.commanding import Nursery
+from faults.conftest import Walked
+from faults.folders import copied
+
+import rpmask
+from rpmask.errors import RpmaskError
+from rpmask.masks.mask import Mask
+from rpmask.masks.maskfile import load_mask, save_mask
+from rpmask.tasks.builtin import demo_model_dir
+
+SAMPLE = ["sample", "--k", "1", "-s", "0.9"]
+EMOJI = "\U0001f480" * 2_500  # 10 kB
+
+
+class Planted:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self._path,)
+
+
+def test_a_planted_pickle_is_not_loaded(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+    folder = copied(fresh.folder, tmp_path / "work")
+    trace, model = tmp_path / "loaded", folder / "model"
+    shutil.copytree(demo_model_dir(), model)
+    for weights in model.glob("*.safetensors"):
+        weights.unlink()
+    (model / "pytorch_model.bin").write_bytes(pickle.dumps(Planted(trace)))
+    ended = nursery.run([*SAMPLE, "-m", "./model"], folder)
+    assert ended.code == 2, ended.stderr
+    assert "safetensors" in ended.stdout
+    assert not trace.exists()
+    pickle.loads((model / "pytorch_model.bin").read_bytes())
+    assert trace.exists()  # it would have been
+
+
+def test_code_of_a_model_is_not_run(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+    folder = copied(fresh.folder, tmp_path / "work")
+    trace, model = tmp_path / "run", folder / "model"
+    shutil.copytree(demo_model_dir(), model)
+    config = json.loads((model / "config.json").read_text())
+    names = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoTokenizer")
+    config["auto_map"] = dict.fromkeys(names, "planted.Planted")
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "planted.py").write_text(f"open({str(trace)!r}, 'w')\nclass Planted: pass\n")
+    nursery.run([*SAMPLE, "-m", "./model"], folder)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escaped", "/etc/escaped", "a\0b", EMOJI], ids=["up", "root", "nul", "emoji"]
+)
+def test_a_tensor_may_have_any_name_and_touches_no_path(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    mask = Mask.from_bools({name: np.eye(8, dtype=bool)})
+    try:
+        save_mask(mask, folder / "mask")
+        assert load_mask(folder / "mask") == mask
+    except RpmaskError as error:
+        assert error.hint
+    assert {path.name for path in tmp_path.rglob("*")} <= {"one", "mask"}
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escaped", "a\0b", EMOJI, "x' or '1' = '1"], ids=["up", "nul", "emoji", "quote"]
+)
+@pytest.mark.parametrize("option", ["--from", "--experiment", "--task", "--model"])
+def test_a_name_that_is_none_gives_a_sentence_or_works(
+    option: str, name: str, nursery: Nursery, fresh: Walked, tmp_path: Path
+) -> None:
+    folder = copied(fresh.folder, tmp_path / "one" / "two" / "work")
+    verb = ["screen"] if option == "--from" else SAMPLE
+    ended = nursery.run([*verb, option, name], folder)
+    assert ended.code in (0, 1, 2)
+    assert "Traceback" not in ended.stderr
+    if ended.code:
+        assert json.loads(ended.stdout)["error"]
+    assert not list(tmp_path.rglob("*escaped*"))
+
+
+def test_what_listens_listens_here_only() -> None:
+    """Every address that a server of ours is given is 127.0.0.1."""
+    for path in Path(rpmask.__file__).parent.rglob("*.py"):
+        text = path.read_text()
+        assert "0.0.0.0" not in text, path
+        for host in re.findall(r'"--host",\s*([^,\]]+)', text):
+            assert host.strip() == '"127.0.0.1"', path

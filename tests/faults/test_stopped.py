@@ -1,0 +1,46 @@
+"""SIGINT and SIGTERM: the step in hand is closed, the way on is said, and the same command goes on."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from commands import what_matters
+from faults.commanding import Nursery
+from faults.conftest import ROAD, Walked
+from faults.folders import copied
+from faults.intact import check_whole, contents
+
+STOPS = 4  # of each kind, spread over one road
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+)
+def test_stopped_it_says_how_to_go_on(
+    number: signal.Signals,
+    code: int,
+    nursery: Nursery,
+    fresh: Walked,
+    undisturbed: Walked,
+    tmp_path: Path,
+) -> None:
+    copied(fresh.folder, tmp_path)
+    chance = random.Random(number)
+    for _ in range(STOPS):
+        moment = chance.randint(20, undisturbed.events // 3)
+        ended = nursery.run(ROAD, tmp_path, moment=moment, number=number)
+        if ended.code == 0:
+            break
+        assert ended.code == code, ended.stderr
+        assert "The same command continues" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        # From the signal on nothing but the closing of the runs in hand.
+        assert ended.events is not None
+        assert ended.events - moment < 40
+        assert {status for _, status, _ in contents(tmp_path)["runs"]} <= {"KILLED", "FINISHED"}
+    ended = nursery.run(ROAD, tmp_path)
+    assert what_matters(ended.answer) == what_matters(undisturbed.answer)
+    check_whole(tmp_path)

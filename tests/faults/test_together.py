@@ -1,0 +1,54 @@
+"""Two users of one store, first-time starts at once, and SQLite shared by eight processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from commands import clean_environment
+from faults.conftest import Walked
+from faults.folders import copied
+from faults.intact import check_whole, contents
+
+SAMPLE = ["sample", "--k", "2", "-s", "0.9", "--importance", "magnitude", "--json"]
+
+
+def at_once(commands: Sequence[Sequence[str]], folder: Path) -> list[dict[str, Any]]:
+    """What commands print that are started together; all must succeed."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "rpmask", *command],
+            cwd=folder,
+            env={**clean_environment(), "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    ended = [(process.communicate(timeout=600), process.returncode) for process in started]
+    for (stdout, stderr), code in ended:
+        assert code == 0, stdout + stderr
+    return [json.loads(stdout) for (stdout, _), _ in ended]
+
+
+def test_two_first_starts_race_on_a_database_that_is_not_there(tmp_path: Path) -> None:
+    first, second = at_once([SAMPLE, [*SAMPLE, "--seed", "1"]], tmp_path)
+    assert first["run_id"] != second["run_id"]
+    check_whole(tmp_path)
+
+
+def test_the_same_key_is_computed_once_and_others_finish(fresh: Walked, tmp_path: Path) -> None:
+    """Eight processes, four keys: half of them wait for the other half."""
+    folder = copied(fresh.folder, tmp_path / "shared")
+    commands = [[*SAMPLE, "--seed", str(seed)] for seed in (1, 2, 3, 4)] * 2
+    answers = at_once(commands, folder)
+    for mine, other in zip(answers[:4], answers[4:], strict=True):
+        assert mine["run_id"] == other["run_id"]
+        assert sorted([mine["reused"], other["reused"]]) == [False, True]
+    check_whole(folder)
+    assert sum(contents(folder)["runs"].values()) == 4
