@@ -237,8 +237,8 @@ def connect(address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
         raise RpmaskError(
             f"The Ray cluster '{address}' cannot be joined: {str(error).strip().splitlines()[0]}",
-            "`ray status --address HOST:6379` says whether it runs; `ray start --head` starts one. Without "
-            "--address a cluster of this machine alone is used.",
+            "Python and Ray must be the cluster's versions, and RAY_AUTH_MODE what it was started with "
+            "(token or disabled). Without --address a cluster of this machine alone is used.",
         ) from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray puts its own in place
