@@ -28,6 +28,7 @@ from servers import mlflow_server  # noqa: E402 - tests/ is not on the path of a
 
 IMAGES = ROOT / "docs" / "images"
 COLOURS = 96  # a user interface has few: a palette makes the files a third as large
+PATIENCE = 120_000  # milliseconds for what the UI fetches
 SIZE = {"width": 1280, "height": 800}
 
 
@@ -64,12 +65,13 @@ def shoot_ui(browser: Any, address: str, last: dict[str, Any], experiment: str) 
     ]
     for path, name, words in shots:
         page = browser.new_page(base_url=address, viewport=SIZE)
+        page.set_default_timeout(PATIENCE)
         page.goto(path)
         page.get_by_text(words).first.wait_for(state="visible")
         _put_assistant_away(page)
         if name == "ui-runs":
             page.get_by_text("Expand rows").click()
-            page.get_by_text("candidate 0 (control)").first.wait_for(state="visible")
+            page.get_by_text("screen demo 93.75% k=8").first.wait_for(state="visible")
         if name == "ui-race":
             page.locator("img[src^='blob:'], img[alt*='race.png']").first.wait_for(state="visible")
         page.wait_for_timeout(1500)  # rows and pictures move into place
@@ -80,9 +82,10 @@ def shoot_ui(browser: Any, address: str, last: dict[str, Any], experiment: str) 
 def _put_assistant_away(page: Any) -> None:
     """MLflow opens a chat at the side, which is not what is to be seen."""
     heading = page.get_by_text("MLflow Assistant").first
-    if heading.is_visible():
+    if page.get_by_placeholder("Ask a question").is_visible():
         heading.locator("xpath=ancestor::*[.//button][1]").get_by_role("button").last.click()
-        heading.wait_for(state="hidden")
+        # A button with the same words stays; the field to ask in goes.
+        page.get_by_placeholder("Ask a question").wait_for(state="hidden")
 
 
 def shoot_report(browser: Any, folder: Path) -> None:

@@ -57,7 +57,8 @@ def mlflow_server(
         wait_for(f"{address}/health", server, log)
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 
