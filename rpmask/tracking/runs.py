@@ -41,6 +41,12 @@ FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+KIND = "mlflow.experimentKind"
+ABOUT = (
+    "Masks drawn, raced, chosen and trained by **rpmask**. A `run` holds its levels' steps; a `screen` "
+    "holds its candidates. Every run's description says what was done and what to do next; its charts "
+    "are under Artifacts, in `charts`."
+)
 PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
 
 
@@ -81,8 +87,16 @@ class Tracker:
             self.experiment = self.client.get_experiment(self.experiment_id).name
         else:
             self.experiment = experiment
-            self.experiment_id = mlflow.set_experiment(experiment).experiment_id
+            found = mlflow.set_experiment(experiment)
+            self.experiment_id = found.experiment_id
+            if KIND not in found.tags:
+                self._describe()
         self.artifacts = ArtifactStore(self.client, folder / "cache")
+
+    def _describe(self) -> None:
+        """Say in the UI what the experiment holds, and have it shown as model training."""
+        self.client.set_experiment_tag(self.experiment_id, KIND, "custom_model_development")
+        self.client.set_experiment_tag(self.experiment_id, NOTE, ABOUT)
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
@@ -263,6 +277,7 @@ class StepRun:
         known: str | None,
     ) -> str:
         """One candidate's child run, written at once; `known` is the run to fill if it exists."""
+        own = {f"rpmask.{name}": value for name, value in tags.items()}
         run_id = known
         if run_id is None:
             base = {
@@ -273,13 +288,14 @@ class StepRun:
                 "rpmask.level": str(self.key.level),
             }
             run_id = self._client.create_run(
-                self.tracker.experiment_id, tags=base, run_name=name
+                self.tracker.experiment_id, tags={**base, **own}, run_name=name
             ).info.run_id
         now = int(time.time() * 1000)
+        # Each kind is a transaction of its own, and a database waits for its disk at every one.
         self._client.log_batch(
             run_id,
             params=[Param(k, _shown(v)) for k, v in params.items() if v is not None],
-            tags=[RunTag(f"rpmask.{k}", v) for k, v in tags.items()],
+            tags=[RunTag(k, v) for k, v in own.items()] if known else [],
             metrics=[] if known else [Metric(k, v, now, step) for k, v, step in metrics],
         )
         self._client.set_terminated(run_id, "FINISHED")

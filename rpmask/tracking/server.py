@@ -18,12 +18,16 @@ from rpmask.tracking.locks import hold_lock
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 CONNECT_SECONDS = 3.0
+UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
 
 def connect(uri: str | None) -> str:
     """Point MLflow at the server; a fresh database is initialised by one process at a time."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # For every run that ends MLflow asks a server for it and writes its address to stdout, which
+    # belongs to a verb's result.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
@@ -33,6 +37,12 @@ def connect(uri: str | None) -> str:
         try:
             mlflow.MlflowClient().search_experiments(max_results=1)
         except (mlflow.exceptions.MlflowException, OSError) as error:
+            if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
+                raise RpmaskError(
+                    f"The tracking server at {uri} wants a user and a password, or other ones.",
+                    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                    "MLFLOW_TRACKING_TOKEN.",
+                ) from error
             raise RpmaskError(
                 f"The tracking store {uri} cannot be used: {str(error).splitlines()[0]}",
                 "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
