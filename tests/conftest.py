@@ -1,11 +1,34 @@
-"""Tests run offline, on the CPU, and leave the user's folders alone."""
+"""Tests run offline, on the CPU, and leave the user's folders alone; one road is walked for all."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("MLFLOW_RUN_ID", None)
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One short road, walked once, that tests look at from all sides and add to."""
+    from commands import SMALL, answer
+
+    folder = tmp_path_factory.mktemp("road")
+    return folder, answer(["run", "--task", "demo", *SMALL], folder)
+
+
+@pytest.fixture(scope="session")
+def client(road: tuple[Path, dict[str, Any]]) -> Any:
+    """MLflow's own view of the road."""
+    import mlflow
+
+    uri = f"sqlite:///{road[0]}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)

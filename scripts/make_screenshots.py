@@ -1,0 +1,122 @@
+"""Make the documentation's pictures: MLflow's UI and the leaderboard after real runs of the demo.
+
+    python scripts/make_screenshots.py                    # walks three roads, some minutes
+    python scripts/make_screenshots.py --folder FOLDER    # of roads that were walked in FOLDER
+
+Needs Debian's Chromium (`apt-get install chromium`) and Playwright. Writes docs/images/*.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from servers import mlflow_server  # noqa: E402 - tests/ is not on the path of a script
+
+IMAGES = ROOT / "docs" / "images"
+COLOURS = 96  # a user interface has few: a palette makes the files a third as large
+PATIENCE = 120_000  # milliseconds for what the UI fetches
+SIZE = {"width": 1280, "height": 800}
+
+
+def rpmask(folder: Path, *arguments: str) -> dict[str, Any]:
+    """What a verb prints with --json."""
+    command = [sys.executable, "-m", "rpmask", *arguments, "--json"]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def walk(folder: Path, seed: int) -> dict[str, Any]:
+    """One road of two levels; a road that was walked before is there at once."""
+    levels = ["--levels", "0.83,0.9375", "--threads", "1"]
+    return rpmask(folder, "run", "--task", "demo", *levels, "--seed", str(seed))
+
+
+def save(name: str, picture: bytes) -> None:
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(COLOURS).save(IMAGES / f"{name}.png", optimize=True)
+    print(f"{name}.png: {(IMAGES / f'{name}.png').stat().st_size / 1024:.0f} kB")
+
+
+def shoot_ui(browser: Any, address: str, last: dict[str, Any], experiment: str) -> None:
+    """The list of runs, a race, and the registered model."""
+    runs = f"/#/experiments/{experiment}/runs"
+    race = f"{runs}/{last['screen']['run_id']}"
+    # Where, under which name, and the words that say that it is there.
+    shots = [
+        (f"{runs}", "ui-runs", "run demo to 93.75%"),
+        (race, "ui-screen", "Raced 8 candidates"),
+        (f"{race}/artifacts/charts/race.png", "ui-race", "charts/race.png"),
+        ("/#/models/rpmask-demo", "ui-model", "champion"),
+    ]
+    for path, name, words in shots:
+        page = browser.new_page(base_url=address, viewport=SIZE)
+        page.set_default_timeout(PATIENCE)
+        page.goto(path)
+        page.get_by_text(words).first.wait_for(state="visible")
+        _put_assistant_away(page)
+        if name == "ui-runs":
+            page.get_by_text("Expand rows").click()
+            page.get_by_text("screen demo 93.75% k=8").first.wait_for(state="visible")
+        if name == "ui-race":
+            page.locator("img[src^='blob:'], img[alt*='race.png']").first.wait_for(state="visible")
+        page.wait_for_timeout(1500)  # rows and pictures move into place
+        save(name, page.screenshot())
+        page.close()
+
+
+def _put_assistant_away(page: Any) -> None:
+    """MLflow opens a chat at the side, which is not what is to be seen."""
+    heading = page.get_by_text("MLflow Assistant").first
+    if page.get_by_placeholder("Ask a question").is_visible():
+        heading.locator("xpath=ancestor::*[.//button][1]").get_by_role("button").last.click()
+        # A button with the same words stays; the field to ask in goes.
+        page.get_by_placeholder("Ask a question").wait_for(state="hidden")
+
+
+def shoot_report(browser: Any, folder: Path) -> None:
+    """The page of `rpmask report`."""
+    rpmask(folder, "report", "--out", "report.html")
+    page = browser.new_page(viewport={"width": 1060, "height": 760})
+    page.goto((folder / "report.html").as_uri())
+    save("report", page.screenshot(full_page=True))
+    page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="where the roads were walked, or are to be")
+    parser.add_argument("--seeds", type=int, default=3, help="how many roads to compare")
+    asked = parser.parse_args()
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rpmask-") as scratch:
+        folder = (asked.folder or Path(scratch)).resolve()
+        roads = [walk(folder, seed) for seed in range(asked.seeds)]
+        with (
+            sync_playwright() as playwright,
+            mlflow_server(folder, "sqlite:///mlflow.db") as address,
+        ):
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            shoot_ui(browser, address, roads[0]["levels"][-1], "1")
+            shoot_report(browser, folder)
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""MLflow's UI in a real browser: what somebody finds there who has read none of our code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from servers import mlflow_server
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+SECONDS = 60_000  # milliseconds to wait for what the UI fetches, at most
+# MLflow's own UI asks for the user of its optional authentication, and takes a 404 for "nobody".
+EXPECTED = ("/ajax-api/2.0/mlflow/users/current",)
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium here: apt-get install chromium"
+)
+Road = tuple[Path, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def ui(road: Road) -> Iterator[str]:
+    with mlflow_server(road[0], "sqlite:///mlflow.db") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, ui: str) -> Iterator[Any]:
+    """A page that fails its test over any console error or exception, or a request to elsewhere."""
+    wrong: list[str] = []
+    opened = browser.new_page(base_url=ui, viewport={"width": 1600, "height": 1000})
+    opened.set_default_timeout(SECONDS)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda message: _note(message, wrong))
+    opened.on("request", lambda request: _local(request.url, ui, wrong))
+    yield opened
+    opened.close()
+    assert wrong == []
+
+
+def _note(message: Any, wrong: list[str]) -> None:
+    address = message.location.get("url", "")
+    if message.type == "error" and not address.endswith(EXPECTED):
+        wrong.append(f"{message.text} ({address})")
+
+
+def _local(url: str, ui: str, wrong: list[str]) -> None:
+    if not url.startswith((ui, "data:", "blob:")):
+        wrong.append(f"request to {url}")
+
+
+def see(page: Any, text: str | re.Pattern[str]) -> None:
+    page.get_by_text(text).first.wait_for(state="visible")
+
+
+def experiment(client: MlflowClient) -> str:
+    return str(client.get_experiment_by_name("rpmask").experiment_id)
+
+
+def test_experiment_lists_the_road(page: Any, road: Road, client: MlflowClient) -> None:
+    page.goto("/#/experiments")
+    see(page, "rpmask")
+    page.goto(f"/#/experiments/{experiment(client)}/runs")
+    see(page, "run demo to 93.75%")
+
+
+def test_parent_and_child_runs(page: Any, road: Road, client: MlflowClient) -> None:
+    last = road[1]["levels"][-1]
+    page.goto(f"/#/experiments/{experiment(client)}/runs/{last['sample']['run_id']}")
+    see(page, "sample demo 93.75% k=4")
+    see(page, "4 candidate masks")
+    see(page, "Parent run")
+    see(page, "run demo to 93.75%")
+    race = last["screen"]["run_id"]
+    child = client.search_runs(
+        [experiment(client)], f"tags.`mlflow.parentRunId` = '{race}'", max_results=1
+    )[0]
+    page.goto(f"/#/experiments/{experiment(client)}/runs/{child.info.run_id}")
+    see(page, child.info.run_name)
+    see(page, "screen demo 93.75% k=4")
+
+
+def test_race_chart_and_its_page(page: Any, road: Road, client: MlflowClient) -> None:
+    place = f"/#/experiments/{experiment(client)}/runs/{road[1]['levels'][-1]['screen']['run_id']}"
+    page.goto(f"{place}/artifacts/charts/race.png")
+    see(page, "charts/race.png")
+    picture = page.locator("img[alt*='race.png'], img[src^='blob:']").first
+    picture.wait_for(state="visible")
+    page.wait_for_function("image => image.naturalWidth > 900", arg=picture.element_handle())
+    page.get_by_text("screen.html").first.click()
+    inside = page.frame_locator("iframe").first
+    inside.get_by_text("Raced 4 candidates").wait_for(state="visible")
+    inside.locator("svg[role=img]").first.wait_for(state="visible")
+
+
+def test_registered_model_has_both_aliases_and_its_lineage(
+    page: Any, road: Road, client: MlflowClient
+) -> None:
+    last = road[1]["levels"][-1]
+    page.goto("/#/models/rpmask-demo")
+    for alias in ("champion", "selected"):
+        see(page, re.compile(rf"@\s*{alias}"))
+    page.goto(f"/#/models/rpmask-demo/versions/{last['finetune']['model']['version']}")
+    see(page, "finetune demo 93.75%")  # the run it came from, as a link
+    for step in ("sample", "select", "finetune"):
+        see(page, last[step]["run_id"])
+    page.get_by_text("finetune demo 93.75%").first.click()
+    see(page, "retention")
