@@ -70,8 +70,10 @@ def _places(found: Any, advice: list[str]) -> None:
 def _project(found: Any, advice: list[str]) -> None:
     conda = shutil.which("conda") or shutil.which("mamba")
     found("conda (for `mlflow run .` as it stands)", conda or "not found", conda is not None)
+    uv = shutil.which("uv")
+    found("uv (for `mlflow run . --env-manager uv`)", uv or "not found", uv is not None)
     if conda is None:
         advice.append(
             "Without conda: `mlflow run . -P task=demo --env-manager local` inside the virtual "
-            "environment, or `--env-manager uv`."
+            "environment, or `--env-manager uv`" + ("." if uv else " after `pip install uv`.")
         )
