@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import clean_environment
 from messages import message_patterns
 from typer.main import get_command
 
@@ -182,28 +181,23 @@ def test_messages_in_troubleshooting_are_the_programs() -> None:
 PYTHON = _blocks((ROOT / "docs" / "python-api.md").read_text(encoding="utf-8"), "python")
 
 
-def test_python_example_of_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its requests are made; its calls are bound to the steps' signatures and not carried out."""
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(PYTHON[0], names)
-    called = []
-    for step in ("sample", "screen", "select", "finetune"):
-        signature = inspect.signature(names[step])
-
-        def stand_in(*arguments: Any, _step: str = step, _as: Any = signature) -> Any:
-            _as.bind(*arguments)
-            called.append(_step)
-            return defaultdict(str)
-
-        names[step] = stand_in
-    exec(PYTHON[1], names)
-    assert called == ["sample", "screen", "select", "finetune"]
-
-
-def test_python_example_of_the_masks(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(PYTHON[2], {})
-    assert re.search(r"kept \d+ of \d+, overlap 0\.\d+", capsys.readouterr().out)
+def test_python_examples_run_as_one_program(tmp_path: Path) -> None:
+    """The notebook's cells, in order, in a process and a folder of their own."""
+    program = tmp_path / "notebook.py"
+    program.write_text("\n".join(PYTHON), encoding="utf-8")
+    environment = {**clean_environment(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^(better|no-evidence|worse) ", done.stdout, re.MULTILINE)
+    assert "| demo | 90% | drawn |" in done.stdout
+    assert "MaskRecipe(" in done.stdout
+    assert re.search(r"kept \d+ of \d+, overlap 0\.\d+", done.stdout)
 
 
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:

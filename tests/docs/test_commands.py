@@ -1,0 +1,128 @@
+"""The fenced commands of the README and the docs are carried out, page by page.
+
+A block runs in one shell, in a folder in which a short road has been walked; `rpmask` there is the
+program with options that keep a step short. A block that cannot run in a test says why in a comment
+above it: `<!-- not run: REASON -->`; a test file that the reason names must exist.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import clean_environment
+
+import rpmask
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```bash\n(?P<text>.*?)^```$", re.M | re.S
+)
+GENERATED = "cli.md"  # its examples are the verbs' own, which other pages show too
+
+# What is added to a verb, so that it ends within seconds; a later option wins over an earlier one.
+SHORT = {
+    "sample": ["--k", "3", "--train-rows", "256", "--selection-rows", "100"],
+    "screen": ["--examples", "60", "--budget", "0.1", "--threads", "1"],
+    "finetune": ["--epochs", "1", "--threads", "1"],
+    "jackpot": ["--epochs", "1", "--threads", "1", "--train-rows", "200"],
+    "run": [
+        *("--levels", "0.9", "--k", "3", "--train-rows", "256", "--selection-rows", "100"),
+        *("--examples", "60", "--epochs", "1", "--threads", "1"),
+    ],
+}
+STAND_IN = """#!{python}
+import os, sys
+words = sys.argv[1:]
+words += {short!r}.get(words[0], [])
+os.execv(sys.executable, [sys.executable, "-m", "rpmask", *words])
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, str | None]]:
+    """A page's shell blocks, each with the reason why it is not run, if it is not."""
+    return [(b["text"], b["why"]) for b in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+SHOWN = [
+    pytest.param(page, text, id=f"{page.stem}-{number}")
+    for page in PAGES
+    if page.name != GENERATED
+    for number, (text, why) in enumerate(blocks(page))
+    if why is None
+]
+
+
+@pytest.fixture(scope="module")
+def place(
+    road: tuple[Path, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A folder with a road's store, the files the docs name, and the short program; a pool's run."""
+    folder = tmp_path_factory.mktemp("docs") / "here"
+    shutil.copytree(road[0], folder)
+    pool = road[1]["levels"][-1]["sample"]["run_id"]
+    (mask,) = road[0].rglob(f"{pool}/artifacts/masks/candidate-01.safetensors")
+    shutil.copy(mask, folder / "mask.safetensors")
+    demo = Path(rpmask.__file__).parent / "tasks" / "demo"
+    shutil.copytree(demo / "model", folder / "my-model")
+    for split in ("train", "dev"):
+        _reviews(demo / f"{split}.jsonl", folder / f"reviews-{split}.csv")
+    program = folder / "bin" / "rpmask"
+    program.parent.mkdir()
+    program.write_text(STAND_IN.format(python=sys.executable, short=SHORT))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return folder, pool
+
+
+def _reviews(rows: Path, table: Path) -> None:
+    """The demo's rows as somebody's own table."""
+    lines = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()[:400]]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "stars"])
+        writer.writerows((f"{row['text']} {row['text_pair']}", row["label"]) for row in lines)
+
+
+@pytest.mark.parametrize(("page", "text"), SHOWN)
+def test_commands_run(page: Path, text: str, place: tuple[Path, str]) -> None:
+    folder, pool = place
+    # A candidate of the pool where a page names one; the pool has four.
+    script = re.sub(r"\bRUN_ID\b", pool, text)
+    environment = {
+        **clean_environment(),
+        "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
+        + os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{page.name}\n{script}\n{done.stdout}\n{done.stderr}"
+
+
+def test_reasons_for_not_running_name_files_that_exist() -> None:
+    reasons = [why for page in PAGES for _, why in blocks(page) if why]
+    assert reasons
+    for why in reasons:
+        for name in re.findall(r"tests/\S+\.py", why):
+            assert (ROOT / name).is_file(), why
+
+
+def test_a_wrong_command_would_be_noticed(place: tuple[Path, str]) -> None:
+    with pytest.raises(AssertionError, match="no finished"):
+        test_commands_run(ROOT / "README.md", "rpmask screen --task rte\n", place)
