@@ -6,6 +6,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+if os.environ.get("RPMASK_TEST_GPU") != "1":  # RPMASK_TEST_GPU=1 pytest -m gpu
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("MLFLOW_RUN_ID", None)
