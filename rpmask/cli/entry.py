@@ -19,13 +19,12 @@ from rpmask.cli import (  # noqa: F401 - they add their verbs
     tune_verb,
 )
 from rpmask.cli.app import app
+from rpmask.cli.outside import foreseen
 from rpmask.errors import RpmaskError
 
 # Typer carries its own copy of click in some versions and uses the real one in others; either way
 # this is the error of its parser.
 UsageError: Any = typer.BadParameter.__bases__[0]
-
-STORE_HINT = "When it works again, give the same command; it continues where it stopped."
 
 
 def _fail(message: str, hint: str, code: int, as_json: bool) -> int:
@@ -36,12 +35,6 @@ def _fail(message: str, hint: str, code: int, as_json: bool) -> int:
         if hint:
             print(f"hint:  {hint}", file=sys.stderr)
     return code
-
-
-def _from_mlflow(error: Exception) -> bool:
-    """Whether MLflow raised it; a command that never got as far has not loaded MLflow."""
-    known = sys.modules.get("mlflow.exceptions")
-    return known is not None and isinstance(error, known.MlflowException)
 
 
 def _stopped(number: int) -> int:
@@ -99,10 +92,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = 0
     except Exception as error:
-        if not _from_mlflow(error):
+        known = foreseen(error)
+        if known is None:
             raise
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        code = _fail(f"The tracking store failed: {said[0]}", STORE_HINT, 1, as_json)
+        code = _fail(known.message, known.hint, known.exit_code, as_json)
     sys.stdout.flush()
     if code == 0:
         ranks.dismiss()

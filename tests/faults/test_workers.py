@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.commanding import Nursery
+from faults.conftest import Walked
+from faults.folders import copied
 
 from rpmask.engines.local import Processes
 from rpmask.errors import RunFailed
@@ -37,19 +40,10 @@ def worker(fault: Fault) -> Callable[[Leg], LegResult]:
 
     def run(leg: Leg) -> LegResult:
         loss = 1.0 + 0.1 * leg.candidate - 0.01 * leg.rung
-        if leg.candidate == 2 and fault.kind in ("killed", "always"):
-            if fault.kind == "always" or not Path(fault.once).exists():
-                Path(fault.once).touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        if leg.candidate == 2 and fault.kind == "memory":
-            size = resource.getpagesize() * int(Path("/proc/self/statm").read_text().split()[0])
-            resource.setrlimit(resource.RLIMIT_AS, (size + (64 << 20), resource.RLIM_INFINITY))
-            try:
-                np.ones(1 << 30)
-            finally:
-                resource.setrlimit(
-                    resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-                )
+        dies = fault.kind == "always" or (fault.kind == "killed" and not Path(fault.once).exists())
+        if leg.candidate == 2 and dies:
+            Path(fault.once).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if leg.candidate == 2 and fault.kind in ("nan", "inf"):
             loss = float(fault.kind)
         losses = np.linspace(0.9, 1.1, 20) * loss
@@ -74,16 +68,29 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_workers_that_always_die_end_the_race_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match="Worker processes died"):
+    with pytest.raises(RunFailed, match="workers died of the same candidate"):
         raced("always", tmp_path)
     # What the others found out is kept, so that the same command again need not repeat it.
     assert list((tmp_path / "rungs-always").glob("candidate-0-rung-0.json"))
 
 
-@pytest.mark.parametrize("kind", ["nan", "inf", "memory"])
+@pytest.mark.parametrize("kind", ["nan", "inf"])
 def test_one_candidate_fails_and_the_others_go_on(kind: str, tmp_path: Path) -> None:
     found = raced(kind, tmp_path)
     assert found.candidates[2].status == "failed"
     assert found.candidates[2].reason
     assert found.candidates[0].status == "finished"
     assert "finished" in {found.candidates[i].status for i in (1, 3)}
+
+
+def test_out_of_memory_is_a_sentence_and_the_race_continues(
+    nursery: Nursery, fresh: Walked, tmp_path: Path
+) -> None:
+    folder = copied(fresh.folder, tmp_path / "work")
+    rows = ["--train-rows", "64", "--selection-rows", "40"]
+    nursery.run(["sample", "--k", "2", "--importance", "magnitude", *rows], folder)
+    command = ["screen", "--threads", "1", "--examples", "30"]
+    ended = nursery.run(command, folder, memory=24 << 20)
+    assert ended.code == 1, ended.stdout + ended.stderr
+    assert "memory" in json.loads(ended.stdout)["error"]
+    assert [raced["status"] for raced in nursery.run(command, folder).answer["candidates"]]
