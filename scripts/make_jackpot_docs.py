@@ -1,0 +1,172 @@
+"""Write the tables of docs/jackpot.md from the committed benchmarks.
+
+    python scripts/make_jackpot_docs.py
+
+Each table stands between `<!-- TASK NAME -->` and `<!-- end -->`; the words around them are written by hand.
+A test checks that the page shows what the files say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "jackpot.md"
+TASKS = ("digits", "demo")
+MARKED = re.compile(r"<!-- (\w+) ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+Report = dict[str, Any]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def spread(found: dict[str, float], sign: str = "") -> str:
+    """A mean and its interval."""
+    return f"{found['mean']:{sign}.3f} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"
+
+
+def main_arms(report: Report) -> list[dict[str, Any]]:
+    """The arms of the plan's length; the longer random search is the speed-up's."""
+    epochs = report["speed_up"][0]["magnitude_epochs"]
+    return [arm for arm in report["arms"] if arm["epochs"] == epochs]
+
+
+def by_sparsity(report: Report, cell: Callable[[dict[str, Any]], str]) -> str:
+    """One row a start and restriction, one column a sparsity."""
+    arms = main_arms(report)
+    sparsities = sorted({arm["sparsity"] for arm in arms})
+    cells: dict[tuple[str, str], dict[float, str]] = {}
+    for arm in arms:
+        cells.setdefault((arm["start"], arm["restriction"]), {})[arm["sparsity"]] = cell(arm)
+    head = ["start", "restriction", *(f"{sparsity:.0%}" for sparsity in sparsities)]
+    rows = [
+        [*key, *(found[s] for s in sparsities)]
+        for key, found in cells.items()
+        if any(found.values())
+    ]
+    return table(head, rows)
+
+
+def accuracy(report: Report) -> str:
+    """Dev accuracy after the search."""
+    return by_sparsity(report, lambda arm: spread(arm["accuracy"]))
+
+
+def before(report: Report) -> str:
+    """Dev accuracy under the starting mask."""
+    arms = [arm for arm in main_arms(report) if arm["restriction"] == "quartic"]
+    return by_sparsity({**report, "arms": arms}, lambda arm: f"{arm['start_accuracy']:.3f}")
+
+
+def restriction(report: Report) -> str:
+    """Paired differences to the search without restriction."""
+    return by_sparsity(
+        report, lambda arm: spread(arm["minus_off"], "+") if "minus_off" in arm else ""
+    )
+
+
+def speed_up(report: Report) -> str:
+    """The random start's best on the selection split, and when the magnitude start has it."""
+    claim = report["speed_up"][0]
+    chosen: dict[tuple[str, int], list[float]] = {
+        (run["start"], run["seed"]): run["selection_curve"]
+        for run in report["runs"]
+        if run["sparsity"] == 0.9
+        and run["restriction"] == "quartic"
+        and (run["start"], run["epochs"])
+        in (("random", claim["random_epochs"]), ("magnitude", claim["magnitude_epochs"]))
+    }
+    rows = []
+    for (start, seed), longer in chosen.items():
+        if start != "random":
+            continue
+        shorter, best = chosen["magnitude", seed], max(longer)
+        reached = next((i for i, metric in enumerate(shorter) if metric >= best), None)
+        rows.append(
+            [
+                str(seed),
+                f"{best:.4f} after {longer.index(best)} of {len(longer) - 1}",
+                f"{max(shorter):.4f} after {shorter.index(max(shorter))} of {len(shorter) - 1}",
+                "never" if reached is None else f"after {reached}",
+            ]
+        )
+    dev = claim["magnitude_minus_random"]
+    selection = claim["magnitude_minus_random_on_selection"]
+    head = ["seed", "random's best epoch", "magnitude's best epoch", "magnitude is there"]
+    return (
+        table(head, rows)
+        + f"\nMagnitude minus random on dev {spread(dev, '+')}, "
+        + f"of the best epochs on the selection split {spread(selection, '+')}.\n"
+    )
+
+
+def cost(report: Report) -> str:
+    """What a search step costs, and how many scores there are."""
+    step = report["step"][0]
+    head = ["plain step", "search step", "ratio", "prunable weights", "scores"]
+    row = [
+        f"{step['plain_ms']:.1f} ms",
+        f"{step['search_ms']:.1f} ms",
+        f"{step['ratio']:.2f}",
+        f"{step['prunable']:,}",
+        f"{step['scores']:,}",
+    ]
+    return table(head, [row])
+
+
+def setting(report: Report) -> str:
+    """What was run."""
+    (task, plan), (_, dense) = *report["plans"].items(), *report["dense"].items()
+    rows = report.get("data", {}).get(task, {}).get("train_rows")
+    seeds = len({run["seed"] for run in report["runs"]})
+    return (
+        f"Dense accuracy {dense:.4f}. {plan['epochs']} epochs"
+        + (f" of {rows:,} rows" if rows else "")
+        + f", {plan['batch_size']} rows a step, {plan['optimizer']} at {plan['learning_rate']:g}, "
+        f"{seeds} seeds; all of it took {report['seconds'] / 60:.0f} minutes.\n"
+    )
+
+
+TABLES: dict[str, Callable[[Report], str]] = {
+    "setting": setting,
+    "before": before,
+    "accuracy": accuracy,
+    "restriction": restriction,
+    "speed-up": speed_up,
+    "cost": cost,
+}
+
+
+def read_report(task: str) -> Report | None:
+    """A task's benchmark, if it was run."""
+    path = ROOT / "benchmarks" / f"jackpot-{task}.json"
+    if not path.exists():
+        return None
+    report = json.loads(path.read_text(encoding="utf-8"))
+    # The digits' file names both tasks' plans and holds the digits' runs.
+    return {**report, "plans": {task: report["plans"][task]}}
+
+
+def render(page: str) -> str:
+    """The page with every table as the benchmarks have it now."""
+    reports = {task: read_report(task) for task in TASKS}
+
+    def filled(found: re.Match[str]) -> str:
+        task, name = found.groups()
+        report = reports[task]
+        missing = f"Not measured yet: `python benchmarks/jackpot.py --task {task}`.\n"
+        return f"<!-- {task} {name} -->\n{TABLES[name](report) if report else missing}<!-- end -->"
+
+    return MARKED.sub(filled, page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
