@@ -10,6 +10,13 @@ from typing import Any
 import pytest
 from faults.commanding import Nursery, nursery_in
 from faults.folders import copied
+from faults.tally import pytest_runtest_makereport, pytest_sessionfinish, tried
+
+__all__ = [
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
+    "tried",
+]  # pytest looks for them here
 
 # The shortest road that has all of the machinery: two levels, a race with somebody to stop.
 ROAD = [

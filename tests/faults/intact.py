@@ -18,6 +18,7 @@ left join tags t on t.run_uuid = r.run_uuid and t.key = 'mlflow.parentRunId'
 left join runs p on p.run_uuid = t.value
 left join tags s on s.run_uuid = r.run_uuid and s.key = 'rpmask.step'
 """
+TIMES = "seconds"  # in the names of metrics that differ from one time to the next
 VERSIONS = "select run_id, source from model_versions where name = 'rpmask-demo' order by version"
 LOGGED = (
     "select model_id, status, artifact_location from logged_models where lifecycle_stage = 'active'"
@@ -29,7 +30,7 @@ def contents(folder: Path) -> dict[str, Any]:
     with sqlite3.connect(folder / "mlflow.db") as base:
         runs = {row[0]: row[1:] for row in base.execute(RUNS)}
         points = Counter(
-            (runs[run][0], key, step, "nan" if nan else value)
+            (runs[run][0], key, step, "nan" if nan else TIMES if TIMES in key else value)
             for run, key, step, value, nan in base.execute(
                 "select run_uuid, key, step, value, is_nan from metrics"
             )
@@ -56,6 +57,19 @@ def contents(folder: Path) -> dict[str, Any]:
             if path.is_file()
         },
     }
+
+
+def check_same(folder: Path, undisturbed: Path) -> None:
+    """Both hold the same runs, points, parameters, versions, aliases, models and artifacts."""
+    found, expected = contents(folder), contents(undisturbed)
+    for kind, things in expected.items():
+        mine, others = found[kind], things
+        if isinstance(things, Counter):
+            assert not mine - others, (kind, "too much")
+            assert not others - mine, (kind, "missing")
+        elif isinstance(things, set):
+            assert not mine ^ others, kind
+        assert mine == others, kind
 
 
 def check_whole(folder: Path) -> None:

@@ -26,8 +26,11 @@ import sqlalchemy
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER")
 HEAVY = (
-    *("datasets", "evaluate", "matplotlib.pyplot", "mlflow.transformers", "rpmask.learn.trainer"),
-    *("rpmask.steps.pipeline", "rpmask.tracking.charts", "rpmask.tracking.registry"),
+    *("datasets", "evaluate", "git", "matplotlib.backends.backend_agg", "mlflow.genai"),
+    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
+    *("mlflow.transformers", "rpmask.cli.app", "rpmask.learn.trainer", "rpmask.steps.pipeline"),
+    *("rpmask.tracking.charts", "rpmask.tracking.registry", "sqlalchemy.dialects.sqlite"),
+    "transformers.models.bert.modeling_bert",
 )
 MOVES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from commands import what_matters
 from faults.commanding import Nursery
 from faults.conftest import ROAD, Walked
 from faults.folders import copied
-from faults.intact import check_whole, contents
+from faults.intact import check_same, check_whole
 
 MOMENTS = 200 if os.environ.get("RPMASK_FAULTS") == "long" else 20
 KILLS_A_ROAD = 10  # about; a road that is killed for ever never ends
 
 
 def test_the_same_command_again_finishes(
-    nursery: Nursery, fresh: Walked, undisturbed: Walked, tmp_path: Path
+    nursery: Nursery,
+    fresh: Walked,
+    undisturbed: Walked,
+    tmp_path: Path,
+    tried: Callable[[int], None],
 ) -> None:
-    expected = contents(undisturbed.folder)
     chance, killed, roads = random.Random(8), 0, 0
     while killed < MOMENTS:
         roads += 1
@@ -33,6 +37,7 @@ def test_the_same_command_again_finishes(
         while ended is None or ended.code == -9:
             if ended is not None:
                 killed += 1
+                tried(killed)
             ended = nursery.run(
                 ROAD,
                 folder,
@@ -41,7 +46,7 @@ def test_the_same_command_again_finishes(
             )
         assert what_matters(ended.answer) == what_matters(undisturbed.answer)
         check_whole(folder)
-        assert contents(folder) == expected
+        check_same(folder, undisturbed.folder)
 
 
 def test_killed_while_the_database_is_made(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:

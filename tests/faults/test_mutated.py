@@ -127,7 +127,10 @@ def _limits() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_limits")
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_refused_or_read(reader: Reader, undisturbed: Walked, tmp_path: Path) -> None:
+def test_refused_or_read(
+    reader: Reader, undisturbed: Walked, tmp_path: Path, tried: Callable[[int], None]
+) -> None:
+    tried(FILES)
     path = tmp_path / reader.name
     content = reader.whole(undisturbed, path)
     path.write_bytes(content)

@@ -1,0 +1,58 @@
+"""Write docs/faults.md from the results that the fault suite left in tests/faults/results.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ELSEWHERE = [
+    ("Packed and exported models", "tests/deploy, tests/steps/test_export_step.py"),
+    ("A Ray worker killed, a Ray node gone", "tests/engines/test_ray.py"),
+    ("Mask files, 20,000 damaged ones", "tests/masks/test_maskfile_fuzz.py"),
+]
+TEXT = """# Faults
+
+`tests/faults/` does to rpmask what happens to programs: it kills it, fills its disk, takes its server
+away, damages its files. A fault is survived if the command says in one sentence what is wrong, or if the
+same command again ends with the masks, winner, verdict, metrics, artifacts and registered versions of an
+undisturbed one; anything else is lost. A moment of a kill is a number of the road's own events (files
+written, statements executed, bars advanced), drawn from a seed, so that it is the same place on every
+machine.
+
+The {form} form, on {machine}, Python {python}:
+
+| fault | tried | survived | lost | skipped |
+|---|---|---|---|---|
+{rows}
+
+Skipped are those that a machine does not permit, such as mounting a small disk. `make test` runs the
+short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+
+Tested elsewhere:
+
+| fault | where |
+|---|---|
+{elsewhere}
+"""
+
+
+def main() -> None:
+    results = json.loads((ROOT / "tests" / "faults" / "results.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, row in sorted(results["faults"].items()):
+        title = name.partition(": ")[2].rstrip(".")
+        survived = row["tried"] - row["lost"]
+        rows.append(
+            f"| {title} | {row['tried']:,} | {survived:,} | {row['lost']} | {row['skipped']} |"
+        )
+    text = TEXT.format(
+        **{name: results[name] for name in ("form", "machine", "python")},
+        rows="\n".join(rows),
+        elsewhere="\n".join(f"| {fault} | `{where}` |" for fault, where in ELSEWHERE),
+    )
+    (ROOT / "docs" / "faults.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
