@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from deploy.small import masked
-from masks.test_maskfile_fuzz import damaged
+from faults.mutations import mutated
 from toy import tiny_bert
 
 from rpmask.deploy import packed
@@ -101,7 +101,7 @@ def test_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for _ in range(FILES):
         path.unlink(missing_ok=True)
-        path.write_bytes(damaged(content[:header], chance) + content[header:])
+        path.write_bytes(mutated(content[:header], chance) + content[header:])
         try:
             state, found = packed.read(path)
         except RpmaskError:
