@@ -78,3 +78,32 @@ def settled_precision(asked: str) -> str:
     from rpmask.learn.precision import faster_precision
 
     return faster_precision()
+
+
+def source_run(context: Context, given: str | None, step: str, task: str) -> str:
+    """The run to continue from; said when it was not named."""
+    if given is not None:
+        return given
+    from rpmask.tasks.glue import plain_name
+    from rpmask.tasks.registry import task_names
+
+    task = plain_name(task) if plain_name(task) in task_names() else task
+    run_id = context.tracker.latest(step, task)
+    context.console.say(f"Continuing from the latest {step} of '{task}': run {run_id}.")
+    return run_id
+
+
+def settings(given: list[str] | None) -> dict[str, Any]:
+    """`--set key=value` pairs; a value is JSON if it reads as JSON, else text."""
+    found: dict[str, Any] = {}
+    for pair in given or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise RpmaskError(
+                f"--set '{pair}' is not KEY=VALUE.", "For example --set max_steps=100."
+            )
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found

@@ -6,21 +6,29 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any
 
 import typer
 
 from rpmask import ranks
-from rpmask.cli import (  # noqa: F401 - they add their verbs
-    deploy_verbs,
-    jackpot_verb,
-    mask_verb,
-    report_verb,
-    tune_verb,
-)
 from rpmask.cli.app import app
 from rpmask.cli.outside import foreseen
 from rpmask.errors import RpmaskError
+
+# Each adds its verbs to the app, in the order in which `--help` shows them.
+VERBS = (
+    "step_verbs",
+    "finetune_verb",
+    "run_verb",
+    "tune_verb",
+    "jackpot_verb",
+    "report_verb",
+    "deploy_verbs",
+    "mask_verb",
+)
+for _verb in VERBS:
+    import_module(f"rpmask.cli.{_verb}")
 
 # Typer carries its own copy of click in some versions and uses the real one in others; either way
 # this is the error of its parser.
