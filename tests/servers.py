@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -75,19 +76,16 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A fresh PostgreSQL in a folder, on a port of its own; skips where Debian's is not installed."""
+def postgresql() -> Iterator[str]:
+    """A fresh PostgreSQL on a port of its own; skips where Debian's is not installed."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    data, port = folder / "postgres", free_port()
-    data.mkdir()
+    # Not in pytest's folder, which is its owner's alone.
+    data, port = Path(tempfile.mkdtemp(prefix="rpmask-postgres-")), free_port()
     prefix: list[str] = []
     if os.getuid() == 0:
         shutil.chown(data, NOBODY)
-        for parent in data.parents:  # pytest's folders are the owner's alone; let nobody pass
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
         prefix = ["runuser", "-u", NOBODY, "--"]
 
     def run(program: str, *arguments: str) -> None:
@@ -98,12 +96,13 @@ def postgresql(folder: Path) -> Iterator[str]:
             stdout=subprocess.DEVNULL,
         )
 
-    run("initdb", "-D", str(data), "-U", "rpmask", "--auth=trust", "--no-sync")
-    options = (
-        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data} -c fsync=off"
-    )
-    run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "-o", options, "start")
     try:
-        yield f"postgresql+psycopg2://rpmask@127.0.0.1:{port}/postgres"
+        run("initdb", "-D", str(data), "-U", "rpmask", "--auth=trust", "--no-sync")
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data} -c fsync=off"
+        run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg2://rpmask@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
     finally:
-        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(data)

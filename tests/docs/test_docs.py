@@ -195,7 +195,7 @@ def test_python_examples_run_as_one_program(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^(better|no-evidence|worse) ", done.stdout, re.MULTILINE)
-    assert "| demo | 90% | drawn |" in done.stdout
+    assert "| demo | 90% | drawn @champion |" in done.stdout
     assert "MaskRecipe(" in done.stdout
     assert re.search(r"kept \d+ of \d+, overlap 0\.\d+", done.stdout)
 

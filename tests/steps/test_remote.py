@@ -22,7 +22,11 @@ def sqlite(folder: Path) -> AbstractContextManager[str]:
     return nullcontext(f"sqlite:///{folder}/server.db")
 
 
-@pytest.mark.parametrize("store", [sqlite, postgresql])
+def postgres(folder: Path) -> AbstractContextManager[str]:
+    return postgresql()
+
+
+@pytest.mark.parametrize("store", [sqlite, postgres])
 def test_the_road_on_a_server(store: Store, tmp_path: Path) -> None:
     there, here = tmp_path / "server", tmp_path / "client"
     there.mkdir()

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 _STYLE = """
 :root { color-scheme: light; }
-body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
+body { margin: 2rem auto; max-width: 66rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
@@ -27,7 +27,7 @@ code { font: .9em ui-monospace, Menlo, Consolas, monospace; background: #f3f3f3;
 pre code { display: block; padding: .75rem; overflow-x: auto; }
 table { border-collapse: collapse; display: block; overflow-x: auto;
   font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left; }
 figure { margin: 2.25rem 0; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { margin-top: .4rem; color: #555; font-size: .9rem; }
