@@ -18,6 +18,7 @@ from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
 from rpmask.tasks.hub import unreachable
 from rpmask.tasks.spec import TaskSpec
 
+LONGEST_SOURCE = 1000  # characters; a path that is longer cannot be looked at
 DEMO, DIGITS = "demo", "digits"  # the models inside the package
 
 
@@ -41,6 +42,11 @@ def locate(source: str) -> ModelPlace:
         return ModelPlace.at(str(demo_model_dir()))
     if source == DIGITS:
         return ModelPlace.at(str(demo_model_dir(DIGITS_FOLDER)))
+    if len(source) > LONGEST_SOURCE:
+        raise RpmaskError(
+            f"'{source[:60]}...' is no model: a name of {len(source):,} characters.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
     path = Path(source).expanduser()
     if (path / "MLmodel").exists():
         parts = path / "components"

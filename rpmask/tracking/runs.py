@@ -32,6 +32,7 @@ from rpmask.jsonrecord import finite
 from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
+from rpmask.tracking.points import PointFile
 from rpmask.tracking.server import connect, identity
 
 if TYPE_CHECKING:
@@ -232,6 +233,11 @@ class StepRun:
         for name in resumed.data.metrics if resumed else ():
             history = self._client.get_metric_history(run_id, name)
             self._seen.update((point.key, point.step) for point in history)
+        if resumed:
+            for point in PointFile(self.work, run_id).kept():
+                if (point.key, point.step) not in self._seen:
+                    self._seen.add((point.key, point.step))
+                    self._points.append(point)
 
     @property
     def work(self) -> Path:
@@ -256,7 +262,7 @@ class StepRun:
         if (name, step) in self._seen:
             return
         self._seen.add((name, step))
-        self._points.append(Metric(name, float(value), int(time.time() * 1000), step))
+        self._points.append(PointFile(self.work, self.run_id).add(name, value, step))
         if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -303,12 +309,17 @@ class StepRun:
                 self.tracker.experiment_id, tags={**base, **own}, run_name=name
             ).info.run_id
         now = int(time.time() * 1000)
+        logged = {
+            (point.key, point.step)
+            for metric in {metric for metric, _, _ in metrics if known}
+            for point in self._client.get_metric_history(run_id, metric)
+        }
         # Each kind is a transaction of its own, and a database waits for its disk at every one.
         self._client.log_batch(
             run_id,
             params=[Param(k, _shown(v)) for k, v in params.items() if v is not None],
             tags=[RunTag(k, v) for k, v in own.items()] if known else [],
-            metrics=[] if known else [Metric(k, v, now, step) for k, v, step in metrics],
+            metrics=[Metric(k, v, now, step) for k, v, step in metrics if (k, step) not in logged],
         )
         self._client.set_terminated(run_id, "FINISHED")
         return str(run_id)

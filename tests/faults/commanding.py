@@ -50,11 +50,10 @@ class Nursery:
         number: int = signal.SIGKILL,
         env: Mapping[str, str] | None = None,
         clock: float = 0.0,
-        memory: int | None = None,
     ) -> Ended:
         """The command with --json; it gets the signal at its moment, if it lives so long.
 
-        Its clock is wrong by `clock` seconds; it may have `memory` bytes more than the libraries take.
+        Its clock is wrong by `clock` seconds.
         """
         report = self._reports / "events"
         order = {
@@ -67,7 +66,6 @@ class Nursery:
             "env": dict(env or {}),
             "patience": PATIENCE,
             "clock": clock,
-            "memory": memory,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import signal
 import sys
 import threading
@@ -104,9 +103,6 @@ def _child(order: dict[str, Any], report: Path) -> None:
         os.dup2(file, descriptor)
     from rpmask.cli.entry import main
 
-    if order["memory"] is not None:
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + order["memory"], resource.RLIM_INFINITY))
     right, wrong = time.time, float(order["clock"])
     time.time = lambda: right() + wrong
     progress = Progress(folder, order["moment"], order["fraction"], order["signal"])

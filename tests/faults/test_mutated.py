@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -64,7 +65,8 @@ def _artifact(step: str, name: str) -> Callable[[Walked, Path], bytes]:
     def content(walked: Walked, _: Path) -> bytes:
         run = walked.answer["levels"][0][step]["run_id"]
         (found,) = walked.folder.glob(f"mlruns/*/{run}/artifacts/{name}")
-        return found.read_bytes()
+        # The reader below is told of no run; with its own the content would be another's.
+        return json.dumps({**json.loads(found.read_bytes()), "run_id": ""}, indent=1).encode()
 
     return content
 

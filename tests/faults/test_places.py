@@ -52,7 +52,7 @@ def test_a_folder_that_is_read_only_is_said_at_once(disk: Path, nursery: Nursery
     mount(disk, "-o", "remount,ro")
     ended = nursery.run(SAMPLE, disk)
     assert ended.code == 2, ended.stdout + ended.stderr
-    assert "written" in json.loads(ended.stdout)["error"]
+    assert "Read-only" in json.loads(ended.stdout)["error"]
 
 
 @pytest.mark.parametrize(
