@@ -18,7 +18,7 @@ demo: $(READY)
 	@echo "Browse it: $(BIN)/rpmask ui"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 # The long form of tests/faults: 200 kills, 20,000 damaged files a reader. An hour on two cores.
 faults: $(READY)
