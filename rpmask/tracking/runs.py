@@ -29,7 +29,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import finite
-from rpmask.tracking.artifacts import ArtifactStore
+from rpmask.tracking.artifacts import ArtifactStore, sweep
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
@@ -174,6 +174,7 @@ class Tracker:
                     self.client.update_run(run.info.run_id, status="RUNNING")
                     step = StepRun(self, key, run.info.run_id, stack, resumed=run)
                     step.log_params(key.params)  # it may have ended before it did
+                    sweep(run.info.artifact_uri)
                     return step
         tags = {
             "rpmask.step": key.step,
