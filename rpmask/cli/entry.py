@@ -84,6 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         code = app(args=given, prog_name="rpmask", standalone_mode=False) or 0
+        if code == 128 + signal.SIGINT:  # Typer makes this of a KeyboardInterrupt, and says nothing
+            code = _stopped(signal.SIGINT)
     except RpmaskError as error:
         code = _fail(error.message, error.hint, error.exit_code, as_json)
     except UsageError as error:

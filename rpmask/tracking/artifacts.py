@@ -16,6 +16,7 @@ from rpmask.records import SCHEMA_VERSION
 from rpmask.tracking.manifest import MANIFEST, TAG, changed, digest_of_file, read_manifest
 
 R = TypeVar("R", bound=Record)
+UPLOADING = ".artifact.uploading.*"  # MLflow's name for a file on its way
 
 
 def bring(uri: str, cache: Path) -> Path:
@@ -28,6 +29,14 @@ def bring(uri: str, cache: Path) -> Path:
         return Path(unquote(parts.path) if parts.scheme else uri)
     cache.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(cache)))
+
+
+def sweep(uri: str) -> None:
+    """Remove what uploads that were cut short left in a run's artifact folder on this machine."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("", "file"):
+        for path in Path(unquote(parts.path)).rglob(UPLOADING):
+            path.unlink(missing_ok=True)
 
 
 class ArtifactStore:

@@ -29,7 +29,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import finite
-from rpmask.tracking.artifacts import ArtifactStore
+from rpmask.tracking.artifacts import ArtifactStore, sweep
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
@@ -166,12 +166,15 @@ class Tracker:
                 if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
                     if attach:
                         self._point_to(attach, run.info.run_id, key)
-                    return StepRun(self, key, run.info.run_id, stack, reused=True)
+                    done = StepRun(self, key, run.info.run_id, stack, reused=True)
+                    done.clear_work()  # it may have ended between its last word and this
+                    return done
             for run in self.find(key=key.key, host=socket.gethostname()):
                 if run.info.status in ("RUNNING", "FAILED", "KILLED") and not attach:
                     self.client.update_run(run.info.run_id, status="RUNNING")
                     step = StepRun(self, key, run.info.run_id, stack, resumed=run)
                     step.log_params(key.params)  # it may have ended before it did
+                    sweep(run.info.artifact_uri)
                     return step
         tags = {
             "rpmask.step": key.step,
@@ -225,6 +228,7 @@ class StepRun:
         self.tracker, self.key, self.run_id, self.reused = tracker, key, run_id, reused
         self.resumed = resumed is not None
         self._client, self._stack = tracker.client, stack
+        self._work = tracker.folder / "work" / key.key[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
         self._started = time.monotonic()
@@ -242,13 +246,13 @@ class StepRun:
     @property
     def work(self) -> Path:
         """Where the step keeps what it needs to continue after an interruption."""
-        folder = self.tracker.folder / "work" / self.key.key[:16]
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        self._work.mkdir(parents=True, exist_ok=True)
+        return self._work
 
     def clear_work(self) -> None:
         """Forget what was kept to continue after an interruption."""
-        shutil.rmtree(self.work)
+        if self._work.exists():
+            shutil.rmtree(self._work)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters as given; those that `mlflow run` logged already stay as they are."""
