@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = [
-    ("Packed and exported models", "tests/deploy, tests/steps/test_export_step.py"),
+    ("Packed and exported models", "tests/deploy"),
     ("A Ray worker killed, a Ray node gone", "tests/engines/test_ray.py"),
     ("Mask files, 20,000 damaged ones", "tests/masks/test_maskfile_fuzz.py"),
 ]
@@ -26,8 +26,7 @@ The {form} form, on {machine}, Python {python}:
 |---|---|---|---|---|
 {rows}
 
-Skipped are those that a machine does not permit, such as mounting a small disk. `make test` runs the
-short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
 
 Tested elsewhere:
 

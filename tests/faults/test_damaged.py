@@ -69,16 +69,23 @@ def found(road: Walked, level: int, kind: Kind) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.step}-{Path(kind.name).name}")
-@pytest.mark.parametrize("damage", [flipped, cut, swapped, newer])
+CASES = [
+    pytest.param(kind, damage, id=f"{kind.step}-{Path(kind.name).name}-{damage.__name__}")
+    for kind in KINDS
+    for damage in (flipped, cut, swapped, newer)
+    # The others' versions are in code, or they have none.
+    if damage is not newer or (kind.name.endswith(".json") and kind.name != "manifest.json")
+]
+
+
+@pytest.mark.parametrize(("kind", "damage"), CASES)
 def test_a_damaged_artifact_is_refused_by_name(
     kind: Kind, damage: Damage, nursery: Nursery, road: Walked
 ) -> None:
     path, other = found(road, 0, kind), found(road, 1, kind)
     whole = path.read_bytes()
     changed = damage(whole, other.read_bytes())
-    if changed == whole:
-        pytest.skip("this kind of file has no schema version in the clear")
+    assert changed != whole
     path.write_bytes(changed)
     try:
         run = road.answer["levels"][0][kind.step]["run_id"]
