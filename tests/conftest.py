@@ -28,7 +28,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return folder, answer(["run", "--task", "demo", *SMALL], folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def client(road: tuple[Path, dict[str, Any]]) -> Any:
     """MLflow's own view of the road."""
     import mlflow

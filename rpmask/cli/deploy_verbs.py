@@ -94,7 +94,10 @@ def bench(
         ),
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="Shapes of input, BATCHxTOKENS with commas between.")
+        str,
+        typer.Option(
+            help="Shapes of input, BATCHxTOKENS with commas between; auto: 1x32,1x128,8x128."
+        ),
     ] = BENCH.grid,
     threads: Threads = BENCH.threads,
     seconds: Annotated[float, typer.Option(help="Time spent on each shape.")] = BENCH.seconds,
@@ -107,7 +110,7 @@ def bench(
 ) -> None:
     """Time a model under every runtime here: dense, bf16, int8, CSR, compact, ONNX Runtime.
 
-    Example: `rpmask bench models:/rpmask-demo@champion --grid 1x32,8x128`
+    Example: `rpmask bench models:/rpmask-demo@champion --grid 1x32,8x64`
     """
     request = BenchRequest(
         source=BENCH.source if model is None else model, grid=grid, threads=threads, seconds=seconds

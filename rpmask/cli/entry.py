@@ -26,6 +26,7 @@ VERBS = (
     "report_verb",
     "deploy_verbs",
     "mask_verb",
+    "service_verbs",
 )
 for _verb in VERBS:
     import_module(f"rpmask.cli.{_verb}")

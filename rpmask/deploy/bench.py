@@ -78,6 +78,10 @@ def made_up(batch: int, tokens: int, vocabulary: int, names: Sequence[str]) -> B
     return {name: made[name] for name in names}
 
 
+AUTO = "auto"
+DEFAULT_SHAPES = ((1, 32), (1, 128), (8, 128))
+
+
 def parse_grid(text: str) -> tuple[tuple[int, int], ...]:
     """Read `1x32,8x128`: batch by tokens."""
     try:
@@ -90,6 +94,21 @@ def parse_grid(text: str) -> tuple[tuple[int, int], ...]:
     if not grid or min(min(cell) for cell in grid) < 1:
         raise RpmaskError(
             f"--grid '{text}' is not a list of shapes.", "Write BATCHxTOKENS, like 1x32,8x128."
+        )
+    return grid
+
+
+def shapes(text: str, most: int) -> tuple[tuple[int, int], ...]:
+    """The shapes asked for; `auto` is one row and eight, short and long, as far as the model reads."""
+    if text == AUTO:
+        cells = ((batch, min(tokens, most)) for batch, tokens in DEFAULT_SHAPES)
+        return tuple(dict.fromkeys(cells))
+    grid = parse_grid(text)
+    too_long = [tokens for _, tokens in grid if tokens > most]
+    if too_long:
+        raise RpmaskError(
+            f"{too_long[0]} tokens are more than this model takes, {most}.",
+            "Give shorter ones with --grid.",
         )
     return grid
 

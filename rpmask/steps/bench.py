@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from rpmask.deploy import csr
-from rpmask.deploy.bench import BenchRow, bench, longest, made_up, parse_grid
+from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, made_up, parse_grid, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
 from rpmask.deploy.measure import pinned
@@ -44,7 +44,8 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
     from rpmask.tracking.runs import StepKey
 
     request.check()
-    grid = parse_grid(request.grid)
+    if request.grid != AUTO:
+        parse_grid(request.grid)  # a wrong one is refused before anything is loaded
     with pinned(request.threads):
         target = _target(request.source, context)
         inputs = {"target": target.digest, "machine": csr.machine()}
@@ -64,12 +65,7 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
                 context.console.say(f"This was timed before: run {run.run_id}.")
                 return run.result()
             config = _config(target)
-            too_long = [cell for cell in grid if cell[1] > longest(config)]
-            if too_long:
-                raise RpmaskError(
-                    f"{too_long[0][1]} tokens are more than this model takes, {longest(config)}.",
-                    "Give shorter ones with --grid.",
-                )
+            grid = shapes(request.grid, longest(config))
             context.console.say(
                 f"Timing {target.name}, {request.threads} threads, {len(grid)} shapes."
             )

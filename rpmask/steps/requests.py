@@ -301,10 +301,10 @@ class ExportRequest(Record):
 
 @dataclass(frozen=True)
 class BenchRequest(Record):
-    """What `bench` is asked for. grid is a list of BATCHxTOKENS, seconds are spent on each shape."""
+    """What `bench` is asked for. grid is a list of BATCHxTOKENS or `auto`, seconds are spent on each shape."""
 
     source: str = "models:/rpmask-demo@champion"
-    grid: str = "1x32,1x128,8x128"
+    grid: str = "auto"
     threads: int = 1
     seconds: float = 5.0
 

@@ -10,7 +10,7 @@ from deploy.small import batch, without_units
 from toy import tiny_bert
 
 from rpmask.deploy import onnx, runtimes
-from rpmask.deploy.bench import bench, longest, parse_grid
+from rpmask.deploy.bench import bench, longest, parse_grid, shapes
 from rpmask.deploy.measure import WARM, interleaved, pinned, resident_bytes
 from rpmask.errors import RpmaskError
 
@@ -40,6 +40,13 @@ def test_memory_is_known() -> None:
     before = resident_bytes()
     held = torch.ones(4_000_000)
     assert resident_bytes() - before > 0.8 * held.numel() * held.element_size()
+
+
+def test_default_shapes_fit_the_model() -> None:
+    assert shapes("auto", 512) == ((1, 32), (1, 128), (8, 128))
+    assert shapes("auto", 64) == ((1, 32), (1, 64), (8, 64))
+    with pytest.raises(RpmaskError, match="128 tokens are more than this model takes, 64"):
+        shapes("1x128", 64)
 
 
 def test_grid() -> None:

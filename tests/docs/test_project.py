@@ -32,6 +32,7 @@ OTHER = {
     "take": "best",
     "start": "random",
     "format": "csv",
+    "grid": "2x16",
 }
 
 

@@ -163,7 +163,7 @@ def test_bench_of_the_champion_and_of_an_export(
         *("runtime", "batch", "tokens", "ms_median", "ms_p95", "speedup", "max_abs_diff"),
     }
     logged = {entry.path for entry in client.list_artifacts(found["run_id"], "charts")}
-    assert logged == {"charts/bench.png"}
+    assert logged == {"charts/bench.png", "charts/bench.html"}
     of_export = run_bench(
         BenchRequest(source=str(road[0] / packed["path"]), grid="1x8", seconds=0.1), context
     )
