@@ -26,7 +26,8 @@ The {form} form, on {machine}, Python {python}:
 |---|---|---|---|---|
 {rows}
 
-Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the short form:
+20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
 
 Tested elsewhere:
 

@@ -301,7 +301,7 @@ class ExportRequest(Record):
 
 @dataclass(frozen=True)
 class BenchRequest(Record):
-    """What `bench` is asked for. grid is a list of BATCHxTOKENS or `auto`, seconds are spent on each shape."""
+    """What `bench` is asked for. grid lists BATCHxTOKENS, or is `auto`; seconds are spent on a shape."""
 
     source: str = "models:/rpmask-demo@champion"
     grid: str = "auto"
