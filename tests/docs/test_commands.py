@@ -77,6 +77,8 @@ def place(
     shutil.copytree(demo / "model", folder / "my-model")
     for split in ("train", "dev"):
         _reviews(demo / f"{split}.jsonl", folder / f"reviews-{split}.csv")
+    rows = (demo / "dev.jsonl").read_text(encoding="utf-8").splitlines()[:20]
+    (folder / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     program = folder / "bin" / "rpmask"
     program.parent.mkdir()
     program.write_text(STAND_IN.format(python=sys.executable, short=SHORT))
