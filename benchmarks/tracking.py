@@ -7,7 +7,7 @@ SQLite and against an `mlflow server` with SQLite behind it and artifacts throug
 that reaches MLflow is timed from outside, drawing and uploading charts included; a call within a call
 counts once. The stores are made before the clock starts.
 
-`report`: `rpmask report` as a process of its own over 64 finished roads (832 runs): seconds until the
+`report`: `rpmask report` as a process of its own over 64 finished roads: seconds until the
 table is printed and until the page is logged, and the same again when nothing is new.
 """
 
