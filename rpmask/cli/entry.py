@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -80,6 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     signal.signal(signal.SIGTERM, _on_terminate)
+    # A short verb is mostly imports, which make no garbage: looking for it took an eighth of the time.
+    gc.set_threshold(100_000, 20, 20)
     # The tokenizers warn about forks that our worker processes do not make.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from rpmask.cli.options import RACING, SAMPLING, TRAINING
-from rpmask.learn.plan import SearchPlan
+from rpmask.learn.plan import PAPER_TERMS, Distillation, SearchPlan
 from rpmask.records import SAMPLERS
-from rpmask.steps.requests import PACES, SEARCH_PACES, Pace
+from rpmask.steps.recipes import PACES, Pace, starting_point
+from rpmask.steps.requests import SEARCH_PACES
 
 SEARCH = "Search"
 
@@ -168,29 +169,65 @@ Retain = Annotated[
 ]
 
 
-def _paced(name: str, what: str, panel: str) -> typing.Any:
-    return _by_task(getattr(Pace(), name), getattr(PACES["demo"], name), what, panel)
+def _paced(name: str, what: str, panel: str, paper: object = None) -> typing.Any:
+    return _by_task(getattr(Pace(), name), getattr(PACES["demo"], name), what, panel, paper)
 
 
 def _searched(name: str, what: str) -> typing.Any:
     return _by_task(getattr(SearchPlan(), name), getattr(SEARCH_PACES["demo"], name), what, SEARCH)
 
 
-def _by_task(general: float, demo: float, what: str, panel: str) -> typing.Any:
+def _by_task(
+    general: float, demo: float, what: str, panel: str, paper: object = None
+) -> typing.Any:
+    beside = "" if paper is None else f"; {paper:g} with --recipe paper"
     return typer.Option(
-        help=f"{what} [default: {general:g}; {demo:g} for the demo].",
+        help=f"{what} [default: {general:g}; {demo:g} for the demo{beside}].",
         show_default=False,
         rich_help_panel=panel,
     )
 
 
-RunEpochs = Annotated[float | None, _paced("epochs", "Epochs of the last level", TRAINING)]
+def _term(name: str, what: str) -> typing.Any:
+    general, paper = getattr(Distillation(), name), getattr(PAPER_TERMS, name)
+    return typer.Option(
+        f"--distill-{name}",
+        help=f"Weight of {what} [default: {general:g}; {paper:g} with --recipe paper].",
+        show_default=False,
+        rich_help_panel=TRAINING,
+    )
+
+
+_PAPER = starting_point("paper", "")
+RunEpochs = Annotated[
+    float | None,
+    _paced("epochs", "Epochs of the last level", TRAINING, _PAPER.finetune.plan.epochs),
+]
 LevelEpochs = Annotated[
-    float | None, _paced("level_epochs", "Epochs of every level before it", TRAINING)
+    float | None,
+    _paced("level_epochs", "Epochs of every level before it", TRAINING, _PAPER.level_epochs),
+]
+RunTermLabels = Annotated[float | None, _term("labels", "the label loss")]
+RunTermLogits = Annotated[float | None, _term("logits", "the logits term")]
+RunTermHidden = Annotated[float | None, _term("hidden", "the hidden states")]
+RunTermAttention = Annotated[float | None, _term("attention", "the attention maps")]
+RunTake = Annotated[
+    str | None,
+    typer.Option(
+        "--take",
+        help="evidence, or best or control whatever the evidence says [default: evidence; best with "
+        "--recipe paper].",
+        show_default=False,
+    ),
 ]
 RunBudget = Annotated[
     float | None,
-    _paced("budget", "Share of the steps that training every candidate in full would take", RACING),
+    typer.Option(
+        help="Share of the steps that training every candidate in full would take "
+        f"[default: {Pace().budget:g}; {PACES['demo'].budget:g} for the demo; all with --recipe paper].",
+        show_default=False,
+        rich_help_panel=RACING,
+    ),
 ]
 RunExamples = Annotated[int | None, _paced("examples", "Held-out examples to compare on", RACING)]
 SearchEpochs = Annotated[int | None, _searched("epochs", "Epochs")]

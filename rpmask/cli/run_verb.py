@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -22,20 +22,13 @@ from rpmask.cli.common import (
 from rpmask.cli.data import DEFAULT as DEFAULT_DATA
 from rpmask.cli.data import check_task, with_data
 from rpmask.records import DataChoice
-from rpmask.steps.requests import (
-    PACES,
-    Pace,
-    RunRequest,
-    SampleRequest,
-)
+from rpmask.steps.recipes import starting_point
+from rpmask.steps.requests import RunRequest
 
-if TYPE_CHECKING:
-    pass
-
-
-RUN, PACE = RunRequest(), Pace()
+RUN = RunRequest()
 SAMPLE, SCREEN, SELECT, FINETUNE = RUN.sample, RUN.screen, RUN.select, RUN.finetune
 SPACE = SAMPLE.space
+Value = TypeVar("Value")
 
 
 @app.command()
@@ -72,7 +65,7 @@ def run(
     address: o.Address = None,
     cpus_per_candidate: o.CpusPerCandidate = None,
     gpus_per_candidate: o.GpusPerCandidate = SCREEN.gpus_per_candidate,
-    take: n.Take = SELECT.take,
+    take: n.RunTake = None,
     epochs: n.RunEpochs = None,
     level_epochs: n.LevelEpochs = None,
     dense_epochs: Annotated[
@@ -82,6 +75,10 @@ def run(
     learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
     precision: o.Precision = FINETUNE.plan.precision,
+    distill_labels: n.RunTermLabels = None,
+    distill_logits: n.RunTermLogits = None,
+    distill_hidden: n.RunTermHidden = None,
+    distill_attention: n.RunTermAttention = None,
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
     data: DataChoice = DEFAULT_DATA,
@@ -95,18 +92,21 @@ def run(
 
     Example: `rpmask run --task rte --model bert-base-uncased`
     """
-    pace = PACES.get(task, PACE)
+    base = starting_point(recipe, task)
     precision = settled_precision(precision)  # once: a trial may come out otherwise the next time
+    space = search_space(temperature, sample_ratio, importance, allocation)
+    known, terms = base.finetune.plan, base.finetune.plan.distill
     request = RunRequest(
         levels=_road(levels, sparsity, one_shot),
         generations=generations,
-        sample=SampleRequest(
+        sample=replace(
+            base.sample,
             task=task,
             model=default_model(model, task),
             k=k,
             seed=seed,
             recipe=recipe,
-            space=search_space(temperature, sample_ratio, importance, allocation),
+            space=base.sample.space if space == SPACE else space,
             granularity=granularity,
             include=tuple(include or ()),
             exclude=tuple(exclude or ()),
@@ -115,13 +115,13 @@ def run(
             data=data,
         ),
         screen=replace(
-            SCREEN,
+            base.screen,
             seed=seed,
-            budget=pace.budget if budget is None else budget,
+            budget=_given(budget, base.screen.budget),
             rungs=rungs,
             eta=eta,
-            full=full,
-            examples=pace.examples if examples is None else examples,
+            full=full or (base.screen.full and budget is None),
+            examples=_given(examples, base.screen.examples),
             batch_size=batch_size,
             # The race scales no losses, which fp16 needs.
             precision="fp32" if precision == "fp16" else precision,
@@ -133,34 +133,44 @@ def run(
             cpus_per_candidate=cpus_per_candidate,
             gpus_per_candidate=gpus_per_candidate,
         ),
-        select=replace(SELECT, take=take, seed=seed),
+        select=replace(base.select, take=_given(take, base.select.take), seed=seed),
         finetune=replace(
-            FINETUNE,
+            base.finetune,
             plan=replace(
-                FINETUNE.plan,
-                epochs=pace.epochs if epochs is None else epochs,
+                known,
+                epochs=_given(epochs, known.epochs),
                 learning_rate=learning_rate,
                 batch_size=batch_size,
                 precision=precision,
                 seed=seed,
+                distill=replace(
+                    terms,
+                    labels=_given(distill_labels, terms.labels),
+                    logits=_given(distill_logits, terms.logits),
+                    hidden=_given(distill_hidden, terms.hidden),
+                    attention=_given(distill_attention, terms.attention),
+                ),
                 extra=settings(setting),
             ),
             retain=retain,
         ),
-        level_epochs=pace.level_epochs if level_epochs is None else level_epochs,
+        level_epochs=_given(level_epochs, base.level_epochs),
         dense_epochs=dense_epochs,
     )
     request.check()
     check_task(task, data)
     from rpmask.steps.context import available_cores
-    from rpmask.steps.pipeline import as_paper, run_levels
+    from rpmask.steps.pipeline import run_levels
 
     plan = replace(request.finetune.plan, threads=threads or available_cores())
     request = replace(request, finetune=replace(request.finetune, plan=plan))
-    if recipe == "paper":
-        request = as_paper(request)
     context = new_context(experiment, tracking_uri, force, quiet, as_json)
     finish("run", run_levels(request, context), as_json)
+
+
+def _given(value: Value | None, otherwise: Value) -> Value:
+    """What was asked for, or else what the recipe has."""
+    return otherwise if value is None else value
 
 
 def _road(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[float, ...]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from rpmask.learn.models import has_head
-from rpmask.learn.plan import PAPER_TERMS
 from rpmask.records import FinetuneResult
 from rpmask.steps.context import Context, step_digest
 from rpmask.steps.engines import deciding
@@ -21,23 +20,6 @@ from rpmask.steps.requests import RunRequest
 from rpmask.steps.search import generations
 from rpmask.steps.select import select
 from rpmask.words import percent
-
-
-def as_paper(request: RunRequest) -> RunRequest:
-    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level."""
-    plan = replace(request.finetune.plan, epochs=10.0, distill=PAPER_TERMS)
-    return replace(
-        request,
-        sample=replace(
-            request.sample,
-            recipe="paper",
-            space=replace(request.sample.space, importances=("magnitude",), allocations=(0.0,)),
-        ),
-        screen=replace(request.screen, full=True, learning_rate=2e-4, epochs=1.0),
-        select=replace(request.select, take="best"),
-        finetune=replace(request.finetune, plan=plan),
-        level_epochs=10.0,
-    )
 
 
 def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:

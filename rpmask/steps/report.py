@@ -126,7 +126,7 @@ def comma_separated(rows: Sequence[Standing]) -> str:
 def html_page(rows: Sequence[Standing]) -> str:
     """The leaderboard and a chart a task as one page that fetches nothing."""
     from rpmask.tracking.charts.board import board
-    from rpmask.tracking.charts.webpage import page
+    from rpmask.tracking.charts.webpage import draw, page
 
     intro = (
         f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "
@@ -137,7 +137,8 @@ def html_page(rows: Sequence[Standing]) -> str:
     charts = []
     for _, group in groupby(rows, key=lambda row: (row.task, row.metric)):
         alike = list(group)
-        charts.append((f"Dev {alike[0].metric} of {alike[0].task} over sparsity.", board(alike)))
+        caption = f"Dev {alike[0].metric} of {alike[0].task} over sparsity."
+        charts.append(draw(caption, board(alike)))
     return page("rpmask leaderboard", intro, charts)
 
 

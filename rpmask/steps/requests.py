@@ -20,6 +20,7 @@ from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
 DRAWN_STARTS = (*IMPORTANCES, "random")
 
 RECIPES = ("default", "paper")
+PAPER_SPACE = SearchSpace(importances=("magnitude",), allocations=(0.0,))
 TAKES = ("evidence", "best", "control")
 PRECISIONS = ("fp32", "bf16", "fp16")
 ENGINES = ("local", "ray")
@@ -83,6 +84,11 @@ class SampleRequest(Record):
                     "The control is the mask without randomness; it is always in the pool.",
                 )
         _one_of("recipe", self.recipe, RECIPES)
+        if self.recipe == "paper" and self.space not in (SearchSpace(), PAPER_SPACE):
+            raise RpmaskError(
+                "--recipe paper draws around magnitude at its own temperature and ratios.",
+                "Leave --temperature, --sample-ratio, --importance and --allocation out, or the recipe.",
+            )
         _one_of("sampler", self.sampler, SAMPLERS)
         for importance in self.space.importances:
             _one_of("importance", importance, IMPORTANCES)
@@ -175,24 +181,6 @@ class FinetuneRequest(Record):
             from rpmask.learn.precision import check_precision
 
             check_precision(plan.precision)
-
-
-@dataclass(frozen=True)
-class Pace(Record):
-    """How much of a machine's time `run` takes where it is not told.
-
-    level_epochs trains every level but the last, epochs the last; budget is the race's share of K full
-    epochs, and examples are what candidates are compared on.
-    """
-
-    epochs: float = 6.0
-    level_epochs: float = 2.0
-    budget: float = 0.25
-    examples: int = 500
-
-
-# The demo shows the road in about a minute; its model recovers within a few hundred steps.
-PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
 
 
 # The paper's search takes the demo's transformer many minutes; this one finds as much in half a minute.

@@ -49,7 +49,6 @@ ABOUT = (
     "holds its candidates. Every run's description says what was done and what to do next; its charts "
     "are under Artifacts, in `charts`."
 )
-PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
 
 
 @dataclass(frozen=True)
@@ -355,15 +354,15 @@ class StepRun:
 
     def log_charts(self, charts: Sequence[Chart], *, intro: str) -> None:
         """Add a step's charts: each as a PNG, all of them on one HTML page that fetches nothing."""
-        from rpmask.tracking.charts import page
+        from rpmask.tracking.charts import draw, page
 
-        figures = [(chart.caption, chart.figure) for chart in charts]
+        pictures = [draw(chart.caption, chart.figure) for chart in charts]
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "charts"
             folder.mkdir()
-            for chart in charts:
-                chart.figure.savefig(folder / f"{chart.name}.png", dpi=PIXELS_PER_INCH)
-            html = page(self.key.name, intro, figures)
+            for chart, picture in zip(charts, pictures, strict=True):
+                (folder / f"{chart.name}.png").write_bytes(picture.png)
+            html = page(self.key.name, intro, pictures)
             (folder / f"{self.key.step}.html").write_text(html, encoding="utf-8")
             self.log_folder(Path(temporary))
 

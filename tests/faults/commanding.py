@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,17 @@ PATIENCE = 300  # seconds after which a command hangs; it ends with SIGALRM then
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, or minus the signal; events is None if it was killed."""
+    """How a command ended: its exit code, or minus the signal; events is None if it was killed.
+
+    seconds is what it took, and since the signal those of them after one that it outlived.
+    """
 
     code: int
     stdout: str
     stderr: str
     events: int | None
+    seconds: float
+    since: float | None
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -69,14 +75,19 @@ class Nursery:
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        begun = time.monotonic()
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         code = json.loads(self._process.stdout.readline())["code"]
+        seconds = time.monotonic() - begun
+        counted = json.loads(report.read_text()) if report.exists() else {}
         return Ended(
             code=code,
             stdout=report.with_suffix(".stdout").read_text(),
             stderr=report.with_suffix(".stderr").read_text(),
-            events=int(report.read_text()) if report.exists() else None,
+            events=counted.get("events"),
+            seconds=seconds,
+            since=counted.get("since"),
         )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from faults.commanding import Nursery, nursery_in
 from faults.folders import copied
-from faults.tally import pytest_runtest_makereport, pytest_sessionfinish, tried
+from faults.tally import longest, pytest_runtest_makereport, pytest_sessionfinish, tried
 
 __all__ = [
+    "longest",
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
     "tried",

@@ -82,7 +82,7 @@ def check_whole(folder: Path) -> None:
     assert {status for _, status, _ in found["runs"]} == {"FINISHED"}
     with sqlite3.connect(folder / "mlflow.db") as base:
         assert list(base.execute(TWICE)) == []
-    owners = found["versions"]
+        owners = [run for run, _ in base.execute(VERSIONS)]
     assert len(owners) == len(set(owners))
     for path in (folder / "mlruns").rglob("*"):
         assert not path.name.startswith((".", "tmp")), path

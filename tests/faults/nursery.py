@@ -41,7 +41,13 @@ class Progress:
         self._folder, self._moment, self._fraction = str(folder), moment, fraction
         self._number = number
         self._started = time.monotonic()
+        self._signalled: float | None = None
         self.events = 0
+
+    def report(self) -> str:
+        """What was counted, and the seconds since the signal, where there was one."""
+        since = None if self._signalled is None else time.monotonic() - self._signalled
+        return json.dumps({"events": self.events, "since": since})
 
     def watch(self) -> None:
         """Hear of files, databases and bars from here on."""
@@ -83,6 +89,7 @@ class Progress:
         self.events += 1
         if self.events != self._moment:
             return
+        self._signalled = time.monotonic()
         delay = self._fraction * (time.monotonic() - self._started) / self.events
         if delay == 0:
             os.kill(os.getpid(), self._number)
@@ -117,7 +124,7 @@ def _child(order: dict[str, Any], report: Path) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        report.write_text(str(progress.events))
+        report.write_text(progress.report())
         os._exit(code)
 
 

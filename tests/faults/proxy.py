@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +19,8 @@ class Proxy:
         self.away: range = range(0)  # requests whose connection is dropped without an answer
         self.failing: range = range(0)  # requests answered with 500
         self.delay = 0.0
+        self.before: dict[int, Callable[[], None]] = {}  # what happens just before a request
+        self.refused = 0  # requests for which nobody was behind the proxy
         self._lock = threading.Lock()
 
     def count(self) -> int:
@@ -35,21 +37,30 @@ def proxy_to(port: int) -> Iterator[tuple[Proxy, str]]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def drop(self) -> None:
+            self.close_connection = True
+            self.connection.close()
+
         def answer(self) -> None:
             number = proxy.count()
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            proxy.before.get(number, lambda: None)()
             if number in proxy.away:
-                self.close_connection = True
-                self.connection.close()
+                self.drop()
                 return
             time.sleep(proxy.delay)
             status, content, kind = 500, b"{}", "application/json"
             if number not in proxy.failing:
                 behind = http.client.HTTPConnection("127.0.0.1", proxy.behind)
                 kept = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
-                behind.request(self.command, self.path, body, kept)
-                reply = behind.getresponse()
-                status, content = reply.status, reply.read()
+                try:
+                    behind.request(self.command, self.path, body, kept)
+                    reply = behind.getresponse()
+                    status, content = reply.status, reply.read()
+                except (OSError, http.client.HTTPException):
+                    proxy.refused += 1
+                    self.drop()
+                    return
                 kind = reply.headers.get("Content-Type") or kind
             self.send_response(status)
             self.send_header("Content-Type", kind)

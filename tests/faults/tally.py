@@ -14,6 +14,7 @@ import pytest
 RESULTS = "RPMASK_FAULTS_RESULTS"  # where the counts are written, if anywhere
 COUNTS = pytest.StashKey[dict[str, dict[str, int]]]()
 TRIED = pytest.StashKey[int]()
+LONGEST = pytest.StashKey[dict[str, float]]()
 
 
 @pytest.fixture
@@ -22,6 +23,17 @@ def tried(request: pytest.FixtureRequest) -> Callable[[int], None]:
 
     def say(count: int) -> None:
         request.node.stash[TRIED] = count
+
+    return say
+
+
+@pytest.fixture
+def longest(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
+    """Note how many seconds something took; the longest of each name is kept."""
+
+    def say(what: str, seconds: float) -> None:
+        known = request.config.stash.setdefault(LONGEST, {})
+        known[what] = max(known.get(what, 0.0), round(seconds, 2))
 
     return say
 
@@ -51,6 +63,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             "form": os.environ.get("RPMASK_FAULTS", "short"),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             "python": platform.python_version(),
+            "longest_seconds": session.config.stash.get(LONGEST, {}),
             "faults": session.config.stash.get(COUNTS, {}),
         }
         Path(target).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_stopped_it_says_how_to_go_on(
     fresh: Walked,
     undisturbed: Walked,
     tmp_path: Path,
+    longest: Callable[[str, float], None],
 ) -> None:
     copied(fresh.folder, tmp_path)
     chance = random.Random(number)
@@ -40,6 +42,8 @@ def test_stopped_it_says_how_to_go_on(
         # From the signal on nothing but the closing of the runs in hand.
         assert ended.events is not None
         assert ended.events - moment < 40
+        assert ended.since is not None
+        longest("from a signal to the end of the command", ended.since)
         assert {status for _, status, _ in contents(tmp_path)["runs"]} <= {"KILLED", "FINISHED"}
     ended = nursery.run(ROAD, tmp_path)
     assert what_matters(ended.answer) == what_matters(undisturbed.answer)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from commands import clean_environment
-from faults.conftest import Walked
+from commands import clean_environment, what_matters
+from faults.conftest import ROAD, Walked
 from faults.folders import copied
 from faults.intact import check_whole, contents
 
@@ -52,3 +52,16 @@ def test_the_same_key_is_computed_once_and_others_finish(fresh: Walked, tmp_path
         assert sorted([mine["reused"], other["reused"]]) == [False, True]
     check_whole(folder)
     assert sum(contents(folder)["runs"].values()) == 4
+
+
+def test_two_whole_roads_of_the_same_key_and_one_of_another(
+    fresh: Walked, undisturbed: Walked, tmp_path: Path
+) -> None:
+    folder = copied(fresh.folder, tmp_path / "shared")
+    road = [*ROAD, "--json"]
+    mine, other, different = at_once([road, road, [*road, "--seed", "1"]], folder)
+    assert what_matters(mine) == what_matters(other) == what_matters(undisturbed.answer)
+    assert what_matters(different) != what_matters(mine)
+    check_whole(folder)
+    steps = contents(undisturbed.folder)["runs"]
+    assert sum(contents(folder)["runs"].values()) == 2 * sum(steps.values())

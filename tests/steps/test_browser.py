@@ -107,7 +107,10 @@ def test_race_chart_and_its_page(page: Any, road: Road, client: MlflowClient) ->
     page.get_by_text("screen.html").first.click()
     inside = page.frame_locator("iframe").first
     inside.get_by_text("Raced 4 candidates").wait_for(state="visible")
-    inside.locator("svg[role=img]").first.wait_for(state="visible")
+    drawing = inside.get_by_alt_text(re.compile("Race of 4 masks"))
+    drawing.wait_for(state="visible")
+    size = "async image => { await image.decode(); return image.naturalWidth }"
+    assert drawing.evaluate(size) > 900
 
 
 def test_registered_model_has_both_aliases_and_its_lineage(

@@ -15,13 +15,15 @@ from rpmask.tracking.charts.sampling import KeepHistogram, keep_probability
 from rpmask.tracking.charts.searching import search
 from rpmask.tracking.charts.style import label
 from rpmask.tracking.charts.tuning import TrialValue, importances, tuning_history
-from rpmask.tracking.charts.webpage import page
+from rpmask.tracking.charts.webpage import Picture, draw, page
 
 __all__ = [
     "KeepHistogram",
+    "Picture",
     "TrialValue",
     "bench",
     "density",
+    "draw",
     "effect",
     "found_density",
     "importances",

@@ -98,9 +98,8 @@ def keep_probability(histograms: Sequence[KeepHistogram], *, what: str = "") -> 
 def _panel(axes: Axes, histogram: KeepHistogram, *, left: bool, right: bool) -> None:
     style.plain_axes(axes, x="log10 importance", y="weights per bin" if left else "")
     axes.set_title(histogram.name, loc="left", fontsize=style.SMALL, color=style.BLACK)
-    starts, widths = histogram.edges[:-1], np.diff(histogram.edges)
-    axes.bar(starts, histogram.counts, widths, align="edge", color="#C9DCEB")
-    axes.bar(starts, histogram.staying, widths, align="edge", color=style.BLUE)
+    axes.stairs(histogram.counts, histogram.edges, fill=True, color="#C9DCEB")
+    axes.stairs(histogram.staying, histogram.edges, fill=True, color=style.BLUE)
     axes.axvline(histogram.cut, color=style.BLACK, linewidth=1.1, linestyle=(0, (4, 1.6)))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(histogram.edges[0], histogram.edges[-1])

@@ -1,23 +1,23 @@
 """Figures and words as one HTML file that needs nothing else: no script, font or image is fetched.
 
-The figures are inline SVG with real text, so they can be searched, copied and scaled. Each carries
-its description for screen readers, and a content policy in the head forbids every request.
+Each figure is drawn once: the bytes of its PNG artifact are those on the page. Its description is
+there for screen readers, and a content policy in the head forbids every request.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import io
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import matplotlib
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 _STYLE = """
 :root { color-scheme: light; }
-body { margin: 2rem auto; max-width: 66rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
+body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
@@ -29,19 +29,38 @@ table { border-collapse: collapse; display: block; overflow-x: auto;
   font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left; }
 figure { margin: 2.25rem 0; }
-figure svg { display: block; width: 100%; height: auto; }
+figure img { display: block; width: 100%; height: auto; }
 figcaption { margin-top: .4rem; color: #555; font-size: .9rem; }
 @media print { body { margin: 0; max-width: none; } figure { break-inside: avoid; } }
 """
 
 
-def page(title: str, intro: str, figures: Sequence[tuple[str, Figure]]) -> str:
+PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as drawn: the PNG, the caption below it, and words for who cannot see it."""
+
+    caption: str
+    description: str
+    png: bytes
+
+
+def draw(caption: str, figure: Figure) -> Picture:
+    """Draw a figure; its label is its description."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=PIXELS_PER_INCH)
+    return Picture(caption, str(figure.get_label()) or caption, file.getvalue())
+
+
+def page(title: str, intro: str, pictures: Sequence[Picture]) -> str:
     """One self-contained HTML document; `intro` is Markdown with tables.
 
     Raw HTML in it is shown as text: names of tasks, models and paths come from users.
     """
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = "\n".join(_figure(i, caption, figure) for i, (caption, figure) in enumerate(figures, 1))
+    body = "\n".join(_figure(picture) for picture in pictures)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -63,27 +82,10 @@ def page(title: str, intro: str, figures: Sequence[tuple[str, Figure]]) -> str:
 """
 
 
-def _figure(number: int, caption: str, figure: Figure) -> str:
-    description = str(figure.get_label()) or caption
+def _figure(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
     return (
-        f"<figure>\n{_svg(number, figure, description)}\n"
-        f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
+        f'<figure>\n<img src="data:image/png;base64,{data}" '
+        f'alt="{html.escape(picture.description)}">\n'
+        f"<figcaption>{html.escape(picture.caption)}</figcaption>\n</figure>"
     )
-
-
-def _svg(number: int, figure: Figure, description: str) -> str:
-    """The drawing as an element of the page: own ids, words to read aloud, no fixed size."""
-    file = io.StringIO()
-    # A fixed salt keeps the same figure the same bytes from one run to the next.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "rpmask"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    drawing = file.getvalue()
-    drawing = drawing[drawing.index("<svg") :].strip()
-    drawing = re.sub(r"<metadata>.*?</metadata>\s*", "", drawing, count=1, flags=re.DOTALL)
-    # Every figure counts its parts from 1, so ids would clash between figures of one page.
-    prefix = f"figure-{number}-"
-    drawing = re.sub(r'(\bid="|href="#|url\(#)', lambda found: found[1] + prefix, drawing)
-    opening, rest = drawing.split(">", 1)
-    opening = re.sub(r'\s(width|height)="[^"]*"', "", opening)
-    # An attribute and not a <title>, which browsers would show over the chart at every hover.
-    return f'{opening} role="img" aria-label="{html.escape(description)}">{rest}'

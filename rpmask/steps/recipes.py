@@ -1,0 +1,59 @@
+"""Where the values of a road come from that nobody gave: the recipe, and the pace of the task.
+
+Torch-free, as the requests are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rpmask.jsonrecord import Record
+from rpmask.learn.plan import PAPER_TERMS
+from rpmask.steps.requests import PAPER_SPACE, RunRequest
+
+
+@dataclass(frozen=True)
+class Pace(Record):
+    """How much of a machine's time `run` takes where it is not told.
+
+    level_epochs trains every level but the last, epochs the last; budget is the race's share of K full
+    epochs, and examples are what candidates are compared on.
+    """
+
+    epochs: float = 6.0
+    level_epochs: float = 2.0
+    budget: float = 0.25
+    examples: int = 500
+
+
+# The demo shows the road in about a minute; its model recovers within a few hundred steps.
+PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
+
+
+def starting_point(recipe: str, task: str) -> RunRequest:
+    """A road of this recipe, before anything else is asked for."""
+    return _paper() if recipe == "paper" else _paced(PACES.get(task, Pace()))
+
+
+def _paced(pace: Pace) -> RunRequest:
+    road = RunRequest()
+    return replace(
+        road,
+        screen=replace(road.screen, budget=pace.budget, examples=pace.examples),
+        finetune=replace(road.finetune, plan=replace(road.finetune.plan, epochs=pace.epochs)),
+        level_epochs=pace.level_epochs,
+    )
+
+
+def _paper() -> RunRequest:
+    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level."""
+    road = RunRequest()
+    plan = replace(road.finetune.plan, epochs=10.0, distill=PAPER_TERMS)
+    return replace(
+        road,
+        sample=replace(road.sample, recipe="paper", space=PAPER_SPACE),
+        screen=replace(road.screen, full=True, learning_rate=2e-4, epochs=1.0),
+        select=replace(road.select, take="best"),
+        finetune=replace(road.finetune, plan=plan),
+        level_epochs=10.0,
+    )

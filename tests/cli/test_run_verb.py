@@ -1,0 +1,69 @@
+"""`run` asks for what its recipe has, and for what the user gave instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rpmask.cli import entry
+from rpmask.errors import RpmaskError
+from rpmask.learn.plan import PAPER_TERMS, Distillation
+from rpmask.records import SearchSpace
+from rpmask.steps import pipeline
+from rpmask.steps.requests import RunRequest, SampleRequest
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a command line asks of the pipeline, which does nothing."""
+    seen: list[RunRequest] = []
+
+    def walk(request: RunRequest, _: object) -> dict[str, Any]:
+        seen.append(request)
+        return {}
+
+    monkeypatch.setattr(pipeline, "run_levels", walk)
+
+    def ask(*arguments: str) -> RunRequest:
+        with pytest.raises(SystemExit) as ended:
+            entry.main(["run", *arguments, "--json"])
+        assert ended.value.code == 0
+        return seen.pop()
+
+    return ask
+
+
+def test_the_demo_has_its_own_pace(asked: Any) -> None:
+    demo = asked()
+    assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (1.0, 0.25, 0.08)
+    assert demo.finetune.plan.distill == Distillation()
+    assert demo.select.take == "evidence"
+    assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
+
+
+def test_the_paper_has_all_of_its_values(asked: Any) -> None:
+    paper = asked("--recipe", "paper")
+    assert (paper.finetune.plan.epochs, paper.level_epochs) == (10.0, 10.0)
+    assert paper.finetune.plan.distill == PAPER_TERMS
+    assert paper.screen.full
+    assert paper.select.take == "best"
+    assert paper.sample.space.importances == ("magnitude",)
+    assert paper.sample.space.allocations == (0.0,)
+
+
+def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
+    paper = asked(
+        *("--recipe", "paper", "--epochs", "2", "--level-epochs", "1", "--take", "evidence"),
+        *("--budget", "0.25", "--rungs", "1", "--distill-attention", "0", "--distill-labels", "1"),
+    )
+    assert (paper.finetune.plan.epochs, paper.level_epochs) == (2.0, 1.0)
+    assert (paper.screen.full, paper.screen.budget, paper.screen.rungs) == (False, 0.25, 1)
+    assert paper.select.take == "evidence"
+    terms = paper.finetune.plan.distill
+    assert (terms.labels, terms.logits, terms.hidden, terms.attention) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_the_paper_refuses_a_space_that_nothing_would_search() -> None:
+    with pytest.raises(RpmaskError, match="its own temperature"):
+        SampleRequest(recipe="paper", space=SearchSpace(temperature=(0.1, 0.1))).check()
