@@ -95,7 +95,10 @@ Generations = Annotated[
 Rungs = Annotated[
     int, typer.Option(help="How often candidates are compared.", rich_help_panel=RACING)
 ]
-Eta = Annotated[float, typer.Option(help="One in ETA goes on from a rung.", rich_help_panel=RACING)]
+Eta = Annotated[
+    float,
+    typer.Option(help="One in ETA goes on from a rung.", rich_help_panel=RACING),
+]
 Budget = Annotated[
     float,
     typer.Option(
@@ -115,7 +118,8 @@ Examples = Annotated[
 RaceRate = Annotated[
     float, typer.Option("--race-rate", help="Learning rate of the race.", rich_help_panel=RACING)
 ]
-Take = Annotated[str, typer.Option(help="evidence, or best or control whatever the evidence says.")]
+_TAKE = "evidence; or best, control or a candidate's number, whatever the evidence says"
+Take = Annotated[str, typer.Option(help=f"{_TAKE}.")]
 Epochs = Annotated[float, typer.Option(help="Epochs.", rich_help_panel=TRAINING)]
 LearningRate = Annotated[float, typer.Option(help="Peak rate.", rich_help_panel=TRAINING)]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
@@ -215,8 +219,7 @@ RunTake = Annotated[
     str | None,
     typer.Option(
         "--take",
-        help="evidence, or best or control whatever the evidence says [default: evidence; best with "
-        "--recipe paper].",
+        help=f"{_TAKE} [default: evidence; best with --recipe paper].",
         show_default=False,
     ),
 ]

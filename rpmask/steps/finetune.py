@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
@@ -26,6 +27,8 @@ from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.metrics import majority
 from rpmask.tasks.spec import TaskData
 from rpmask.words import percent
+
+ANSWERS = "dev.safetensors"
 
 if TYPE_CHECKING:
     from rpmask.learn.trainer import Trained
@@ -86,7 +89,8 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         prepared = prepare(data, material.data, start)
         _log_datasets(run, data)
         trained, model, teacher = _fit(request, context, run, material, prepared, start)
-        result = _report(material, prepared, trained, model, teacher, run.run_id)
+        result, answers = _report(material, prepared, trained, model, teacher, run.run_id)
+        save_file(answers, str(run.work / ANSWERS))
         return _finish(request, context, run, material, prepared, result, trained, model)
 
 
@@ -127,18 +131,23 @@ def _report(
     model: nn.Module,
     teacher: nn.Module | None,
     run_id: str,
-) -> FinetuneResult:
-    """The one time that dev is read."""
+) -> tuple[FinetuneResult, dict[str, np.ndarray]]:
+    """The one time that dev is read: its metrics, and the model's answers in the order of the rows."""
     splits = prepared.dev()
     spec = prepared.spec
+    answers: dict[str, np.ndarray] = {}
 
     def measured(network: nn.Module) -> dict[str, float]:
-        return _merged({name: evaluate(network, d, spec).metrics for name, d in splits.items()})
+        found = {name: evaluate(network, split, spec) for name, split in splits.items()}
+        if network is model:
+            answers.update({f"{name}/logits": one.logits for name, one in found.items()})
+        return _merged({name: one.metrics for name, one in found.items()})
 
     dev = measured(model)
     dense = measured(teacher) if teacher is not None else dev
     chance = _merged({name: majority(spec, d.labels) for name, d in splits.items()})
-    return FinetuneResult(
+    answers.update({f"{name}/labels": np.asarray(d.labels) for name, d in splits.items()})
+    result = FinetuneResult(
         selection_run_id=material.selection_run_id,
         task=material.task,
         model=material.model,
@@ -158,6 +167,7 @@ def _report(
         run_id=run_id,
         versions=versions(),
     )
+    return result, answers
 
 
 def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -189,6 +199,7 @@ def _finish(
         or beats(material.sparsity, metric, result.retention, reigning, request.retain)
     )
     run.log_json("finetune.json", result.to_dict())
+    run.log_file(run.work / ANSWERS)
     if material.mask is not None:
         run.log_file(run.work / MASK_FILE)
     for group, values in (("dev", result.dev), ("dense", result.dense)):

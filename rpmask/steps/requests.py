@@ -149,7 +149,10 @@ class ScreenRequest(Record):
 
 @dataclass(frozen=True)
 class SelectRequest(Record):
-    """What `select` is asked for. take is `evidence`, or `best` or `control` whatever it says."""
+    """What `select` is asked for.
+
+    take is `evidence`; or `best`, `control` or a candidate's index, whatever the evidence says.
+    """
 
     take: str = "evidence"
     alpha: float = 0.05
@@ -157,7 +160,8 @@ class SelectRequest(Record):
 
     def check(self) -> None:
         """Refuse what cannot be decided by."""
-        _one_of("choice", self.take, TAKES)
+        if not self.take.isdecimal():
+            _one_of("choice", self.take, (*TAKES, "a candidate's number"))
         _between("error rate", self.alpha, 0.0, 1.0)
 
 

@@ -98,6 +98,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         return run.finish(_result(report), _note(report), race=seconds)
 
 
+NOBODY = 1e9  # standard errors behind the best: nobody stops
+
+
 def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
     """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
@@ -110,9 +113,10 @@ def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, 
         threads=race_threads(request),
         precision=request.precision,
     )
-    if request.full:  # the paper's way: everyone trains the whole epoch
-        return training, RaceRules(rungs=(full_steps,), eta=1.0)
     rungs = rung_steps(full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget)
+    if request.full:  # the paper's way: everyone trains the whole epoch, looked at on the way
+        looks = tuple(sorted({*rungs, full_steps}))
+        return training, RaceRules(rungs=looks, eta=1.0, behind=NOBODY)
     return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
 
 

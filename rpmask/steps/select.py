@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rpmask.errors import RpmaskError
 from rpmask.learn.evidence import BETTER, NO_EVIDENCE, Paired, paired_interval
 from rpmask.learn.models import load_classifier, load_tokenizer
 from rpmask.masks.mask import Mask
@@ -91,6 +92,8 @@ def _judge(
         winner = ranking[0].index
     elif request.take == "control":
         winner = control
+    elif request.take.isdecimal():
+        winner = _named(int(request.take), report)
     last = {raced.index: raced.rungs[-1] for raced in finished}
     selection = Selection(
         screen_run_id=report.run_id,
@@ -118,6 +121,22 @@ def _judge(
         versions=versions(),
     )
     return selection, paired
+
+
+def _named(index: int, report: ScreenReport) -> int:
+    """The candidate asked for, if it ran the whole race."""
+    if index >= len(report.candidates):
+        raise RpmaskError(
+            f"There is no candidate {index}: the pool has {len(report.candidates)}.",
+            f"Give --take 0 to {len(report.candidates) - 1}.",
+        )
+    raced = report.candidates[index]
+    if raced.status != "finished":
+        raise RpmaskError(
+            f"Candidate {index} did not finish the race: {raced.reason}.",
+            "Train all of them to the end with `rpmask screen --full`, or take another.",
+        )
+    return index
 
 
 def _write(

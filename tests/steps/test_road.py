@@ -119,6 +119,20 @@ def test_the_champion_is_as_sparse_as_it_says(
     assert hold.verify() <= last["sample"]["candidates"][0]["kept"]
 
 
+def test_the_answers_on_dev_are_those_of_the_reported_metrics(
+    road: tuple[Path, dict[str, Any]], client: MlflowClient
+) -> None:
+    from safetensors.numpy import load_file
+
+    from rpmask.tasks.metrics import compute
+    from rpmask.tasks.registry import get_spec
+
+    trained = road[1]["levels"][-1]["finetune"]
+    answers = load_file(client.download_artifacts(trained["run_id"], "dev.safetensors"))
+    assert set(answers) == {"dev/logits", "dev/labels"}
+    assert compute(get_spec("demo"), answers["dev/logits"], answers["dev/labels"]) == trained["dev"]
+
+
 def test_verbs_one_by_one_continue_from_the_latest(road: tuple[Path, dict[str, Any]]) -> None:
     folder, first = road
     last = first["levels"][-1]

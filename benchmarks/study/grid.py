@@ -1,0 +1,110 @@
+"""The rows of the study: which commands are compared, and in which order they are worth running.
+
+A row is one `rpmask run`. Arms of a question are given the same training steps, races included, within
+the rounding of epochs to steps; dense teachers are not counted, since every arm of a seed has the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TASKS = {  # what is read of each task; the rest are its own rows
+    "rte": (),
+    "mrpc": (),
+    "sst2": ("--train-rows", "8000"),
+    "cola": (),
+}
+SPARSITIES = (0.9375, 0.97, 0.99)
+BUDGET = 8.0  # epochs of the train split, races included: what every arm may spend
+K = 8
+
+# The paper's recipe is 72 epochs as it stands: here each of its parts is a ninth as long.
+_SHARE = BUDGET / 72
+ARMS: dict[str, tuple[str, ...]] = {
+    "magnitude": (
+        *("--one-shot", "--importance", "magnitude", "--allocation", "uniform", "--k", "1"),
+        *("--budget", "0.05", "--rungs", "1", "--epochs", f"{BUDGET - 0.05:g}"),
+        *("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0"),
+    ),
+    "paper": (
+        *("--recipe", "paper", "--k", str(K), "--budget", f"{_SHARE:.4f}", "--rungs", "1"),
+        *("--epochs", f"{10 * _SHARE:.4f}", "--level-epochs", f"{10 * _SHARE:.4f}"),
+    ),
+    "ours": ("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "6"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One `rpmask run`: the question it answers, its arm, and where."""
+
+    question: str
+    arm: str
+    task: str
+    sparsity: float
+    seed: int
+    options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in files and on the command line."""
+        return f"{self.question}-{self.arm}-{self.task}-{self.sparsity * 100:g}-{self.seed}"
+
+    def command(self, model: str) -> list[str]:
+        """What is typed."""
+        return [
+            *("rpmask", "run", "--task", self.task, "--model", model),
+            *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed)),
+            *(*TASKS[self.task], *self.options),
+            *("--experiment", "study"),
+        ]
+
+
+# One factor at a time away from "ours"; of an option that is given twice the last one holds. The budget
+# is shared out anew where a factor changes what the races cost.
+_FISHER = ("--importance", "fisher", "--allocation", "global")
+ONE_FACTOR: dict[str, tuple[str, ...]] = {
+    **{
+        f"{importance}-{allocation}": ("--importance", importance, "--allocation", allocation)
+        for importance in ("magnitude", "wanda", "taylor", "fisher")
+        for allocation in ("uniform", "0.5", "global")
+    },
+    "take-control": ("--take", "control"),
+    "noise-weak": (*_FISHER, "--temperature", "0.05", "--sample-ratio", "0.001"),
+    "noise-paper": (*_FISHER, "--temperature", "0.2", "--sample-ratio", "0.0001"),
+    "noise-strong": (*_FISHER, "--temperature", "0.5", "--sample-ratio", "0.00002"),
+    "k1": ("--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "7.95"),
+    "k4": ("--k", "4", "--budget", "0.5"),
+    "k16": ("--k", "16", "--budget", "0.125"),
+    "generations-3": ("--generations", "3", "--budget", "0.0833"),
+    "levels": (
+        *("--levels", "0.54,0.83,0.92,0.9375", "--level-epochs", "1", "--epochs", "3"),
+        *("--budget", "0.0625"),
+    ),
+    "no-logits": ("--distill-logits", "0", "--distill-labels", "1"),
+    "no-hidden": ("--distill-hidden", "0"),
+    "attention": ("--distill-attention", "1"),
+    "labels-only": ("--distill-logits", "0", "--distill-hidden", "0", "--distill-labels", "1"),
+}
+FACTOR_TASKS = ("cola", "rte")
+# Every candidate of one pool, trained to the end: does what the race saw early say who ends best?
+EARLY: dict[str, tuple[str, ...]] = {
+    f"take{i}": (*ARMS["ours"], "--full", "--take", str(i)) for i in range(K)
+}
+
+
+def rows(seeds: int = 3) -> Iterator[Row]:
+    """Every row, the most telling first: a seed of all tasks and arms before the next seed."""
+    for seed in range(seeds):
+        for sparsity in SPARSITIES:
+            for task in TASKS:
+                for arm, options in ARMS.items():
+                    yield Row("main", arm, task, sparsity, seed, options)
+    for arm, options in EARLY.items():
+        for task in FACTOR_TASKS:
+            yield Row("early", arm, task, 0.9375, 0, options)
+    for seed in range(seeds):
+        for arm, options in ONE_FACTOR.items():
+            for task in FACTOR_TASKS:
+                yield Row("factor", arm, task, 0.9375, seed, (*ARMS["ours"], *options))

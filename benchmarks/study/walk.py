@@ -1,0 +1,175 @@
+"""Walk the rows of the study that have no result yet, in the order of the grid.
+
+    RPMASK_GLUE_DIR=FOLDER python benchmarks/study/walk.py --model ENCODER
+    RPMASK_GLUE_DIR=FOLDER python benchmarks/study/walk.py --model ENCODER --only main-ours-rte-93.75-0
+
+Each row is one `rpmask run` in the store's folder, whose MLflow database keeps every step of it; a row that
+was stopped continues. What the documentation shows is written to benchmarks/study/results/ROW.json as soon
+as a row ends, and `python benchmarks/study/page.py` makes docs/results.md of what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from grid import Row, rows
+from safetensors.numpy import load_file
+
+from rpmask.files import write_whole
+from rpmask.tasks.metrics import compute
+from rpmask.tasks.registry import get_spec
+
+RESULTS = Path(__file__).with_name("results")
+RESAMPLES = 400
+
+
+def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
+    """One row, from the command to what is kept of it."""
+    command = row.command(model)
+    begun = time.perf_counter()
+    log = store / "logs" / f"{row.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as said:
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--threads", str(threads), "--json"],
+            cwd=store,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise SystemExit(f"{row.name} failed: {done.stdout.strip()}\n{log.read_text()[-2000:]}")
+    return kept(row, json.loads(done.stdout), store, time.perf_counter() - begun)
+
+
+def kept(row: Row, result: dict[str, Any], store: Path, seconds: float) -> dict[str, Any]:
+    """What the page needs of a result; every figure is of a run that the store holds."""
+    levels = result["levels"]
+    last = levels[-1]["finetune"]
+    primary = last["primary"]
+    dense, dev, chance = (last[key][primary] for key in ("dense", "dev", "majority"))
+    races = [one["screen"] for level in levels for one in level["generations"]]
+    return {
+        "row": row.name,
+        "command": shlex.join(["rpmask", *row.command("ENCODER")[1:]]),
+        "question": row.question,
+        "arm": row.arm,
+        "task": row.task,
+        "sparsity": row.sparsity,
+        "seed": row.seed,
+        "primary": primary,
+        "dense": dense,
+        "dev": dev,
+        "majority": chance,
+        "retention": dev / dense,
+        "corrected_retention": (dev - chance) / (dense - chance),
+        "verdicts": [level["select"]["verdict"] for level in levels],
+        "kept": [chosen(level) for level in levels],
+        "steps": {
+            "races": sum(race["steps_spent"] for race in races),
+            "training": sum(level["finetune"]["steps"] for level in levels),
+        },
+        "seconds": {
+            "races": round(sum(total(race) for race in races), 1),
+            "training": round(sum(total(level["finetune"]) for level in levels), 1),
+            "command": round(seconds, 1),
+        },
+        "rungs": [
+            [[rung["step"], rung["loss"]] for rung in candidate["rungs"]]
+            for candidate in races[-1]["candidates"]
+        ],
+        "resampled": resampled(row.task, store, last["run_id"]),
+        "runs": {"run": result["run_id"], "finetune": last["run_id"]},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def chosen(level: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of the mask that a level was trained under."""
+    mine = level["sample"]["candidates"][level["select"]["winner"]]
+    names = ("importance", "allocation", "temperature", "sample_ratio", "control")
+    return {name: mine[name] for name in names}
+
+
+def total(result: dict[str, Any]) -> float:
+    """All the seconds of a step."""
+    return float(result["seconds"]["total"])
+
+
+def resampled(task: str, store: Path, run_id: str) -> list[float]:
+    """The dev metric on resampled rows, the same ones for every row of the task.
+
+    Two rows are compared by the differences of these, so that what they have in common cancels.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{store}/mlflow.db")
+    answers = load_file(client.download_artifacts(run_id, "dev.safetensors"))
+    spec = get_spec(task)
+    split = spec.dev_splits[0]
+    logits, labels = answers[f"{split}/logits"], answers[f"{split}/labels"]
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(labels), (RESAMPLES, len(labels)))
+    return [round(compute(spec, logits[d], labels[d])[spec.primary], 5) for d in draws]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--model", required=True, help="The pretrained encoder: a folder or a hub id."
+    )
+    parser.add_argument("--store", type=Path, default=Path("study-store"))
+    parser.add_argument("--only", nargs="+", default=["*"], help="Names of rows, with wildcards.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="Rows at a time.")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--list", action="store_true", help="Show what would be walked.")
+    arguments = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    wanted = [
+        row
+        for row in rows(arguments.seeds)
+        if any(fnmatch(row.name, pattern) for pattern in arguments.only)
+        and not (RESULTS / f"{row.name}.json").exists()
+    ]
+    model = arguments.model
+    if Path(model).is_dir():
+        model = str(Path(model).resolve())
+    if arguments.list:
+        for row in wanted:
+            print(shlex.join(row.command(model)))
+        return
+    store = arguments.store.resolve()
+    store.mkdir(parents=True, exist_ok=True)
+
+    def one(row: Row) -> None:
+        found = walk(row, model, store, arguments.threads)
+        text = json.dumps(found, indent=None, separators=(", ", ": "))
+        write_whole(RESULTS / f"{row.name}.json", (text + "\n").encode())
+        print(
+            f"{row.name}: {found['dev']:.4f} of {found['dense']:.4f}, retention "
+            f"{found['retention']:.1%}, {found['steps']}, {found['seconds']['command']:.0f} s",
+            flush=True,
+        )
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for future in [pool.submit(one, row) for row in wanted]:
+            future.result()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A candidate may be taken by its number, if it ran the whole race; in a full race all of them do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import answer, rpmask
+
+from rpmask.steps.requests import ScreenRequest
+from rpmask.steps.screen import plan_race
+
+
+def test_a_full_race_looks_on_the_way_and_stops_nobody() -> None:
+    _, early = plan_race(ScreenRequest(), rows=3200, k=8)
+    training, full = plan_race(ScreenRequest(full=True), rows=3200, k=8)
+    assert full.rungs == (*early.rungs, training.full_steps)
+    assert full.eta == 1.0
+    assert full.behind > 1e6
+
+
+@pytest.fixture(scope="module")
+def full(road: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
+    """The road's last pool, raced in full."""
+    pool = road[1]["levels"][-1]["sample"]["run_id"]
+    return answer(["screen", "--from", pool, "--full", "--threads", "1"], road[0])
+
+
+def test_any_candidate_of_a_full_race_can_be_taken(
+    road: tuple[Path, dict[str, Any]], full: dict[str, Any]
+) -> None:
+    assert {candidate["status"] for candidate in full["candidates"]} == {"finished"}
+    assert len(full["candidates"][-1]["rungs"]) > 1
+    worst = max(range(4), key=lambda i: full["candidates"][i]["score"])
+    taken = answer(["select", "--from", full["run_id"], "--take", str(worst)], road[0])
+    assert taken["winner"] == worst
+
+
+def test_a_candidate_that_is_not_there_or_was_stopped_cannot(
+    road: tuple[Path, dict[str, Any]], full: dict[str, Any]
+) -> None:
+    absent = rpmask(["select", "--from", full["run_id"], "--take", "9"], road[0])
+    assert absent.returncode == 2
+    assert "There is no candidate 9" in absent.stderr
+    raced = road[1]["levels"][-1]["screen"]
+    stopped = [i for i, c in enumerate(raced["candidates"]) if c["status"] == "stopped"]
+    found = rpmask(["select", "--from", raced["run_id"], "--take", str(stopped[0])], road[0])
+    assert found.returncode == 2
+    assert "did not finish the race" in found.stderr
