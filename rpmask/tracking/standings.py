@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from rpmask.tracking.facts import RunFacts
 
 CONFIDENCE = 0.95
+BELOW = "below."  # before the settings of lower levels
 # What names a place or a seed, and not a way of doing things.
 NOT_SETTINGS = frozenset(
     (
@@ -136,7 +137,7 @@ def _settings(road: list[RunFacts]) -> dict[str, str]:
     settings: dict[str, str] = {}
     levels: list[str] = []
     for step in road:
-        below = "below." if levels else ""
+        below = BELOW if levels else ""
         own = "" if step.step in ("sample", "finetune", "jackpot") else f"{step.step}."
         for name, value in step.params.items():
             if name not in NOT_SETTINGS:
@@ -173,10 +174,23 @@ def _telling(rows: list[list[Result]]) -> dict[tuple[str, float, str, str], set[
     for place, settings in alike.items():
         names = {name for each in settings for name in each}
         values[place] = {name: {each.get(name) for each in settings} for name in names}
-    return {
+    differing = {
         place: {name for name, found in names.items() if len(found) > 1}
         for place, names in values.items()
     }
+    return {place: _without_echoes(names, alike[place]) for place, names in differing.items()}
+
+
+def _without_echoes(names: set[str], rows: list[Mapping[str, str]]) -> set[str]:
+    """Without what lower levels have as the last one has it, or because there are more of them.
+
+    Unless that is all that tells two rows apart.
+    """
+    own = {name for name in names if not name.startswith(BELOW)}
+    if "levels" not in own:
+        own |= {name for name in names - own if name.removeprefix(BELOW) not in own}
+    told = {tuple(row.get(name) for name in sorted(own)) for row in rows}
+    return own if len(told) == len(rows) else names
 
 
 def _place(result: Result) -> tuple[str, float, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,13 @@ def test_any_candidate_of_a_full_race_can_be_taken(
 def test_a_candidate_that_is_not_there_or_was_stopped_cannot(
     road: tuple[Path, dict[str, Any]], full: dict[str, Any]
 ) -> None:
-    absent = rpmask(["select", "--from", full["run_id"], "--take", "9"], road[0])
+    absent = rpmask(["select", "--from", full["run_id"], "--take", "9", "--json"], road[0])
     assert absent.returncode == 2
-    assert "There is no candidate 9" in absent.stderr
-    raced = road[1]["levels"][-1]["screen"]
+    assert "There is no candidate 9" in json.loads(absent.stdout)["error"]
+    early = ["screen", "--from", full["pool_run_id"], "--budget", "0.9", "--rungs", "2"]
+    raced = answer([*early, "--threads", "1"], road[0])
     stopped = [i for i, c in enumerate(raced["candidates"]) if c["status"] == "stopped"]
-    found = rpmask(["select", "--from", raced["run_id"], "--take", str(stopped[0])], road[0])
+    taking = ["select", "--from", raced["run_id"], "--take", str(stopped[0]), "--json"]
+    found = rpmask(taking, road[0])
     assert found.returncode == 2
-    assert "did not finish the race" in found.stderr
+    assert "did not finish the race" in json.loads(found.stdout)["error"]

@@ -98,7 +98,21 @@ def test_lower_levels_belong_to_the_road() -> None:
     ]
     high = next(row for row in rows if "high" in row.runs)
     assert high.steps == 240.0
-    assert "levels=0.9,0.9" in high.settings
+    assert high.settings.startswith("epochs=6 levels=0.9,0.9")
+    assert "below" not in high.settings
+
+
+def test_lower_levels_are_told_where_nothing_else_differs() -> None:
+    roads = []
+    for name, epochs in (("a", "1"), ("b", "2")):
+        below, above = road(f"{name}-low", 0, 0.78, epochs=epochs), road(name, 0, 0.7, epochs="6")
+        above[0] = facts(
+            f"{name}-pool", "sample", params={"seed": "0"}, tags={"parent": f"{name}-low"}
+        )
+        roads += [below, above]
+    told = {row.runs[0]: row.settings for row in table(*roads)}
+    assert "below.epochs=1" in told["a"]
+    assert "below.epochs=2" in told["b"]
 
 
 def test_a_jackpot_and_a_dense_model_have_their_own_rows() -> None:
