@@ -55,7 +55,7 @@ class Row:
         """What is typed."""
         return [
             *("rpmask", "run", "--task", self.task, "--model", model),
-            *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed)),
+            *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed), "--precision", "bf16"),
             *(*TASKS[self.task], *self.options),
             *("--experiment", "study"),
         ]
