@@ -136,7 +136,7 @@ def main() -> None:
         },
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "plan": plan.to_dict(),
-        "bf16_speed_of_one_product": probed,
+        "bf16_speed_of_the_trial": probed,
         **compare(runs),
         "runs": runs,
     }

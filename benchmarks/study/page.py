@@ -227,12 +227,12 @@ def missing(rows: Rows) -> str:
     )
 
 
-def draw(rows: Rows) -> bool:
+def draw(rows: Rows) -> None:
     """Corrected retention over sparsity, a panel a task."""
     here = of(rows, question="main")
     tasks = [task for task in TASKS if of(here, task=task)]
     if not tasks:
-        return False
+        return
     figure = Figure(figsize=(2.6 * len(tasks) + 0.6, 3.0), layout="constrained")
     for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
         for arm, name in NAMES.items():
@@ -254,17 +254,23 @@ def draw(rows: Rows) -> bool:
     figure.axes[0].set_ylabel("retention, corrected for chance (%)", fontsize=9)
     figure.axes[0].legend(frameon=False, fontsize=8)
     figure.savefig(DOCS / FIGURE, metadata={"Date": None})
-    return True
 
 
-def main() -> None:
-    rows = load()
-    picture = f"![Retention over sparsity, for each task and arm]({FIGURE})\n" if draw(rows) else ""
+def page(rows: Rows) -> str:
+    """The whole page."""
+    shown = any(row["question"] == "main" for row in rows)
+    picture = f"![Retention over sparsity, for each task and arm]({FIGURE})\n" if shown else ""
     parts: list[Callable[[Rows], str]] = [main_tables, early_table, factor_table, missing]
     text = "\n".join([INTRO, picture, *(part(rows) for part in parts)])
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")
-    (DOCS / "results.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> None:
+    rows = load()
+    draw(rows)
+    (DOCS / "results.md").write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,212 @@
+"""Write docs/measured.md from the committed benchmarks: what things cost and how well they choose.
+
+    python scripts/make_measured_docs.py
+
+A test checks that the page shows what the files say.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "measured.md"
+Report = dict[str, Any]
+
+TEXT = """# Measured
+
+Figures of this project's own benchmarks, from the JSON files beside them, on {cores} cores of a processor
+without an accelerator. Each is one command; two things that are compared were run in turn in one process,
+and what is reported of them is the ratio. Jackpots, deployment and real tasks have pages of their own:
+[Jackpots](jackpot.md), [Deployment](deploy.md), [Results on real tasks](results.md).
+
+## Screening
+
+`python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread, the defaults of `rpmask screen`.
+
+{screening}
+
+## Training
+
+`python benchmarks/training.py --model ENCODER`: a step of a 6-layer encoder with {pruned} prunable weights,
+{batch} rows of {tokens} tokens, one thread, with 95 % intervals over {rounds} rounds.
+
+{training}
+
+The mask adds one bool a prunable weight ({bool_mb:.1f} MB) and nothing to a step's peak. Distillation
+holds the teacher ({teacher_mb:.1f} MB) and, while a step lasts, {default_mb:.0f} MB of hidden states, or
+{paper_mb:.0f} MB with the attention maps.
+
+`python benchmarks/precision.py --model ENCODER`: a whole training in bf16 is {speed:.2f} times as fast as in
+fp32 [{speed_low:.2f}, {speed_high:.2f}] (`doctor` tries a layer and said {probe:.2f}); dev accuracy differs
+by {accuracy:+.4f} [{accuracy_low:+.4f}, {accuracy_high:+.4f}], where another seed's deviation is {seeds:.4f}.
+
+## Workers
+
+`python benchmarks/engines.py`: `rpmask screen` as a command, from its start to its end, on a pool of eight
+of the demo, {turns} turns.
+
+{engines}
+
+## Tracking
+
+`python benchmarks/tracking.py`: the share of a screening's time that goes to MLflow, charts included, and
+`rpmask report` over {roads} roads.
+
+{tracking}
+
+## Starting
+
+`python benchmarks/starting.py`: `rpmask sample --k 8` as a newcomer types it.
+
+{starting}
+"""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def read(name: str) -> Report:
+    """A committed benchmark."""
+    found: Report = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def screening(report: Report) -> str:
+    """Four sentences, each with its counts."""
+    found = report["summary"]
+    pools, tune = found["pools"], found["tune"]
+    regret, share = pools["regret"], pools["share_of_steps"]
+    seconds = pools["share_of_seconds"]
+    equal, planted = found["equal"], found["planted"]
+    gain = tune["gain_in_loss"]
+    return "\n".join(
+        [
+            f"- The race beside a full epoch for everybody, {pools['count']} seeded pools of eight over "
+            "mixed importances, allocations and temperatures: it found the best mask in "
+            f"{pools['best_found']}, with {share[0]:.1%} [{share[1]:.1%}, {share[2]:.1%}] of the steps "
+            f"and {seconds[0]:.1%} of the seconds; the winner's full-epoch loss is {regret[0]:.3f} pool "
+            "standard deviations above the best one's on average.",
+            f"- Nothing to find (draws that differ by their seed, T = 0.1): {said(equal)} in "
+            f"{sum(equal.values())} pools.",
+            f"- One far better mask planted among them: {said(planted)} in {sum(planted.values())} pools.",
+            f"- `rpmask tune` over importances and allocations beside magnitude alone, the same steps, "
+            f"{tune['count']} seeds: the best mask's full-epoch loss is lower by {gain[0]:.3f} "
+            f"[{gain[1]:.3f}, {gain[2]:.3f}].",
+        ]
+    )
+
+
+def said(verdicts: dict[str, int]) -> str:
+    """`no-evidence` 18 times, `worse` 2 times."""
+    ordered = sorted(verdicts.items(), key=lambda item: -item[1])
+    return ", ".join(f"`{verdict}` {count} times" for verdict, count in ordered)
+
+
+def training(report: Report) -> str:
+    """Each kind of step beside the plain one."""
+    rows = [
+        [
+            name,
+            f"{1000 * report['median_seconds'][name]:,.0f} ms",
+            f"{ratio['ratio']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]",
+        ]
+        for name, ratio in report["ratio_to_plain"].items()
+    ]
+    return table(["step", "median", "to plain"], rows)
+
+
+def engines(report: Report) -> str:
+    """Ratios of wall times."""
+    rows = [
+        [what, f"{report[key]['median']:.2f}", ", ".join(f"{x:.2f}" for x in report[key]["each"])]
+        for what, key in (
+            ("two local workers, to one", "two_workers_over_one"),
+            ("two Ray workers, to two local ones", "ray_over_local"),
+        )
+    ]
+    return table(["wall time of", "median ratio", "turn by turn"], rows)
+
+
+def tracking(report: Report) -> str:
+    """Shares and seconds."""
+    shares = [
+        [f"tracking's share of a screening, {name}", f"{found['share']:.1%}"]
+        for name, found in report["screening"].items()
+    ]
+    board = report["report"]
+    answers = [
+        [
+            f"report, {name}",
+            f"{board[name]['answer']:.1f} s, all done after {board[name]['whole']:.1f} s",
+        ]
+        for name in board
+        if name != "roads"
+    ]
+    return table(["what", "measured"], [*shares, *answers])
+
+
+def starting(report: Report) -> str:
+    """What a newcomer waits for, and where it goes."""
+    later, spent = report["later_sample_s"], dict(report["imports_of_a_later_sample_s"])
+    every = spent.pop("all")
+    packages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in list(spent.items())[:5])
+    rows = [
+        ["`rpmask --help`", f"{report['help_s']['median']:.2f} s"],
+        [
+            "the first `sample --k 8` in an empty folder, migrations included",
+            f"{report['first_sample_s']} s",
+        ],
+        ["those after it, median", f"{later['median']} s"],
+    ]
+    return (
+        table(["command", "time"], rows)
+        + f"\n\nOf a later one {every:.1f} s are imports by Python's own count ({packages}); the rest is the "
+        "work: reading the data, calibration, drawing, charts, and MLflow's writes."
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    steps, precision, race = read("training"), read("precision"), read("engines")
+    peaks = steps["bytes"]["above_plain"]
+    accuracy = precision["bf16_minus_fp32"]["accuracy"]
+    return TEXT.format(
+        cores=2,
+        screening=screening(read("screening")),
+        pruned=f"{steps['bytes']['one bool a prunable weight']:,}",
+        batch=steps["batch"],
+        tokens=steps["tokens"],
+        rounds=steps["command"].rpartition(" ")[2],
+        training=training(steps),
+        bool_mb=steps["bytes"]["one bool a prunable weight"] / 1e6,
+        teacher_mb=steps["bytes"]["teacher"] / 1e6,
+        default_mb=peaks["masked, default distillation"] / 1e6,
+        paper_mb=peaks["masked, paper's distillation"] / 1e6,
+        speed=precision["speed"]["mean"],
+        speed_low=precision["speed"]["low"],
+        speed_high=precision["speed"]["high"],
+        probe=precision["bf16_speed_of_the_trial"],
+        accuracy=accuracy["mean"],
+        accuracy_low=accuracy["low"],
+        accuracy_high=accuracy["high"],
+        seeds=precision["fp32_over_seeds"]["accuracy"]["deviation"],
+        turns=len(race["turns"]),
+        engines=engines(race),
+        roads=read("tracking")["report"]["roads"],
+        tracking=tracking(read("tracking")),
+        starting=starting(read("starting")),
+    )
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

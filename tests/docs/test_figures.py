@@ -1,0 +1,24 @@
+"""The figures of the pages are those of the committed benchmarks."""
+
+from __future__ import annotations
+
+from loading import ROOT, load
+
+
+def test_the_page_of_jackpots_is_up_to_date() -> None:
+    script = load("scripts/make_jackpot_docs.py")
+    page = script.PAGE.read_text(encoding="utf-8")
+    shown = {found.groups() for found in script.MARKED.finditer(page)}
+    assert shown == {(task, name) for task in script.TASKS for name in script.TABLES}
+    assert page == script.render(page), "run `python scripts/make_jackpot_docs.py`"
+
+
+def test_the_page_of_measurements_is_up_to_date() -> None:
+    script = load("scripts/make_measured_docs.py")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page()
+
+
+def test_the_page_of_results_is_up_to_date() -> None:
+    script = load("benchmarks/study/page.py")
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == script.page(script.load())
