@@ -33,10 +33,17 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/make_cli_docs.py
 	$(BIN)/python scripts/make_jackpot_docs.py
+	$(BIN)/python scripts/make_measured_docs.py
+	$(BIN)/python benchmarks/study/page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Two of them need a pretrained encoder and GLUE in a folder: make bench MODEL=FOLDER, with RPMASK_GLUE_DIR set.
 bench: $(READY)
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in starting sampling screening engines scaling tracking deploy; do \
+	  $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for task in digits demo; do $(BIN)/python benchmarks/jackpot.py --task $$task || exit 1; done
+	test -z "$(MODEL)" || for name in training precision; do \
+	  $(BIN)/python benchmarks/$$name.py --model $(MODEL) || exit 1; done
 
 clean:
 	rm -rf $(VENV) .rpmask mlflow.db mlruns site

@@ -26,8 +26,13 @@ The {form} form, on {machine}, Python {python}:
 |---|---|---|---|---|
 {rows}
 
-Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the short form:
-20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+{longest}Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the
+short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+
+A candidate that runs out of memory ends its race with a sentence and is not marked as failed: whether
+there is memory is the machine's doing, and the same command on a larger one, or with fewer workers, goes on
+from the last finished rung with the result it would have had. Code that a model brings along (`auto_map`)
+is never run.
 
 Tested elsewhere:
 
@@ -46,7 +51,13 @@ def main() -> None:
         rows.append(
             f"| {title} | {row['tried']:,} | {survived:,} | {row['lost']} | {row['skipped']} |"
         )
+    waits = [
+        f"- {what}: {seconds:.1f} s"
+        for what, seconds in sorted(results.get("longest_seconds", {}).items())
+    ]
+    longest = "The longest waits that were seen:\n\n" + "\n".join(waits) + "\n\n" if waits else ""
     text = TEXT.format(
+        longest=longest,
         **{name: results[name] for name in ("form", "machine", "python")},
         rows="\n".join(rows),
         elsewhere="\n".join(f"| {fault} | `{where}` |" for fault, where in ELSEWHERE),

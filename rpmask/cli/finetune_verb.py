@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,23 +18,16 @@ from rpmask.cli.common import (
     settled_precision,
     source_run,
 )
-from rpmask.cli.data import DEFAULT as DEFAULT_DATA
-from rpmask.cli.data import changed, with_data
+from rpmask.cli.groups import DATA, changed, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.steps.requests import (
-    FinetuneRequest,
-)
-
-if TYPE_CHECKING:
-    pass
-
+from rpmask.steps.requests import FinetuneRequest
 
 FINETUNE = FinetuneRequest()
 
 
 @app.command()
-@with_data
+@with_groups
 def finetune(
     source: Annotated[
         str | None,
@@ -67,7 +60,7 @@ def finetune(
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
     seed: o.Seed = FINETUNE.plan.seed,
-    data: DataChoice = DEFAULT_DATA,
+    data: DataChoice = DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,

@@ -11,7 +11,7 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import default_model, finish, new_context
-from rpmask.cli.data import check_task, with_data
+from rpmask.cli.groups import check_task, with_groups
 from rpmask.learn.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
@@ -25,7 +25,7 @@ SEARCH = n.SEARCH
 
 
 @app.command()
-@with_data
+@with_groups
 def jackpot(
     start: Annotated[
         str,

@@ -10,29 +10,19 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import (
-    default_model,
-    finish,
-    listed,
-    new_context,
-    search_space,
-    settings,
-    settled_precision,
-)
-from rpmask.cli.data import DEFAULT as DEFAULT_DATA
-from rpmask.cli.data import check_task, with_data
+from rpmask.cli.common import default_model, finish, new_context, settings, settled_precision
+from rpmask.cli.groups import DATA, RACING, SAMPLING, check_task, with_groups
 from rpmask.records import DataChoice
 from rpmask.steps.recipes import starting_point
-from rpmask.steps.requests import RunRequest
+from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest
 
 RUN = RunRequest()
-SAMPLE, SCREEN, SELECT, FINETUNE = RUN.sample, RUN.screen, RUN.select, RUN.finetune
-SPACE = SAMPLE.space
+SAMPLE, FINETUNE = RUN.sample, RUN.finetune
 Value = TypeVar("Value")
 
 
 @app.command()
-@with_data
+@with_groups
 def run(
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
@@ -44,27 +34,13 @@ def run(
     k: n.K = SAMPLE.k,
     recipe: n.Recipe = SAMPLE.recipe,
     seed: o.Seed = SAMPLE.seed,
-    temperature: n.Temperature = listed(SPACE.temperature),
-    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
-    importance: n.Importance = ",".join(SPACE.importances),
-    allocation: n.Allocation = "uniform,global",
-    granularity: n.Granularity = SAMPLE.granularity,
-    include: n.Include = None,
-    exclude: n.Exclude = None,
-    sampler: n.Sampler = SAMPLE.sampler,
+    sampling: SampleRequest = SAMPLING,
     generations: n.Generations = RUN.generations,
     storage: o.Storage = None,
     budget: n.RunBudget = None,
-    rungs: n.Rungs = SCREEN.rungs,
-    eta: n.Eta = SCREEN.eta,
     full: n.Full = False,
     examples: n.RunExamples = None,
-    workers: o.Workers = SCREEN.workers,
-    threads: o.RaceThreads = None,
-    engine: o.Engine = SCREEN.engine,
-    address: o.Address = None,
-    cpus_per_candidate: o.CpusPerCandidate = None,
-    gpus_per_candidate: o.GpusPerCandidate = SCREEN.gpus_per_candidate,
+    racing: ScreenRequest = RACING,
     take: n.RunTake = None,
     epochs: n.RunEpochs = None,
     level_epochs: n.LevelEpochs = None,
@@ -81,7 +57,7 @@ def run(
     distill_attention: n.RunTermAttention = None,
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
-    data: DataChoice = DEFAULT_DATA,
+    data: DataChoice = DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -94,44 +70,31 @@ def run(
     """
     base = starting_point(recipe, task)
     precision = settled_precision(precision)  # once: a trial may come out otherwise the next time
-    space = search_space(temperature, sample_ratio, importance, allocation)
     known, terms = base.finetune.plan, base.finetune.plan.distill
     request = RunRequest(
         levels=_road(levels, sparsity, one_shot),
         generations=generations,
         sample=replace(
-            base.sample,
+            sampling,
             task=task,
             model=default_model(model, task),
             k=k,
             seed=seed,
             recipe=recipe,
-            space=base.sample.space if space == SPACE else space,
-            granularity=granularity,
-            include=tuple(include or ()),
-            exclude=tuple(exclude or ()),
-            sampler=sampler,
+            space=base.sample.space if sampling.space == SAMPLING.space else sampling.space,
             storage=storage,
             data=data,
         ),
         screen=replace(
-            base.screen,
+            racing,
             seed=seed,
             budget=_given(budget, base.screen.budget),
-            rungs=rungs,
-            eta=eta,
             full=full or (base.screen.full and budget is None),
             examples=_given(examples, base.screen.examples),
             batch_size=batch_size,
             # The race scales no losses, which fp16 needs.
             precision="fp32" if precision == "fp16" else precision,
             storage=storage,
-            workers=workers,
-            threads=threads,
-            engine=engine,
-            address=address,
-            cpus_per_candidate=cpus_per_candidate,
-            gpus_per_candidate=gpus_per_candidate,
         ),
         select=replace(base.select, take=_given(take, base.select.take), seed=seed),
         finetune=replace(
@@ -162,7 +125,7 @@ def run(
     from rpmask.steps.context import available_cores
     from rpmask.steps.pipeline import run_levels
 
-    plan = replace(request.finetune.plan, threads=threads or available_cores())
+    plan = replace(request.finetune.plan, threads=racing.threads or available_cores())
     request = replace(request, finetune=replace(request.finetune, plan=plan))
     context = new_context(experiment, tracking_uri, force, quiet, as_json)
     finish("run", run_levels(request, context), as_json)

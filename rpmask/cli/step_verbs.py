@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
@@ -12,14 +13,11 @@ from rpmask.cli.app import app
 from rpmask.cli.common import (
     default_model,
     finish,
-    listed,
     new_context,
-    search_space,
     settled_precision,
     source_run,
 )
-from rpmask.cli.data import DEFAULT as DEFAULT_DATA
-from rpmask.cli.data import check_task, with_data
+from rpmask.cli.groups import DATA, RACING, SAMPLING, check_task, with_groups
 from rpmask.records import DataChoice
 from rpmask.steps.requests import (
     SampleRequest,
@@ -27,16 +25,11 @@ from rpmask.steps.requests import (
     SelectRequest,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
 SAMPLE, SCREEN, SELECT = SampleRequest(), ScreenRequest(), SelectRequest()
-SPACE = SAMPLE.space
 
 
 @app.command()
-@with_data
+@with_groups
 def sample(
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
@@ -44,14 +37,7 @@ def sample(
     sparsity: n.Sparsity = SAMPLE.sparsity,
     seed: o.Seed = SAMPLE.seed,
     recipe: n.Recipe = SAMPLE.recipe,
-    temperature: n.Temperature = listed(SPACE.temperature),
-    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
-    importance: n.Importance = ",".join(SPACE.importances),
-    allocation: n.Allocation = "uniform,global",
-    granularity: n.Granularity = SAMPLE.granularity,
-    include: n.Include = None,
-    exclude: n.Exclude = None,
-    calibration_rows: n.CalibrationRows = SAMPLE.calibration_rows,
+    sampling: SampleRequest = SAMPLING,
     parent: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN_ID", help="Draw inside the mask of this finetune run."),
@@ -60,9 +46,8 @@ def sample(
         str | None,
         typer.Option(metavar="RUN_ID", help="Continue the study of this pool."),
     ] = None,
-    sampler: n.Sampler = SAMPLE.sampler,
     storage: o.Storage = None,
-    data: DataChoice = DEFAULT_DATA,
+    data: DataChoice = DATA,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
     force: o.Force = False,
@@ -73,19 +58,14 @@ def sample(
 
     Example: `rpmask sample --k 8 --sparsity 0.9375`
     """
-    request = SampleRequest(
+    request = replace(
+        sampling,
         task=task,
         model=default_model(model, task),
         sparsity=sparsity,
         k=k,
         seed=seed,
         recipe=recipe,
-        space=search_space(temperature, sample_ratio, importance, allocation),
-        granularity=granularity,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        calibration_rows=calibration_rows,
-        sampler=sampler,
         storage=storage,
         like=like,
         data=data,
@@ -107,19 +87,11 @@ def screen(
     task: o.Task = "demo",
     seed: o.Seed = SCREEN.seed,
     budget: n.Budget = SCREEN.budget,
-    rungs: n.Rungs = SCREEN.rungs,
-    eta: n.Eta = SCREEN.eta,
     full: n.Full = False,
     examples: n.Examples = SCREEN.examples,
     batch_size: n.BatchSize = SCREEN.batch_size,
-    race_rate: n.RaceRate = SCREEN.learning_rate,
     precision: o.Precision = SCREEN.precision,
-    workers: o.Workers = SCREEN.workers,
-    threads: o.RaceThreads = None,
-    engine: o.Engine = SCREEN.engine,
-    address: o.Address = None,
-    cpus_per_candidate: o.CpusPerCandidate = None,
-    gpus_per_candidate: o.GpusPerCandidate = SCREEN.gpus_per_candidate,
+    racing: ScreenRequest = RACING,
     storage: o.Storage = None,
     experiment: o.Experiment = "rpmask",
     tracking_uri: o.TrackingUri = None,
@@ -131,23 +103,15 @@ def screen(
 
     Example: `rpmask screen --workers 2`
     """
-    request = ScreenRequest(
+    request = replace(
+        racing,
         seed=seed,
-        rungs=rungs,
-        eta=eta,
         budget=budget,
         full=full,
         batch_size=batch_size,
-        learning_rate=race_rate,
         examples=examples,
         precision=settled_precision(precision),
         storage=storage,
-        workers=workers,
-        threads=threads,
-        engine=engine,
-        address=address,
-        cpus_per_candidate=cpus_per_candidate,
-        gpus_per_candidate=gpus_per_candidate,
     )
     request.check()
     from rpmask.steps.screen import screen as race

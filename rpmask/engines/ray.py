@@ -8,12 +8,13 @@ given out again. What is finished lies with the caller: nothing of it is in the 
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -62,6 +63,11 @@ class _Seat:
     def __init__(self) -> None:
         self._worker: Callable[[Any], Any] | None = None
 
+    def load(self, modules: Sequence[str]) -> None:
+        """Import what the worker will need."""
+        for module in modules:
+            importlib.import_module(module)
+
     def prepare(self, factory: WorkerFactory[Any, Any]) -> None:
         if not ray.get_gpu_ids():  # what was not asked for is not used
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -75,10 +81,29 @@ class _Seat:
         return self._worker(item)
 
 
+def seats(share: Share, workers: int | None, modules: Sequence[str]) -> list[Any]:
+    """Actors that import what they will need while nothing is there yet to work on."""
+    count = min(workers or _room(share), _room(share))
+    found = [_seat(share) for _ in range(count)]
+    for actor in found:
+        actor.load.remote(modules)
+    return found
+
+
+def _seat(share: Share) -> Any:
+    return ray.remote(_Seat).options(num_cpus=share.cpus, num_gpus=share.gpus).remote()
+
+
+def _room(share: Share) -> int:
+    """How many workers the nodes that are alive hold, whoever else uses them."""
+    return sum(share.room(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+
 class RayCluster(Generic[Item, Result]):
     """Workers on the cluster that this process has joined.
 
-    workers = None is as many as the nodes hold, and never more than `most`.
+    workers = None is as many as the nodes hold, and never more than `most`; early are seats that were
+    taken before there was a factory.
     """
 
     name = "ray"
@@ -90,19 +115,21 @@ class RayCluster(Generic[Item, Result]):
         share: Share,
         most: int,
         workers: int | None = None,
+        early: Sequence[Any] = (),
     ) -> None:
         self._share = share
+        self._early = list(early)
         self._most, self._asked = most, workers
         self._idle: list[Any] = []
         self._awaited: dict[Any, Any] = {}  # the promise of an answer -> the actor that gives it
         self._failures = 0
-        if not self._room():
+        if not _room(self._share):
             raise RpmaskError(
                 f"No node of the Ray cluster can hold a candidate, which takes {share}; "
                 f"{_resources()}.",
                 "Lower --cpus-per-candidate or --gpus-per-candidate, or add a node that has them.",
             )
-        self.workers = min(most, self._room(), workers or most)
+        self.workers = min(most, _room(self._share), workers or most)
         self._factory = ray.put(factory)
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
@@ -136,8 +163,9 @@ class RayCluster(Generic[Item, Result]):
 
     def close(self) -> None:
         """Give the resources back."""
-        for actor in (*self._idle, *self._awaited.values()):
+        for actor in (*self._idle, *self._awaited.values(), *self._early):
             ray.kill(actor)
+        self._early.clear()
         self._idle.clear()
         self._awaited.clear()
 
@@ -152,7 +180,7 @@ class RayCluster(Generic[Item, Result]):
         done, _ = ray.wait([*busy, *self._awaited], num_returns=1, timeout=PATIENCE_SECONDS)
         if done:
             return done[0]
-        if not busy and not self._room():
+        if not busy and not _room(self._share):
             raise RunFailed(
                 f"The Ray cluster has lost every node that could hold a candidate ({self._share}).",
                 "Start a node and give the same command again; it continues where it stopped.",
@@ -165,13 +193,9 @@ class RayCluster(Generic[Item, Result]):
         if there >= self._most:
             return
         # Asked for more than there is room for, they wait for a node, which an autoscaler may start.
-        wanted = min(self._most, self._asked or max(1, self._room()))
+        wanted = min(self._most, self._asked or max(1, _room(self._share)))
         for _ in range(wanted - there):
-            actor = (
-                ray.remote(_Seat)
-                .options(num_cpus=self._share.cpus, num_gpus=self._share.gpus)
-                .remote()
-            )
+            actor = self._early.pop() if self._early else _seat(self._share)
             self._awaited[actor.prepare.remote(self._factory)] = actor
 
     def _welcome(self, promise: Any) -> None:
@@ -197,10 +221,6 @@ class RayCluster(Generic[Item, Result]):
         else:
             self._failures = 0
             self._idle.append(actor)
-
-    def _room(self) -> int:
-        """How many workers the nodes that are alive hold, whoever else uses them."""
-        return sum(self._share.room(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
 @contextmanager

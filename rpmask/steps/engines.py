@@ -5,7 +5,7 @@ None of it decides a result, except the number of threads and the kind of device
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -84,29 +84,33 @@ def contenders(
 
 
 @contextmanager
-def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], object]]:
+def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], list[Any]]]:
     """Begin what an engine takes seconds for, beside the reading of models and data.
 
-    What is yielded waits for it. On the way out a cluster is left again.
+    What is yielded waits for it, and gives what is for the engine. On the way out a cluster is left again.
     """
     with ExitStack() as stack, ThreadPoolExecutor(1) as thread:
         begun = thread.submit(_begin, request, stack)
         yield begun.result
 
 
-def _begin(request: ScreenRequest, stack: ExitStack) -> None:
+def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:
     if request.engine == "ray":
-        stack.enter_context(_ray_engine().joined(request.address))
-    elif (request.workers or 1) > 1 or race_device(request) == "cuda":
+        module = _ray_engine()
+        stack.enter_context(module.joined(request.address))
+        seats: list[Any] = module.seats(_share(request), request.workers, IMPORTED_BY_WORKERS)
+        return seats
+    if (request.workers or 1) > 1 or race_device(request) == "cuda":
         warm_up(IMPORTED_BY_WORKERS)
+    return []
 
 
 @contextmanager
 def opened_engine(
-    request: ScreenRequest, setup: ArenaSetup, start: str, k: int
+    request: ScreenRequest, setup: ArenaSetup, start: str, k: int, early: Sequence[Any]
 ) -> Iterator[Engine[Leg, LegResult]]:
-    """The engine asked for, ready to run the legs of k candidates."""
-    engine = _engine(request, setup, start, k)
+    """The engine asked for, ready to run the legs of k candidates, with what was begun early."""
+    engine = _engine(request, setup, start, k, early)
     try:
         yield engine
     finally:
@@ -114,11 +118,11 @@ def opened_engine(
 
 
 def _engine(
-    request: ScreenRequest, setup: ArenaSetup, start: str, k: int
+    request: ScreenRequest, setup: ArenaSetup, start: str, k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
     factory: WorkerFactory[Leg, LegResult] = partial(Arena, setup)
     if request.engine == "ray":
-        return _ray(request, factory, k)
+        return _ray(request, factory, k, early)
     if race_device(request) == "cuda":
         return _on_devices(request, factory, setup, start, k)
     workers = min(request.workers or 1, k)
@@ -126,16 +130,17 @@ def _engine(
 
 
 def _ray(
-    request: ScreenRequest, factory: WorkerFactory[Leg, LegResult], k: int
+    request: ScreenRequest, factory: WorkerFactory[Leg, LegResult], k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
-    module = _ray_engine()
-    cpus = request.cpus_per_candidate or race_threads(request)
-    return module.RayCluster(
-        factory,
-        share=module.Share(cpus, request.gpus_per_candidate),
-        most=k,
-        workers=request.workers,
+    return _ray_engine().RayCluster(
+        factory, share=_share(request), most=k, workers=request.workers, early=early
     )
+
+
+def _share(request: ScreenRequest) -> Any:
+    """What a candidate takes of a Ray node."""
+    cpus = request.cpus_per_candidate or race_threads(request)
+    return _ray_engine().Share(cpus, request.gpus_per_candidate)
 
 
 def _ray_engine() -> ModuleType:

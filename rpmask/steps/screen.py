@@ -77,10 +77,10 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 train=prepared.train,
                 held_out=held_out(prepared, request),
             )
-            warm()
+            early = warm()
             with (
                 context.console.working("race") as shown,
-                opened_engine(request, setup, start, len(pool.candidates)) as engine,
+                opened_engine(request, setup, start, len(pool.candidates), early) as engine,
             ):
                 started = time.monotonic()
                 outcome = race(

@@ -1,0 +1,142 @@
+"""Options that several verbs have, written once: a verb names the group, and gets one record of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from rpmask.cli import knobs as n
+from rpmask.cli import options as o
+from rpmask.cli.common import listed, search_space
+from rpmask.records import DataChoice
+from rpmask.steps.requests import SampleRequest, ScreenRequest
+
+DATA, SAMPLING, RACING = DataChoice(), SampleRequest(), ScreenRequest()
+SPACE = SAMPLING.space
+
+
+def _data(
+    data_dir: o.DataDir = DATA.data_dir,
+    train: o.TrainFile = DATA.train,
+    dev: o.DevFile = DATA.dev,
+    text: o.Text = DATA.text,
+    text_pair: o.TextPair = DATA.text_pair,
+    label: o.Label = DATA.label,
+    kind: o.Kind = DATA.kind,
+    selection_rows: o.SelectionRows = DATA.selection_rows,
+    train_rows: o.TrainRows = DATA.train_rows,
+    max_length: o.MaxLength = DATA.max_length,
+) -> None:
+    """The options in the order of the help, as in the other groups."""
+
+
+def _sampling(
+    temperature: n.Temperature = listed(SPACE.temperature),
+    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
+    importance: n.Importance = ",".join(SPACE.importances),
+    allocation: n.Allocation = "uniform,global",
+    granularity: n.Granularity = SAMPLING.granularity,
+    include: n.Include = None,
+    exclude: n.Exclude = None,
+    calibration_rows: n.CalibrationRows = SAMPLING.calibration_rows,
+    sampler: n.Sampler = SAMPLING.sampler,
+) -> SampleRequest:
+    """How masks are drawn; the verb says of what."""
+    return SampleRequest(
+        space=search_space(temperature, sample_ratio, importance, allocation),
+        granularity=granularity,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        calibration_rows=calibration_rows,
+        sampler=sampler,
+    )
+
+
+def _racing(
+    rungs: n.Rungs = RACING.rungs,
+    eta: n.Eta = RACING.eta,
+    race_rate: n.RaceRate = RACING.learning_rate,
+    workers: o.Workers = RACING.workers,
+    threads: o.RaceThreads = None,
+    engine: o.Engine = RACING.engine,
+    address: o.Address = None,
+    cpus_per_candidate: o.CpusPerCandidate = None,
+    gpus_per_candidate: o.GpusPerCandidate = RACING.gpus_per_candidate,
+) -> ScreenRequest:
+    """How and where candidates race; the verb says how long."""
+    return ScreenRequest(
+        rungs=rungs,
+        eta=eta,
+        learning_rate=race_rate,
+        workers=workers,
+        threads=threads,
+        engine=engine,
+        address=address,
+        cpus_per_candidate=cpus_per_candidate,
+        gpus_per_candidate=gpus_per_candidate,
+    )
+
+
+@dataclass(frozen=True)
+class Group:
+    """The options, by name, and what makes a record of them."""
+
+    options: dict[str, inspect.Parameter]
+    record: Callable[[dict[str, Any]], Any]
+
+
+def _group(options: Callable[..., Any], record: Callable[[dict[str, Any]], Any]) -> Group:
+    return Group(dict(inspect.signature(options, eval_str=True).parameters), record)
+
+
+# By the name of the parameter that stands for them in a verb.
+GROUPS = {
+    "data": _group(_data, o.data_choice),
+    "sampling": _group(_sampling, lambda chosen: _sampling(**chosen)),
+    "racing": _group(_racing, lambda chosen: _racing(**chosen)),
+}
+
+
+def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb a group's options where a parameter stands for it; it gets them as one record.
+
+    Typer reads a verb's options from its signature, so the signature is what is put together here.
+    """
+    signature = inspect.signature(verb, eval_str=True)
+    named = [name for name in signature.parameters if name in GROUPS]
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters += GROUPS[name].options.values() if name in GROUPS else [parameter]
+
+    @wraps(verb)
+    def wrapped(**given: Any) -> None:
+        records = {}
+        for name in named:
+            chosen = {option: given.pop(option) for option in GROUPS[name].options}
+            records[name] = GROUPS[name].record(chosen)
+        verb(**records, **given)
+
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapped
+
+
+def changed(data: DataChoice) -> list[str]:
+    """The data options that were given another value than their default, as the user writes them."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in GROUPS["data"].options
+        if getattr(data, name) != getattr(DATA, name)
+    ]
+
+
+def check_task(task: str, data: DataChoice) -> None:
+    """Refuse a task that is unknown or nowhere, before anything heavy is loaded."""
+    from rpmask.tasks.registry import check_within_reach
+
+    if data.train is None:
+        check_within_reach(task, Path(data.data_dir) if data.data_dir else None)
