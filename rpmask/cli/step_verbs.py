@@ -82,6 +82,7 @@ def sample(
 
 
 @app.command()
+@with_groups
 def screen(
     source: o.From = None,
     task: o.Task = "demo",
