@@ -2,11 +2,12 @@
 
     python benchmarks/engines.py            # adds a turn to benchmarks/engines.json
 
-A turn runs `rpmask screen` on a pool of eight candidates of the demo with one local worker, two local
-workers and two Ray workers, one after the other, as the commands a user types: their wall time has the
-start of processes, of Ray and of MLflow in it. Every other turn goes the other way round. One worker has both
-cores' threads, as is the default; once more with one thread it is what the cost model of scaling.py is
-fitted to. Those that train with one thread must find the same rungs to the last bit.
+A turn runs `rpmask screen` on a pool of eight candidates of the demo with one local worker and with two,
+and on a pool of sixteen, which takes about a minute, with two local workers and with two of Ray, one after
+the other, as the commands a user types: their wall time has the start of processes, of Ray and of MLflow in
+it. Every other turn goes the other way round. One worker has both cores' threads, as is the default; once more
+with one thread it is what the cost model of scaling.py is fitted to. Those that train the same pool with one
+thread must find the same rungs to the last bit.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from typing import Any
 
 from rpmask.files import write_whole
 
+POOLS = {8: 0.5, 16: 1.2}  # candidates, and the budget of their race
 ENGINES = {
-    "local-1": ["--workers", "1"],
-    "local-1-thread": ["--workers", "1", "--threads", "1"],
-    "local-2": ["--workers", "2"],
-    "ray-2": ["--workers", "2", "--engine", "ray"],
+    "local-1": (8, ["--workers", "1"]),
+    "local-1-thread": (8, ["--workers", "1", "--threads", "1"]),
+    "local-2": (8, ["--workers", "2"]),
+    "local-2-of-16": (16, ["--workers", "2"]),
+    "ray-2-of-16": (16, ["--workers", "2", "--engine", "ray"]),
 }
+SAME = (("local-1-thread", "local-2"), ("local-2-of-16", "ray-2-of-16"))
 
 
 def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
@@ -51,15 +55,16 @@ def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
     return json.loads(done.stdout), seconds
 
 
-def turn(budget: float, order: list[str]) -> dict[str, Any]:
+def turn(order: list[str]) -> dict[str, Any]:
     """One race by each engine, on a pool of a folder of its own."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rpmask(["sample", "--k", "8"], folder)
+        pools = {k: rpmask(["sample", "--k", str(k)], folder)[0]["run_id"] for k in POOLS}
         for engine in order:
-            arguments = ["screen", "--force", "--budget", str(budget), *ENGINES[engine]]
-            result, wall = rpmask(arguments, folder)
+            k, options = ENGINES[engine]
+            what = ["--from", pools[k], "--force", "--budget", str(POOLS[k])]
+            result, wall = rpmask(["screen", *what, *options], folder)
             found[engine] = {
                 "wall_seconds": wall,
                 "race_seconds": result["seconds"]["race"],
@@ -68,8 +73,7 @@ def turn(budget: float, order: list[str]) -> dict[str, Any]:
                 "candidates": result["candidates"],
             }
             print(f"{engine}: {wall:.1f} s", flush=True)
-    one, *others = (found[e]["candidates"] for e in ("local-1-thread", "local-2", "ray-2"))
-    if any(other != one for other in others):
+    if any(found[one]["candidates"] != found[other]["candidates"] for one, other in SAME):
         raise SystemExit("The engines found different rungs.")
     for measured in found.values():
         del measured["candidates"]
@@ -90,19 +94,18 @@ def ratios(turns: list[dict[str, Any]], one: str, other: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--budget", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     before = json.loads(asked.out.read_text())["turns"] if asked.out.exists() else []
     order = list(ENGINES) if len(before) % 2 == 0 else list(reversed(ENGINES))
-    turns = [*before, turn(asked.budget, order)]
+    turns = [*before, turn(order)]
     report = {
         "command": "python benchmarks/engines.py",
         "machine": {"processor": platform.machine(), "cores": len(os.sched_getaffinity(0))},
         "versions": {name: version(name) for name in ("torch", "transformers", "mlflow", "ray")},
-        "pool": {"task": "demo", "k": 8, "seed": 0, "budget": asked.budget},
+        "pools": [{"task": "demo", "k": k, "seed": 0, "budget": b} for k, b in POOLS.items()],
         "two_workers_over_one": ratios(turns, "local-2", "local-1"),
-        "ray_over_local": ratios(turns, "ray-2", "local-2"),
+        "ray_over_local": ratios(turns, "ray-2-of-16", "local-2-of-16"),
         "turns": turns,
     }
     write_whole(asked.out, (json.dumps(report, indent=1) + "\n").encode())

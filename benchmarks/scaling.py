@@ -151,7 +151,7 @@ def check(costs: dict[str, float], engines: dict[str, Any]) -> list[dict[str, An
         start = fitted["wall_seconds"] - fitted["race_seconds"]
         each = fitted["race_seconds"] / fitted["training_steps"]
         here = Costs(**costs, step=each, evaluation=0.0, network_byte=0.0)
-        for name in ("local-2", "ray-2"):
+        for name in ("local-2", "local-2-of-16", "ray-2-of-16"):
             race = simulate(rungs, demo, 2, here)["hours"] * 3600
             measured = turn[name]["race_seconds"]
             found.append(

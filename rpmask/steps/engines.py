@@ -89,7 +89,8 @@ def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], list[Any]]]:
 
     What is yielded waits for it, and gives what is for the engine. On the way out a cluster is left again.
     """
-    with ExitStack() as stack, ThreadPoolExecutor(1) as thread:
+    # The thread outlives the cluster that it starts: Linux ends its processes together with it.
+    with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
         begun = thread.submit(_begin, request, stack)
         yield begun.result
 
