@@ -3,11 +3,11 @@
     python benchmarks/engines.py            # adds a turn to benchmarks/engines.json
 
 A turn runs `rpmask screen` on a pool of eight candidates of the demo with one local worker and with two,
-and on a pool of sixteen, which takes about a minute, with two local workers and with two of Ray, one after
+and on a pool of twenty-two, which takes about a minute, with two local workers and with two of Ray, one after
 the other, as the commands a user types: their wall time has the start of processes, of Ray and of MLflow in
-it. Every other turn goes the other way round. One worker has both cores' threads, as is the default; once more
-with one thread it is what the cost model of scaling.py is fitted to. Those that train the same pool with one
-thread must find the same rungs to the last bit.
+it. Every other turn goes the other way round. One worker has both cores' threads, as is the default; once
+more with one thread it is what the cost model of scaling.py is fitted to. Those that train the same pool with
+one thread must find the same rungs to the last bit.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from typing import Any
 
 from rpmask.files import write_whole
 
-POOLS = {8: 0.5, 16: 1.2}  # candidates, and the budget of their race
+POOLS = {8: 0.5, 22: 1.2}  # candidates, and the budget of their race
 ENGINES = {
     "local-1": (8, ["--workers", "1"]),
     "local-1-thread": (8, ["--workers", "1", "--threads", "1"]),
     "local-2": (8, ["--workers", "2"]),
-    "local-2-of-16": (16, ["--workers", "2"]),
-    "ray-2-of-16": (16, ["--workers", "2", "--engine", "ray"]),
+    "local-2-of-22": (22, ["--workers", "2"]),
+    "ray-2-of-22": (22, ["--workers", "2", "--engine", "ray"]),
 }
-SAME = (("local-1-thread", "local-2"), ("local-2-of-16", "ray-2-of-16"))
+SAME = (("local-1-thread", "local-2"), ("local-2-of-22", "ray-2-of-22"))
 
 
 def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
@@ -105,7 +105,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("torch", "transformers", "mlflow", "ray")},
         "pools": [{"task": "demo", "k": k, "seed": 0, "budget": b} for k, b in POOLS.items()],
         "two_workers_over_one": ratios(turns, "local-2", "local-1"),
-        "ray_over_local": ratios(turns, "ray-2-of-16", "local-2-of-16"),
+        "ray_over_local": ratios(turns, "ray-2-of-22", "local-2-of-22"),
         "turns": turns,
     }
     write_whole(asked.out, (json.dumps(report, indent=1) + "\n").encode())

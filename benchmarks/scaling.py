@@ -143,15 +143,15 @@ def check(costs: dict[str, float], engines: dict[str, Any]) -> list[dict[str, An
     demo = Model(1_000_000, 0)
     for turn in engines["turns"]:
         fitted = turn["local-1-thread"]
-        steps = 0
-        rungs: Rungs = []
-        for step, candidates in fitted["rungs"]:
-            rungs.append((candidates, step - steps))
-            steps = step
         start = fitted["wall_seconds"] - fitted["race_seconds"]
         each = fitted["race_seconds"] / fitted["training_steps"]
         here = Costs(**costs, step=each, evaluation=0.0, network_byte=0.0)
-        for name in ("local-2", "local-2-of-16", "ray-2-of-16"):
+        for name in ("local-2", "local-2-of-22", "ray-2-of-22"):
+            rungs: Rungs = []
+            before = 0
+            for step, candidates in turn[name]["rungs"]:
+                rungs.append((candidates, step - before))
+                before = step
             race = simulate(rungs, demo, 2, here)["hours"] * 3600
             measured = turn[name]["race_seconds"]
             found.append(

@@ -1,18 +1,22 @@
-"""Write docs/measured.md from the committed benchmarks: what things cost and how well they choose.
+"""Write docs/measured.md and the tables of docs/deploy.md from the committed benchmarks.
 
     python scripts/make_measured_docs.py
 
-A test checks that the page shows what the files say.
+The tables stand between `<!-- deploy NAME -->` and `<!-- end -->`. A test checks that the pages show what
+the files say.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"
+DEPLOY = ROOT / "docs" / "deploy.md"
+MARKED = re.compile(r"<!-- deploy (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 Report = dict[str, Any]
 STORES = {"sqlite": "SQLite", "server": "a server with SQLite behind it"}
 
@@ -209,8 +213,63 @@ def page() -> str:
     )
 
 
+def packed(report: Report) -> str:
+    """Sizes and loading, a row a type of values."""
+    rows = [
+        [
+            one["values"],
+            f"{one['bytes'] / 1e6:.1f} MB",
+            f"{one['bytes'] / one['dense_bytes']:.1%}",
+            f"{one['largest_matrix_ratio']:.1%} of fp32",
+            f"{one['load_seconds_median']:.2f} s ({one['load_seconds_longest']:.2f} s)",
+            f"{one['max_abs_diff']:.1e}",
+        ]
+        for one in report["packed"]
+    ]
+    head = ["packed values", "whole model", "of dense", "largest masked matrix"]
+    return table([*head, "load, median (longest)", "logits differ by"], rows)
+
+
+def runtimes(report: Report, what: str) -> str:
+    """Speed-ups over dense fp32, a column a shape."""
+    shapes = list(dict.fromkeys((row["batch"], row["tokens"]) for row in report["rows"]))
+    names = dict.fromkeys(row["runtime"] for row in report["rows"])
+    cells = {(row["runtime"], row["batch"], row["tokens"]): row for row in report["rows"]}
+    rows = [
+        [
+            name,
+            *(f"{cells[name, *shape]['speedup']:.2f}x" for shape in shapes),
+            f"{max(cells[name, *shape]['max_abs_diff'] for shape in shapes):.1e}",
+            f"{cells[name, *shapes[0]]['memory_mb']:.0f} MB",
+        ]
+        for name in names
+    ]
+    head = [
+        what,
+        *(f"{batch} x {tokens}" for batch, tokens in shapes),
+        "logits differ by",
+        "memory",
+    ]
+    measured = any(row["memory_mb"] for row in report["rows"])
+    return table(head, rows) if measured else table(head[:-1], [row[:-1] for row in rows])
+
+
+def deploy(text: str) -> str:
+    """The page of deployment with its tables filled."""
+    report = read("deploy")
+    tables = {
+        "packed": packed(report),
+        "runtimes": runtimes(report["runtimes"], "runtime, 93.75 % of single weights"),
+        "compact": runtimes(report["compact"], "half of the neurons and heads cut out"),
+    }
+    return MARKED.sub(
+        lambda found: f"<!-- deploy {found[1]} -->\n{tables[found[1]]}\n<!-- end -->", text
+    )
+
+
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
+    DEPLOY.write_text(deploy(DEPLOY.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
