@@ -1,8 +1,8 @@
-"""Write docs/measured.md and the tables of docs/deploy.md from the committed benchmarks.
+"""Write docs/measured.md and the tables of deploy.md and scaling.md from the committed benchmarks.
 
     python scripts/make_measured_docs.py
 
-The tables stand between `<!-- deploy NAME -->` and `<!-- end -->`. A test checks that the pages show what
+The tables stand between `<!-- PAGE NAME -->` and `<!-- end -->`. A test checks that the pages show what
 the files say.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"
-DEPLOY = ROOT / "docs" / "deploy.md"
-MARKED = re.compile(r"<!-- deploy (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+FILLED = {name: ROOT / "docs" / f"{name}.md" for name in ("deploy", "scaling")}
+MARKED = re.compile(r"<!-- (deploy|scaling) (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 Report = dict[str, Any]
 STORES = {"sqlite": "SQLite", "server": "a server with SQLite behind it"}
 
@@ -50,10 +50,13 @@ by {accuracy:+.4f} [{accuracy_low:+.4f}, {accuracy_high:+.4f}], where another se
 
 ## Workers
 
-`python benchmarks/engines.py`: `rpmask screen` as a command, from its start to its end, on a pool of eight
-of the demo, {turns} turns.
+`python benchmarks/engines.py`: `rpmask screen` as a command, from its start to its end: one local worker and
+two on a pool of eight of the demo, two local workers and two of Ray on a pool of twenty-two.
 
 {engines}
+
+On two cores the two workers leave nothing for Ray's own processes, and each of them imports by itself what
+local workers are forked with.
 
 ## Tracking
 
@@ -205,7 +208,6 @@ def page() -> str:
         accuracy_low=accuracy["low"],
         accuracy_high=accuracy["high"],
         seeds=precision["fp32_over_seeds"]["accuracy"]["deviation"],
-        turns=len(race["turns"]),
         engines=engines(race),
         roads=read("tracking")["report"]["roads"],
         tracking=tracking(read("tracking")),
@@ -254,22 +256,59 @@ def runtimes(report: Report, what: str) -> str:
     return table(head, rows) if measured else table(head[:-1], [row[:-1] for row in rows])
 
 
-def deploy(text: str) -> str:
-    """The page of deployment with its tables filled."""
-    report = read("deploy")
+def simulated(report: Report) -> str:
+    """The cost model, a row a model and number of workers."""
+    rows = [
+        [
+            one["model"],
+            str(one["workers"]),
+            f"{one['hours']:.1f}",
+            f"{one['share_training']:.0%}",
+            f"{one['share_preparing']:.0%}",
+            f"{one['share_waiting']:.0%}",
+            f"{one['ledger_busy']:.0%}",
+            f"{one['gigabytes_out']:,.0f}",
+            f"{one['gigabytes_in']:,.0f}",
+        ]
+        for one in report["simulated"]
+    ]
+    head = ["model", "workers", "hours", "training", "drawing, packing", "waiting", "ledger busy"]
+    return table([*head, "GB out", "GB in"], rows)
+
+
+def checked(report: Report) -> str:
+    """The cost model beside races that were timed."""
+    rows = [
+        [
+            one["engine"].replace("-", " "),
+            f"{one['race_seconds_simulated']:.1f} s",
+            f"{one['race_seconds_measured']:.1f} s",
+            f"{one['ratio']:.2f}",
+        ]
+        for one in report["checked_against_engines_json"]
+    ]
+    return table(["race", "simulated", "measured", "ratio"], rows)
+
+
+def filled(text: str) -> str:
+    """A page with its tables."""
+    measured, scaled = read("deploy"), read("scaling")
     tables = {
-        "packed": packed(report),
-        "runtimes": runtimes(report["runtimes"], "runtime, 93.75 % of single weights"),
-        "compact": runtimes(report["compact"], "half of the neurons and heads cut out"),
+        "packed": packed(measured),
+        "runtimes": runtimes(measured["runtimes"], "runtime, 93.75 % of single weights"),
+        "compact": runtimes(measured["compact"], "half of the neurons and heads cut out"),
+        "simulated": simulated(scaled),
+        "check": checked(scaled),
     }
     return MARKED.sub(
-        lambda found: f"<!-- deploy {found[1]} -->\n{tables[found[1]]}\n<!-- end -->", text
+        lambda found: f"<!-- {found[1]} {found[2]} -->\n{tables[found[2]]}\n<!-- end -->", text
     )
 
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
-    DEPLOY.write_text(deploy(DEPLOY.read_text(encoding="utf-8")), encoding="utf-8")
+    for place in FILLED.values():
+        place.write_text(filled(place.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
