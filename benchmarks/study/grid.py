@@ -28,6 +28,7 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0"),
     ),
     "paper": (
+        *("--levels", "0.54,0.83,0.92,{sparsity:g}"),
         *("--recipe", "paper", "--k", str(K), "--budget", f"{_SHARE:.4f}", "--rungs", "1"),
         *("--epochs", f"{10 * _SHARE:.4f}", "--level-epochs", f"{10 * _SHARE:.4f}"),
     ),
@@ -56,13 +57,14 @@ class Row:
         return [
             *("rpmask", "run", "--task", self.task, "--model", model),
             *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed), "--precision", "bf16"),
-            *(*TASKS[self.task], *self.options),
+            *TASKS[self.task],
+            *(option.format(sparsity=self.sparsity) for option in self.options),
             *("--experiment", "study"),
         ]
 
 
-# One factor at a time away from "ours"; of an option that is given twice the last one holds. The budget
-# is shared out anew where a factor changes what the races cost.
+# One factor at a time away from "ours", or, of the noise, from fisher-global; of an option that is given twice
+# the last one holds. The budget is shared out anew where a factor changes what the races cost.
 _FISHER = ("--importance", "fisher", "--allocation", "global")
 ONE_FACTOR: dict[str, tuple[str, ...]] = {
     **{

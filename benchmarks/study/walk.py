@@ -28,6 +28,7 @@ from grid import Row, rows
 from safetensors.numpy import load_file
 
 from rpmask.files import write_whole
+from rpmask.steps.context import versions
 from rpmask.tasks.metrics import compute
 from rpmask.tasks.registry import get_spec
 
@@ -53,10 +54,12 @@ def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
         )
     if done.returncode:
         raise SystemExit(f"{row.name} failed: {done.stdout.strip()}\n{log.read_text()[-2000:]}")
-    return kept(row, json.loads(done.stdout), store, time.perf_counter() - begun)
+    found = kept(row, json.loads(done.stdout), store)
+    found["seconds"]["command"] = round(time.perf_counter() - begun, 1)
+    return {**found, "threads": threads, "versions": versions()}
 
 
-def kept(row: Row, result: dict[str, Any], store: Path, seconds: float) -> dict[str, Any]:
+def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
     """What the page needs of a result; every figure is of a run that the store holds."""
     levels = result["levels"]
     last = levels[-1]["finetune"]
@@ -86,7 +89,6 @@ def kept(row: Row, result: dict[str, Any], store: Path, seconds: float) -> dict[
         "seconds": {
             "races": round(sum(total(race) for race in races), 1),
             "training": round(sum(total(level["finetune"]) for level in levels), 1),
-            "command": round(seconds, 1),
         },
         "rungs": [
             [[rung["step"], rung["loss"]] for rung in candidate["rungs"]]
@@ -153,6 +155,8 @@ def main() -> None:
         for row in wanted:
             print(shlex.join(row.command(model)))
         return
+    if "RPMASK_GLUE_DIR" in os.environ:  # the commands run in the store's folder
+        os.environ["RPMASK_GLUE_DIR"] = str(Path(os.environ["RPMASK_GLUE_DIR"]).resolve())
     store = arguments.store.resolve()
     store.mkdir(parents=True, exist_ok=True)
 
@@ -167,8 +171,12 @@ def main() -> None:
         )
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for future in [pool.submit(one, row) for row in wanted]:
-            future.result()
+        try:
+            for future in [pool.submit(one, row) for row in wanted]:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 if __name__ == "__main__":
