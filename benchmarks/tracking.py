@@ -43,7 +43,8 @@ from rpmask.steps.requests import SampleRequest, ScreenRequest  # noqa: E402
 from rpmask.steps.sample import sample  # noqa: E402
 from rpmask.steps.screen import screen  # noqa: E402
 from rpmask.tracking.artifacts import ArtifactStore  # noqa: E402
-from rpmask.tracking.runs import StepRun, Tracker  # noqa: E402
+from rpmask.tracking.runs import StepRun  # noqa: E402
+from rpmask.tracking.tracker import Tracker  # noqa: E402
 
 PACE = PACES["demo"]
 RACES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
 
-from rpmask.tracking.runs import Tracker
+from rpmask.tracking.tracker import Tracker
 
 SETTINGS = (
     (0.83, "default", 8),

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import Row, rows
+from grid import SEEDS, Row, rows
 from safetensors.numpy import load_file
 
 from rpmask.files import write_whole
@@ -136,7 +136,7 @@ def main() -> None:
     )
     parser.add_argument("--store", type=Path, default=Path("study-store"))
     parser.add_argument("--only", nargs="+", default=["*"], help="Names of rows, with wildcards.")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=1, help="Rows at a time.")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--list", action="store_true", help="Show what would be walked.")

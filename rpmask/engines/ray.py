@@ -62,6 +62,8 @@ class _Seat:
 
     def __init__(self) -> None:
         self._worker: Callable[[Any], Any] | None = None
+        if not ray.get_gpu_ids():  # what was not asked for is not used, from the first import on
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def load(self, modules: Sequence[str]) -> None:
         """Import what the worker will need."""
@@ -69,8 +71,6 @@ class _Seat:
             importlib.import_module(module)
 
     def prepare(self, factory: WorkerFactory[Any, Any]) -> None:
-        if not ray.get_gpu_ids():  # what was not asked for is not used
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._worker = factory()
 
     def answer(self) -> None:
@@ -118,7 +118,6 @@ class RayCluster(Generic[Item, Result]):
         early: Sequence[Any] = (),
     ) -> None:
         self._share = share
-        self._early = list(early)
         self._most, self._asked = most, workers
         self._idle: list[Any] = []
         self._awaited: dict[Any, Any] = {}  # the promise of an answer -> the actor that gives it
@@ -130,6 +129,10 @@ class RayCluster(Generic[Item, Result]):
                 "Lower --cpus-per-candidate or --gpus-per-candidate, or add a node that has them.",
             )
         self.workers = min(most, _room(self._share), workers or most)
+        # The first ones were placed first. Those too many would keep what others wait for.
+        self._early = list(early[: self.workers])
+        for actor in early[self.workers :]:
+            ray.kill(actor)
         self._factory = ray.put(factory)
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
@@ -195,7 +198,7 @@ class RayCluster(Generic[Item, Result]):
         # Asked for more than there is room for, they wait for a node, which an autoscaler may start.
         wanted = min(self._most, self._asked or max(1, _room(self._share)))
         for _ in range(wanted - there):
-            actor = self._early.pop() if self._early else _seat(self._share)
+            actor = self._early.pop(0) if self._early else _seat(self._share)
             self._awaited[actor.prepare.remote(self._factory)] = actor
 
     def _welcome(self, promise: Any) -> None:

@@ -19,7 +19,8 @@ from rpmask.learn.observer import Observer, Silent
 from rpmask.records import Score
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun, Tracker
+    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.tracker import Tracker
 
 LIBRARIES = ("torch", "transformers", "mlflow", "optuna", "datasets", "numpy")
 STATE_FOLDER = ".rpmask"
@@ -60,7 +61,7 @@ class Context:
     @cached_property
     def tracker(self) -> Tracker:
         """The tracking server, reached on first use."""
-        from rpmask.tracking.runs import Tracker
+        from rpmask.tracking.tracker import Tracker
 
         return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
 

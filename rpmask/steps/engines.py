@@ -6,7 +6,7 @@ None of it decides a result, except the number of threads and the kind of device
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import ModuleType
@@ -92,7 +92,10 @@ def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], list[Any]]]:
     # The thread outlives the cluster that it starts: Linux ends its processes together with it.
     with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
         begun = thread.submit(_begin, request, stack)
-        yield begun.result
+        try:
+            yield begun.result
+        finally:
+            wait([begun])  # what it still enters must be there to be left
 
 
 def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:

@@ -17,7 +17,7 @@ from rpmask.tasks.registry import get_spec, known_specs, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import Tracker
+    from rpmask.tracking.tracker import Tracker
 
 
 def load_data(task: str, choice: DataChoice) -> TaskData:

@@ -32,7 +32,8 @@ PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
 
 def starting_point(recipe: str, task: str) -> RunRequest:
     """A road of this recipe, before anything else is asked for."""
-    return _paper() if recipe == "paper" else _paced(PACES.get(task, Pace()))
+    road = _paced(PACES.get(task, Pace()))
+    return _paper(road) if recipe == "paper" else road
 
 
 def _paced(pace: Pace) -> RunRequest:
@@ -45,14 +46,16 @@ def _paced(pace: Pace) -> RunRequest:
     )
 
 
-def _paper() -> RunRequest:
-    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level."""
-    road = RunRequest()
+def _paper(road: RunRequest) -> RunRequest:
+    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level.
+
+    The race's own rate and epoch are the paper's already.
+    """
     plan = replace(road.finetune.plan, epochs=10.0, distill=PAPER_TERMS)
     return replace(
         road,
-        sample=replace(road.sample, recipe="paper", space=PAPER_SPACE),
-        screen=replace(road.screen, full=True, learning_rate=2e-4, epochs=1.0),
+        sample=replace(road.sample, space=PAPER_SPACE),
+        screen=replace(road.screen, full=True),
         select=replace(road.select, take="best"),
         finetune=replace(road.finetune, plan=plan),
         level_epochs=10.0,

@@ -160,8 +160,11 @@ class SelectRequest(Record):
 
     def check(self) -> None:
         """Refuse what cannot be decided by."""
-        if not self.take.isdecimal():
-            _one_of("choice", self.take, (*TAKES, "a candidate's number"))
+        if self.take not in TAKES and not self.take.isdecimal():
+            raise RpmaskError(
+                f"There is no choice '{self.take}'.",
+                f"Give one of {', '.join(TAKES)}, or a candidate's number.",
+            )
         _between("error rate", self.alpha, 0.0, 1.0)
 
 
@@ -212,6 +215,13 @@ class RunRequest(Record):
         """Refuse a road that cannot be walked."""
         for part in (self.sample, self.screen, self.select, self.finetune):
             part.check()
+        take = self.select.take
+        if take.isdecimal() and not (self.screen.full and int(take) < self.sample.k):
+            raise RpmaskError(
+                f"Candidate {take} may not be there to take: "
+                + (f"--k is {self.sample.k}." if self.screen.full else "it may be stopped early."),
+                f"Add --full, which stops nobody, and take 0 to {self.sample.k - 1}.",
+            )
         _between("number of generations", self.generations, 0, math.inf)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,17 +38,10 @@ if TYPE_CHECKING:
 
 def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[str, Any]:
     """Race the pool of a `sample` run."""
-    request.check()
-    with warmed_up(request) as warm:
-        return _screen(request, context, pool_run_id, warm)
-
-
-def _screen(
-    request: ScreenRequest, context: Context, pool_run_id: str, warm: Callable[[], list[Any]]
-) -> dict[str, Any]:
     from rpmask.tracking.registry import fetch
     from rpmask.tracking.runs import StepKey
 
+    request.check()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
     data = load_data(pool.task, pool.data)
@@ -68,36 +61,37 @@ def _screen(
         if run.reused:
             context.console.say(f"This pool was screened before: run {run.run_id}.")
             return run.result()
-        start = fetch(context.tracker, pool.start)
-        prepared = prepare(data, pool.data, start)
-        training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
-        context.console.say(
-            f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
-            f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
-            f"{len(prepared.train):,} rows."
-        )
-        setup = ArenaSetup(
-            contenders=contenders(request, pool, start, data.spec, context),
-            task=data.spec,
-            training=training,
-            train=prepared.train,
-            held_out=held_out(prepared, request),
-        )
-        early = warm()
-        with (
-            context.console.working("race") as shown,
-            opened_engine(request, setup, start, len(pool.candidates), early) as engine,
-        ):
-            started = time.monotonic()
-            outcome = race(
-                engine,
-                rules,
-                [(c.recipe.id, c.mask_digest) for c in pool.candidates],
-                pool.control,
-                RungLedger(run.work / "rungs"),
-                Tee(shown, run),
+        with warmed_up(request) as warm:
+            start = fetch(context.tracker, pool.start)
+            prepared = prepare(data, pool.data, start)
+            training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
+            context.console.say(
+                f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
+                f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
+                f"{len(prepared.train):,} rows."
             )
-            seconds = time.monotonic() - started
+            setup = ArenaSetup(
+                contenders=contenders(request, pool, start, data.spec, context),
+                task=data.spec,
+                training=training,
+                train=prepared.train,
+                held_out=held_out(prepared, request),
+            )
+            early = warm()
+            with (
+                context.console.working("race") as shown,
+                opened_engine(request, setup, start, len(pool.candidates), early) as engine,
+            ):
+                started = time.monotonic()
+                outcome = race(
+                    engine,
+                    rules,
+                    [(c.recipe.id, c.mask_digest) for c in pool.candidates],
+                    pool.control,
+                    RungLedger(run.work / "rungs"),
+                    Tee(shown, run),
+                )
+                seconds = time.monotonic() - started
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
         _tell(request, context, pool, report)
         _write(run, pool, report, outcome)

@@ -209,7 +209,8 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
 def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -> str:
     recipe = pool.candidates[selection.winner].recipe
     low, high = selection.interval
-    which = "the control" if selection.winner == selection.control else "the best candidate"
+    named = {selection.best: "the best candidate", selection.control: "the control"}
+    which = named.get(selection.winner, "the one asked for")
     says = {
         BETTER: "is better than the control",
         NO_EVIDENCE: "cannot be told from the control",

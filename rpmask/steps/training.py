@@ -5,6 +5,7 @@ What is to be trained is a record of places on this machine, so that a follower 
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass, field
 from itertools import count
@@ -53,6 +54,7 @@ def fit(
     """Load the models and train; together with every other process that does the same."""
     from rpmask.learn.trainer import train
 
+    gc.collect()  # a trained model and its wrapped forward hold each other: those of the level before
     plan, spec = training.plan, prepared.spec
     attentions = plan.distill.attention > 0
     model = load_classifier(training.start, spec, seed=plan.seed, attentions=attentions)

@@ -9,7 +9,7 @@ import mlflow
 from mlflow.entities import Run
 
 from rpmask.tracking.aliases import CHAMPION, model_name
-from rpmask.tracking.runs import Tracker
+from rpmask.tracking.tracker import Tracker
 
 PAGE = 1000  # MLflow's own limit is 50,000; memory is spent a page at a time
 STEPS = ("sample", "screen", "select", "finetune", "jackpot")

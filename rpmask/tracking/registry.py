@@ -27,7 +27,8 @@ from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.artifacts import bring
 from rpmask.tracking.manifest import digest_of_file
-from rpmask.tracking.runs import StepRun, Tracker
+from rpmask.tracking.runs import StepRun
+from rpmask.tracking.tracker import Tracker
 
 FILES = "rpmask.files"  # the version tag that proves what its folder holds
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.

@@ -1,16 +1,9 @@
-"""Start, find, resume and finish the MLflow run of a step.
-
-A step is known by its key: inputs, parameters, code version. A finished run with the key is used
-again; one that was interrupted is continued under the same run id; and a key is computed by one
-process at a time on a machine, which a lock held for the process's life makes sure of.
-"""
+"""The MLflow run of one step: its metrics, artifacts, children and end."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,35 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import finite
-from rpmask.tracking.artifacts import ArtifactStore, sweep
-from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
-from rpmask.tracking.server import connect, identity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from rpmask.tracking.tracker import Tracker
 
 RESULT = "result.json"
 FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
-KIND = "mlflow.experimentKind"
-ABOUT = (
-    "Masks drawn, raced, chosen and trained by **rpmask**. A `run` holds its levels' steps; a `screen` "
-    "holds its candidates. Every run's description says what was done and what to do next; its charts "
-    "are under Artifacts, in `charts`."
-)
 
 
 @dataclass(frozen=True)
@@ -72,143 +56,6 @@ class Chart:
     name: str
     caption: str
     figure: Figure
-
-
-class Tracker:
-    """One tracking server and one experiment."""
-
-    def __init__(self, uri: str | None, experiment: str, *, folder: Path) -> None:
-        self.uri = connect(uri)
-        self.client = MlflowClient()
-        self.folder = folder
-        self._attach = os.environ.get("MLFLOW_RUN_ID")
-        if self._attach:  # `mlflow run` made the run and chose its experiment
-            project = self.client.get_run(self._attach)
-            self.experiment_id = project.info.experiment_id
-            self.experiment = self.client.get_experiment(self.experiment_id).name
-        else:
-            self.experiment = experiment
-            found = mlflow.set_experiment(experiment)
-            self.experiment_id = found.experiment_id
-            if KIND not in found.tags:
-                self._describe()
-        self.artifacts = ArtifactStore(self.client, folder / "cache")
-
-    def _describe(self) -> None:
-        """Say in the UI what the experiment holds, and have it shown as model training."""
-        self.client.set_experiment_tag(self.experiment_id, KIND, "custom_model_development")
-        self.client.set_experiment_tag(self.experiment_id, NOTE, ABOUT)
-
-    def find(self, **tags: str) -> list[Run]:
-        """Runs of this experiment with these rpmask tags, latest first."""
-        wanted = [f"tags.`rpmask.{name}` = '{value}'" for name, value in tags.items()]
-        return list(
-            self.client.search_runs(
-                [self.experiment_id],
-                " and ".join(wanted),
-                order_by=["attributes.start_time DESC"],
-                max_results=200,
-            )
-        )
-
-    def latest(self, step: str, task: str) -> str:
-        """The latest finished run of a step for a task."""
-        for run in self.find(step=step, task=task):
-            if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
-                return str(run.info.run_id)
-        raise RpmaskError(
-            f"There is no finished `{step}` of the task '{task}' in the experiment "
-            f"'{self.experiment}'.",
-            f"Run `rpmask {step} --task {task}` first, or name a run with --from RUN_ID.",
-        )
-
-    def step_of(self, run_id: str, step: str) -> str:
-        """Check that a run is a finished run of a step."""
-        found = self.step_name(run_id)
-        if found != step:
-            raise RpmaskError(
-                f"Run '{run_id}' is a `{found}`, not a `{step}`.", f"Give the id of a `{step}` run."
-            )
-        return run_id
-
-    def step_name(self, run_id: str) -> str:
-        """Which step a finished run is of."""
-        try:
-            run = self.client.get_run(run_id)
-        except mlflow.exceptions.MlflowException as error:
-            raise RpmaskError(
-                f"There is no run '{run_id}' at {self.uri}.",
-                "Every verb prints the id of the run it makes; the MLflow UI shows it too.",
-            ) from error
-        if run.info.status != "FINISHED":
-            raise RpmaskError(
-                f"Run '{run_id}' is {run.info.status.lower()}, not finished.",
-                "Give the command that started it again; it continues.",
-            )
-        return str(run.data.tags.get("rpmask.step", "no rpmask run"))
-
-    def lost(self, pool_run_id: str) -> bool:
-        """Whether a pool's drawing or every screening of it failed or was killed."""
-        dead = ("FAILED", "KILLED")
-        if self.client.get_run(pool_run_id).info.status in dead:
-            return True
-        screens = self.find(step="screen", pool=pool_run_id)
-        return bool(screens) and all(run.info.status in dead for run in screens)
-
-    def open(self, key: StepKey, *, force: bool = False, parent: str | None = None) -> StepRun:
-        """The run of a step: finished already, interrupted and now continued, or new."""
-        stack = ExitStack()
-        stack.enter_context(hold_lock(f"{identity(self.uri)}|{self.experiment_id}|{key.key}"))
-        attach = self._attach if parent is None else None
-        if not force:
-            for run in self.find(key=key.key):
-                if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
-                    if attach:
-                        self._point_to(attach, run.info.run_id, key)
-                    done = StepRun(self, key, run.info.run_id, stack, reused=True)
-                    done.clear_work()  # it may have ended between its last word and this
-                    return done
-            for run in self.find(key=key.key, host=socket.gethostname()):
-                if run.info.status in ("RUNNING", "FAILED", "KILLED") and not attach:
-                    self.client.update_run(run.info.run_id, status="RUNNING")
-                    step = StepRun(self, key, run.info.run_id, stack, resumed=run)
-                    step.log_params(key.params)  # it may have ended before it did
-                    sweep(run.info.artifact_uri)
-                    return step
-        tags = {
-            "rpmask.step": key.step,
-            "rpmask.key": key.key,
-            "rpmask.task": key.task,
-            "rpmask.level": str(key.level),
-            "rpmask.host": socket.gethostname(),
-            **key.tags,
-        }
-        if key.sparsity is not None:
-            tags["rpmask.sparsity"] = f"{key.sparsity:g}"
-        if parent:
-            tags[PARENT] = parent
-        if attach:
-            self._attach = None  # the project's run belongs to the first step that opens
-            run_id = attach
-            self._relabel(run_id, key, tags)
-        else:
-            run_id = self.client.create_run(
-                self.experiment_id, tags=tags, run_name=key.name
-            ).info.run_id
-        step = StepRun(self, key, run_id, stack)
-        if force:
-            step.clear_work()  # it starts from nothing, whatever an earlier one left there
-        step.log_params(key.params)
-        return step
-
-    def _relabel(self, run_id: str, key: StepKey, tags: Mapping[str, str]) -> None:
-        self.client.update_run(run_id, name=key.name)
-        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-
-    def _point_to(self, run_id: str, original: str, key: StepKey) -> None:
-        self._attach = None
-        note = f"Nothing to do: this `{key.step}` had already finished as run `{original}`."
-        self._relabel(run_id, key, {"rpmask.step": key.step, "rpmask.reused": original, NOTE: note})
 
 
 class StepRun:

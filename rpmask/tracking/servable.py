@@ -20,7 +20,8 @@ from mlflow.models import ModelSignature, infer_signature
 import rpmask
 from rpmask.deploy.manifest import Manifest
 from rpmask.tracking.registry import fetch, requirement
-from rpmask.tracking.runs import StepRun, Tracker
+from rpmask.tracking.runs import StepRun
+from rpmask.tracking.tracker import Tracker
 
 ARTIFACT = "export"
 CODE = Path(__file__).with_name("served.py")

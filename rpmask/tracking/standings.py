@@ -189,8 +189,11 @@ def _without_echoes(names: set[str], rows: list[Mapping[str, str]]) -> set[str]:
     own = {name for name in names if not name.startswith(BELOW)}
     if "levels" not in own:
         own |= {name for name in names - own if name.removeprefix(BELOW) not in own}
-    told = {tuple(row.get(name) for name in sorted(own)) for row in rows}
-    return own if len(told) == len(rows) else names
+
+    def apart(shown: set[str]) -> int:
+        return len({tuple(row.get(name) for name in sorted(shown)) for row in rows})
+
+    return own if apart(own) == apart(names) else names
 
 
 def _place(result: Result) -> tuple[str, float, str, str]:

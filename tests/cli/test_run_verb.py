@@ -11,7 +11,7 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.plan import PAPER_TERMS, Distillation
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
-from rpmask.steps.requests import RunRequest, SampleRequest
+from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest, SelectRequest
 
 
 @pytest.fixture
@@ -62,6 +62,15 @@ def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
     assert paper.select.take == "evidence"
     terms = paper.finetune.plan.distill
     assert (terms.labels, terms.logits, terms.hidden, terms.attention) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:
+    for race, k in ((ScreenRequest(), 8), (ScreenRequest(full=True), 3)):
+        with pytest.raises(RpmaskError, match="may not be there"):
+            RunRequest(
+                sample=SampleRequest(k=k), screen=race, select=SelectRequest(take="3")
+            ).check()
+    RunRequest(screen=ScreenRequest(full=True), select=SelectRequest(take="3")).check()
 
 
 def test_the_paper_refuses_a_space_that_nothing_would_search() -> None:

@@ -92,7 +92,7 @@ def test_verb_and_options_have_help(verb: str) -> None:
 @pages
 def test_command_lines_parse(page: Path) -> None:
     for words in _command_lines(page.read_text(encoding="utf-8"), "rpmask"):
-        if words[0] != "VERB":
+        if words[0] not in ("VERB", "--help", "--version"):
             _parse(words)
 
 

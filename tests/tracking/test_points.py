@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from rpmask.tracking.runs import StepKey, Tracker
+from rpmask.tracking.runs import StepKey
+from rpmask.tracking.tracker import Tracker
 
 KEY = StepKey(
     step="finetune",
