@@ -20,7 +20,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
-# The long form of tests/faults: 200 kills, 20,000 damaged files a reader. An hour on two cores.
+# The long form of tests/faults: 200 kills, 20,000 damaged files a reader. A quarter of an hour on one core.
 faults: $(READY)
 	RPMASK_FAULTS=long RPMASK_FAULTS_RESULTS=tests/faults/results.json $(BIN)/python -m pytest tests/faults
 	$(BIN)/python scripts/make_fault_docs.py

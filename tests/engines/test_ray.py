@@ -22,7 +22,7 @@ from rpmask.steps.requests import ScreenRequest
 
 ray = pytest.importorskip("ray")
 
-from rpmask.engines.ray import RayCluster, Share, joined  # noqa: E402
+from rpmask.engines.ray import RayCluster, Share, joined, seats  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,17 @@ def test_every_item_once_and_workers_share_a_cpu(cluster: Any) -> None:
     assert pool.workers == 2  # half of the one CPU each
     assert sorted(pool.map(iter(range(6)))) == [0, 2, 4, 6, 8, 10]
     assert list(pool.map([])) == []
+    pool.close()
+
+
+def test_early_seats_are_used_and_those_too_many_are_given_back(cluster: Any) -> None:
+    early = seats(Share(0.5), None, ["json"])
+    assert len(early) == 2  # as many as the one CPU holds
+    pool = engine(Double, most=1, early=early)
+    assert list(pool.map([1, 2])) == [2, 4]
+    with pytest.raises(ray.exceptions.RayActorError):
+        ray.get(early[1].answer.remote(), timeout=60)
+    assert ray.get(early[0].answer.remote(), timeout=60) is None  # it did the work
     pool.close()
 
 
