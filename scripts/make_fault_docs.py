@@ -52,7 +52,7 @@ def main() -> None:
             f"| {title} | {row['tried']:,} | {survived:,} | {row['lost']} | {row['skipped']} |"
         )
     waits = [
-        f"- {what}: {seconds:.1f} s"
+        f"- {what}: {seconds:.2f} s"
         for what, seconds in sorted(results.get("longest_seconds", {}).items())
     ]
     longest = "The longest waits that were seen:\n\n" + "\n".join(waits) + "\n\n" if waits else ""
