@@ -1,9 +1,9 @@
 """The engine on a Ray cluster: a worker is an actor, and any node that has room holds some.
 
-What a worker is built from goes to Ray's object store once, and from there once to each node. rpmask
-itself travels too, so that every node runs the code of the machine that the work is started on. Actors
-are created as resources allow; one that is lost, with its process or its node, is replaced, and its item is
-given out again. What is finished lies with the caller: nothing of it is in the cluster.
+What a worker is built from goes to Ray's object store once, and from there once to each node. To other
+machines rpmask itself travels too, so that every node runs the code of the one that the work is started
+on. Actors are created as resources allow; one that is lost, with its process or its node, is replaced, and
+its item is given out again. What is finished lies with the caller: nothing of it is in the cluster.
 """
 
 from __future__ import annotations
@@ -252,10 +252,14 @@ def connect(address: str) -> None:
     try:
         ray.init(
             address=address,
-            runtime_env={"py_modules": [rpmask]},
             log_to_driver=False,  # the workers' output would appear on our stdout
             logging_level="ERROR",
-            **({"include_dashboard": False} if address == "local" else {}),
+            # Processes of this machine find the code where this one has it.
+            **(
+                {"include_dashboard": False}
+                if address == "local"
+                else {"runtime_env": {"py_modules": [rpmask]}}
+            ),
         )
     except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
         raise RpmaskError(
