@@ -34,6 +34,7 @@ from rpmask.files import write_whole
 from rpmask.learn.batches import Encoded
 from rpmask.learn.models import load_classifier
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation
+from rpmask.learn.teacher import Asked, Kept, Numbered, keep_answers
 from rpmask.learn.trainer import MaskedTrainer
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.sampling import draw_mask
@@ -51,13 +52,15 @@ class Kind:
 
     masked: bool = False
     terms: Distillation = LABELS_ONLY
+    kept: bool = False  # the teacher's answers were kept before
     attention: str = "sdpa"
 
 
 KINDS = {
     "plain": Kind(),
     "masked": Kind(masked=True),
-    "masked, default distillation": Kind(masked=True, terms=Distillation()),
+    "masked, default distillation": Kind(masked=True, terms=Distillation(), kept=True),
+    "masked, teacher asked": Kind(masked=True, terms=Distillation()),
     "masked, paper's distillation": Kind(masked=True, terms=PAPER_TERMS, attention="eager"),
 }
 
@@ -90,12 +93,12 @@ class Allocations:
 class InTurn(transformers.TrainerCallback):
     """Makes each step of another kind and measures it; every second round goes backwards."""
 
-    def __init__(self, hold: MaskHold, networks: list[Any], rounds: int) -> None:
+    def __init__(self, hold: MaskHold, networks: list[Any], kept: Kept, rounds: int) -> None:
         self.trainer: MaskedTrainer | None = None
         self.seconds: dict[str, list[float]] = {name: [] for name in KINDS}
         self.clock: dict[str, list[float]] = {name: [] for name in KINDS}
         self.peaks: dict[str, int] = {}
-        self._hold, self._networks, self._rounds = hold, networks, rounds
+        self._hold, self._networks, self._kept, self._rounds = hold, networks, kept, rounds
         self._masked = ExitStack()
         self._allocations: Allocations | None = None
 
@@ -108,7 +111,7 @@ class InTurn(transformers.TrainerCallback):
             network.set_attn_implementation(kind.attention)
         assert self.trainer is not None
         self.trainer._terms = kind.terms
-        self.trainer._teacher = self._networks[1] if kind.terms.needs_teacher else None
+        self.trainer._teacher = self._kept if kind.kept else Asked(self._networks[1], kind.terms)
         if kind.masked:
             self._masked.enter_context(self._hold.gradients_masked())
         if turn == self._rounds:
@@ -133,7 +136,10 @@ def measure(
     network: Any, teacher: Any, hold: MaskHold, data: Encoded, batch: int, rounds: int
 ) -> InTurn:
     """Train a step of every kind in each round."""
-    turns = InTurn(hold, [network, teacher], rounds + WARM_UP)
+    kept = keep_answers(teacher, data, Distillation())
+    assert kept is not None
+    turns = InTurn(hold, [network, teacher], kept, rounds + WARM_UP)
+    numbered = Numbered(data)
     with tempfile.TemporaryDirectory() as folder:
         turns.trainer = MaskedTrainer(
             model=network,
@@ -149,12 +155,11 @@ def measure(
                 remove_unused_columns=False,
                 dataloader_pin_memory=False,
             ),
-            train_dataset=data,
-            data_collator=data.collate,
+            train_dataset=numbered,
+            data_collator=numbered.collate,
             callbacks=[turns],
             task=TASK,
             terms=LABELS_ONLY,
-            teacher=None,
             hold=hold,
         )
         turns.trainer.remove_callback(transformers.PrinterCallback)

@@ -109,6 +109,7 @@ class Arena:
             self._model.parameters(),
             lr=training.learning_rate,
             weight_decay=training.weight_decay,
+            fused=True,
         )
         if leg.state is not None:
             _restore(self._model, optimizer, hold.mask, leg.state)

@@ -27,6 +27,7 @@ from rpmask.learn.distill import distillation_loss
 from rpmask.learn.images import ImageRows
 from rpmask.learn.observer import Observer
 from rpmask.learn.plan import LABELS_ONLY, Distillation, TrainPlan
+from rpmask.learn.teacher import ROW, Asked, Numbered, Teacher, keep_answers
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.tasks.metrics import compute
@@ -52,15 +53,23 @@ class MaskedTrainer(transformers.Trainer):
         *arguments: Any,
         task: TaskSpec,
         terms: Distillation,
-        teacher: nn.Module | None,
         hold: MaskHold | None,
         **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
-        self._task, self._terms, self._teacher, self._hold = task, terms, teacher, hold
+        self._task, self._terms, self._hold = task, terms, hold
+        self._teacher: Teacher | None = None
         # The loss below is a mean over the batch; the Trainer divides it under accumulation.
         self.loss_is_scaled_for_ga = False
         self.model_accepts_loss_kwargs = False
+
+    def learn_from(self, network: nn.Module, train_set: Encoded | ImageRows) -> None:
+        """Distil from this network; its answers are kept if rows come more than once."""
+        kept = None
+        if self.args.max_steps * self.args.train_batch_size > len(train_set):
+            with self.accelerator.autocast():
+                kept = keep_answers(network, train_set, self._terms)
+        self._teacher = Asked(network, self._terms) if kept is None else kept
 
     def compute_loss(
         self,
@@ -72,6 +81,7 @@ class MaskedTrainer(transformers.Trainer):
         """Labels, logits, hidden states and attention maps, each by its weight."""
         inputs = dict(inputs)
         labels = inputs.pop("labels")
+        rows = inputs.pop(ROW, torch.empty(0))
         training = model.training
         wanted = {
             "output_hidden_states": training and self._terms.hidden > 0,
@@ -80,8 +90,8 @@ class MaskedTrainer(transformers.Trainer):
         outputs = model(**inputs, **wanted)
         target = None
         if training and self._teacher is not None:
-            with torch.no_grad():
-                target = self._teacher(**inputs, **wanted)
+            with self.accelerator.autocast():  # the Trainer wraps the model alone in it
+                target = self._teacher(rows, inputs)
         terms = self._terms if training else LABELS_ONLY
         loss = distillation_loss(
             outputs, target, labels, inputs.get("attention_mask"), self._task, terms
@@ -167,19 +177,21 @@ def train(
         callbacks.append(MaskKeeper(hold))
     if plan.patience:
         callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
+    numbered = Numbered(train_set)
     trainer = MaskedTrainer(
         model=model,
         args=arguments,
-        train_dataset=train_set,
+        train_dataset=numbered,
         eval_dataset=selection,
-        data_collator=train_set.collate,
+        data_collator=numbered.collate,
         compute_metrics=lambda output: compute(task, output.predictions, output.label_ids),
         callbacks=callbacks,
         task=task,
         terms=plan.distill,
-        teacher=teacher,
         hold=hold,
     )
+    if teacher is not None:
+        trainer.learn_from(teacher, train_set)
     trainer.remove_callback(transformers.PrinterCallback)
     # Of several processes one makes the folder, and all look in it.
     folder.mkdir(parents=True, exist_ok=True)
