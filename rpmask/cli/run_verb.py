@@ -48,6 +48,10 @@ def run(
         float,
         typer.Option(help="Epochs of the dense model, if needed.", rich_help_panel=o.TRAINING),
     ] = RUN.dense_epochs,
+    dense_rate: Annotated[
+        float,
+        typer.Option(help="Peak rate of the dense model.", rich_help_panel=o.TRAINING),
+    ] = RUN.dense_learning_rate,
     learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
     precision: o.Precision = FINETUNE.plan.precision,
@@ -119,6 +123,7 @@ def run(
         ),
         level_epochs=_given(level_epochs, base.level_epochs),
         dense_epochs=dense_epochs,
+        dense_learning_rate=dense_rate,
     )
     request.check()
     check_task(task, data)
