@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-TASKS = {  # what is read of each task; the rest are its own rows
-    "rte": (),
-    "mrpc": (),
-    "sst2": ("--train-rows", "8000"),
-    "cola": (),
+TASKS = {  # how long its dense model is trained, and what is read of it
+    "rte": ("--dense-epochs", "5"),
+    "mrpc": ("--dense-epochs", "4"),
+    "sst2": ("--dense-epochs", "3", "--train-rows", "8000"),
+    "cola": ("--dense-epochs", "6"),
 }
 SPARSITIES = (0.9375, 0.97, 0.99)
 BUDGET = 8.0  # epochs of the train split, races included: what every arm may spend
+# An encoder this narrow learns too little at the usual rates; the rows of "rate" say so.
+COMMON = ("--precision", "bf16", "--dense-rate", "1e-4", "--learning-rate", "4e-4")
 K = 8
 SEEDS = 3
 
@@ -57,7 +59,8 @@ class Row:
         """What is typed."""
         return [
             *("rpmask", "run", "--task", self.task, "--model", model),
-            *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed), "--precision", "bf16"),
+            *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed)),
+            *COMMON,
             *TASKS[self.task],
             *(option.format(sparsity=self.sparsity) for option in self.options),
             *("--experiment", "study"),
@@ -91,6 +94,13 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "labels-only": ("--distill-logits", "0", "--distill-hidden", "0", "--distill-labels", "1"),
 }
 FACTOR_TASKS = ("cola", "rte")
+# How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
+_SHORT = ("--one-shot", *_FISHER, "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2")
+RATES: dict[str, tuple[str, ...]] = {
+    f"{rate}-{dropout}": (*_SHORT, "--learning-rate", rate, "--dropout", dropout)
+    for rate in ("1.5e-4", "4e-4", "8e-4")
+    for dropout in ("0.1", "0")
+}
 # Every candidate of one pool, trained to the end: does what the race saw early say who ends best?
 EARLY: dict[str, tuple[str, ...]] = {
     f"take{i}": (*ARMS["ours"], "--full", "--take", str(i)) for i in range(K)
@@ -107,6 +117,8 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
     for arm, options in EARLY.items():
         for task in FACTOR_TASKS:
             yield Row("early", arm, task, 0.9375, 0, options)
+    for arm, options in RATES.items():
+        yield Row("rate", arm, "sst2", 0.9375, 0, options)
     for seed in range(seeds):
         for arm, options in ONE_FACTOR.items():
             for task in FACTOR_TASKS:

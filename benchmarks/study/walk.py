@@ -75,6 +75,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         "sparsity": row.sparsity,
         "seed": row.seed,
         "primary": primary,
+        "selection": selection_metric(primary, store, last["run_id"]),
         "dense": dense,
         "dev": dev,
         "majority": chance,
@@ -95,7 +96,11 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
             for candidate in races[-1]["candidates"]
         ],
         "resampled": resampled(row.task, store, last["run_id"]),
-        "runs": {"run": result["run_id"], "finetune": last["run_id"]},
+        "runs": {
+            "run": result["run_id"],
+            "select": levels[-1]["select"]["run_id"],
+            "finetune": last["run_id"],
+        },
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
 
@@ -112,14 +117,24 @@ def total(result: dict[str, Any]) -> float:
     return float(result["seconds"]["total"])
 
 
+def opened(store: Path) -> Any:
+    """The store that the commands wrote to."""
+    import mlflow
+
+    return mlflow.MlflowClient(f"sqlite:///{store}/mlflow.db")
+
+
+def selection_metric(primary: str, store: Path, run_id: str) -> float:
+    """What training chose its best weights by; options may be chosen by it, by dev never."""
+    return float(opened(store).get_run(run_id).data.metrics[f"selection/{primary}"])
+
+
 def resampled(task: str, store: Path, run_id: str) -> list[float]:
     """The dev metric on resampled rows, the same ones for every row of the task.
 
     Two rows are compared by the differences of these, so that what they have in common cancels.
     """
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{store}/mlflow.db")
+    client = opened(store)
     answers = load_file(client.download_artifacts(run_id, "dev.safetensors"))
     spec = get_spec(task)
     split = spec.dev_splits[0]
@@ -142,12 +157,11 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="Show what would be walked.")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    wanted = [
-        row
-        for row in rows(arguments.seeds)
-        if any(fnmatch(row.name, pattern) for pattern in arguments.only)
-        and not (RESULTS / f"{row.name}.json").exists()
-    ]
+    planned = list(rows(arguments.seeds))
+    named = {  # in the order of the patterns
+        row.name: row for pattern in arguments.only for row in planned if fnmatch(row.name, pattern)
+    }
+    wanted = [row for name, row in named.items() if not (RESULTS / f"{name}.json").exists()]
     model = arguments.model
     if Path(model).is_dir():
         model = str(Path(model).resolve())

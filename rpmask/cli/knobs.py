@@ -122,6 +122,16 @@ _TAKE = "evidence; or best, control or a candidate's number, whatever the eviden
 Take = Annotated[str, typer.Option(help=f"{_TAKE}.")]
 Epochs = Annotated[float, typer.Option(help="Epochs.", rich_help_panel=TRAINING)]
 LearningRate = Annotated[float, typer.Option(help="Peak rate.", rich_help_panel=TRAINING)]
+_DROPOUT = "Dropout while the weights train [default: 0; the model's own"
+Dropout = Annotated[
+    float | None, typer.Option(help=f"{_DROPOUT} with --dense].", rich_help_panel=TRAINING)
+]
+RunDropout = Annotated[
+    float | None,
+    typer.Option(
+        help=f"{_DROPOUT} with --recipe paper, and for the dense model].", rich_help_panel=TRAINING
+    ),
+]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[
     int,

@@ -54,6 +54,7 @@ def run(
     ] = RUN.dense_learning_rate,
     learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
+    dropout: n.RunDropout = None,
     precision: o.Precision = FINETUNE.plan.precision,
     distill_labels: n.RunTermLabels = None,
     distill_logits: n.RunTermLogits = None,
@@ -108,6 +109,7 @@ def run(
                 epochs=_given(epochs, known.epochs),
                 learning_rate=learning_rate,
                 batch_size=batch_size,
+                dropout=_given(dropout, known.dropout),
                 precision=precision,
                 seed=seed,
                 distill=replace(

@@ -161,25 +161,34 @@ def skeleton(source: str, task: TaskSpec) -> nn.Module:
 
 
 def load_classifier(
-    source: str, task: TaskSpec, *, seed: int = 0, attentions: bool = False
+    source: str,
+    task: TaskSpec,
+    *,
+    seed: int = 0,
+    attentions: bool = False,
+    dropout: float | None = None,
 ) -> nn.Module:
     """A float32 classifier for the task. A head the checkpoint lacks is drawn from the seed.
 
     Attention maps are only returned by the eager implementation, which is slower, so it is used
-    only where they are wanted.
+    only where they are wanted. dropout replaces every rate of the modules; the configuration, which is
+    saved with the model, keeps its own.
     """
     from transformers.utils import logging
 
     place = locate(source)
+    config = _config(place, task)
+    own = {} if dropout is None else _dropout_rates(config)
+    config.update(dict.fromkeys(own, dropout))
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # a missing head is expected here, and said by the caller
     logging.disable_progress_bar()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model: nn.Module = _auto_class(task).from_pretrained(
+            model: Any = _auto_class(task).from_pretrained(
                 place.weights,
-                config=_config(place, task),
+                config=config,
                 dtype=torch.float32,
                 attn_implementation="eager" if attentions else None,
             )
@@ -190,7 +199,18 @@ def load_classifier(
         ) from error
     finally:
         logging.set_verbosity(verbosity)
-    return model
+    model.config.update(own)
+    network: nn.Module = model
+    return network
+
+
+def _dropout_rates(config: Any) -> dict[str, float]:
+    """The rates by the names that the architectures have for them."""
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float)
+    }
 
 
 def restored_classifier(config: Any, task: TaskSpec, weights: dict[str, torch.Tensor]) -> nn.Module:

@@ -37,7 +37,12 @@ LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 
 @dataclass(frozen=True)
 class TrainPlan(Record):
-    """How a model is trained. extra are arguments of transformers.TrainingArguments by name."""
+    """How a model is trained. extra are arguments of transformers.TrainingArguments by name.
+
+    dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
+    A model that lost nearly all its weights is short of capacity, and learns hidden states of a teacher
+    that drops nothing.
+    """
 
     epochs: float = 6.0
     max_steps: int = -1
@@ -45,6 +50,7 @@ class TrainPlan(Record):
     batch_size: int = 32
     warmup: float = 0.1
     weight_decay: float = 0.01
+    dropout: float | None = 0.0
     evaluations: int = 6
     patience: int = 0
     seed: int = 0

@@ -102,6 +102,7 @@ def _dense(request: RunRequest, context: Context) -> dict[str, Any]:
         request.finetune.plan,
         epochs=request.dense_epochs,
         learning_rate=request.dense_learning_rate,
+        dropout=None,
         max_steps=-1,
     )
     asked = replace(request.finetune, plan=plan)

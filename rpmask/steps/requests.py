@@ -181,6 +181,10 @@ class FinetuneRequest(Record):
         plan = self.plan
         _between("number of epochs", plan.epochs, 0.0, math.inf)
         _between("learning rate", plan.learning_rate, 0.0, math.inf)
+        if plan.dropout is not None and not 0 <= plan.dropout < 1:
+            raise RpmaskError(
+                f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
+            )
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)

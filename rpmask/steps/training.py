@@ -57,7 +57,9 @@ def fit(
     gc.collect()  # a trained model and its wrapped forward hold each other: those of the level before
     plan, spec = training.plan, prepared.spec
     attentions = plan.distill.attention > 0
-    model = load_classifier(training.start, spec, seed=plan.seed, attentions=attentions)
+    model = load_classifier(
+        training.start, spec, seed=plan.seed, attentions=attentions, dropout=plan.dropout
+    )
     teacher = None
     if training.teacher is not None:
         teacher = load_classifier(training.teacher, spec, attentions=attentions)

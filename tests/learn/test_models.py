@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
@@ -52,3 +54,41 @@ def test_precision_follows_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     for speed, expected in ((2.0, "bf16"), (1.0, "fp32")):
         monkeypatch.setattr("rpmask.learn.precision.bf16_speed", lambda speed=speed: speed)
         assert faster_precision() == expected
+
+
+SMALL = {"vocab_size": 20, "max_position_embeddings": 16}
+BERT_LIKE = {
+    **SMALL,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+ARCHITECTURES = {
+    "bert": transformers.BertConfig(**BERT_LIKE),
+    "roberta": transformers.RobertaConfig(**BERT_LIKE),
+    "electra": transformers.ElectraConfig(**BERT_LIKE, embedding_size=16),
+    "deberta-v2": transformers.DebertaV2Config(**BERT_LIKE, relative_attention=True),
+    "albert": transformers.AlbertConfig(**BERT_LIKE, embedding_size=16, hidden_dropout_prob=0.1),
+    "distilbert": transformers.DistilBertConfig(
+        **SMALL, dim=16, n_layers=2, n_heads=2, hidden_dim=32
+    ),
+    "gpt2": transformers.GPT2Config(
+        vocab_size=20, n_positions=16, n_embd=16, n_layer=2, n_head=2, pad_token_id=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_without_dropout_a_model_trains_without_noise(name: str, tmp_path: Path) -> None:
+    config = ARCHITECTURES[name]
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    rows = {"input_ids": torch.arange(1, 9)[None], "attention_mask": torch.ones(1, 8).long()}
+    noisy, quiet = (
+        load_classifier(str(tmp_path), get_spec("sst2"), dropout=rate).train()
+        for rate in (0.5, 0.0)
+    )
+    assert not noisy(**rows).logits.equal(noisy(**rows).logits)
+    assert quiet(**rows).logits.equal(quiet(**rows).logits)
+    kept = {name: rate for name, rate in config.to_dict().items() if "drop" in name}
+    assert kept == {name: getattr(quiet.config, name) for name in kept}
