@@ -20,8 +20,7 @@ from rpmask.masks.weights import SafetensorsWeights
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import spec_of
-from rpmask.steps.poolmasks import load_ingredients
-from rpmask.steps.sample import mask_name
+from rpmask.steps.poolmasks import load_ingredients, mask_name
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
-"""The masks of a pool: read from its run and proved, or what it takes to draw them again."""
+"""The masks of a pool: written to its run, read and proved, or what it takes to draw them again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
 from rpmask.learn.models import skeleton
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.maskfile import load_mask, save_mask
 from rpmask.masks.weights import Prunable, find_prunable
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
-from rpmask.steps.sample import mask_name, statistics_name
 from rpmask.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,35 @@ class Ingredients:
     tensors: tuple[Prunable, ...]
     statistics: dict[str, Statistics]
     parent: Mask | None
+
+
+def mask_name(index: int) -> str:
+    """The artifact that holds a candidate's mask."""
+    return f"masks/candidate-{index:02d}.safetensors"
+
+
+def statistics_name(kind: str) -> str:
+    """The artifact that holds an importance's statistics."""
+    return f"statistics/{kind}.safetensors"
+
+
+def write_pool(
+    run: StepRun, pool: Pool, masks: Iterable[Mask], statistics: Mapping[str, Statistics]
+) -> list[int]:
+    """The pool, the packed masks and the statistics, as artifacts; the bytes of each mask."""
+    sizes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for index, (candidate, mask) in enumerate(zip(pool.candidates, masks, strict=True)):
+            path = Path(temporary) / mask_name(index)
+            path.parent.mkdir(exist_ok=True)
+            sizes.append(save_mask(mask, path, candidate.recipe))
+        for kind, found in statistics.items():
+            path = Path(temporary) / statistics_name(kind)
+            path.parent.mkdir(exist_ok=True)
+            found.save(path)
+        run.log_folder(Path(temporary))
+    run.log_json("pool.json", pool.to_dict())
+    return sizes
 
 
 def load_masks(pool: Pool, run_id: str, context: Context) -> tuple[Mask, ...]:
@@ -44,17 +78,25 @@ def load_ingredients(
     pool: Pool, recipes: Iterable[MaskRecipe], folder: str, spec: TaskSpec, context: Context
 ) -> Ingredients:
     """What draws these recipes of a pool over the weights in the folder."""
-    artifacts = context.tracker.artifacts
-    wanted = {recipe.importance for recipe in recipes}
-    parent = None
-    if pool.parent_run_id is not None:
-        parent = load_mask(artifacts.path(pool.parent_run_id, "mask.safetensors"))
     return Ingredients(
         tensors=find_prunable(skeleton(folder, spec), pool.include, pool.exclude),
-        statistics={
-            kind: Statistics.load(artifacts.path(pool.run_id, statistics_name(kind)))
-            for kind in pool.statistics
-            if kind in wanted
-        },
-        parent=parent,
+        statistics=load_statistics(pool, {recipe.importance for recipe in recipes}, context),
+        parent=load_parent(pool.parent_run_id, context),
     )
+
+
+def load_statistics(pool: Pool, kinds: Collection[str], context: Context) -> dict[str, Statistics]:
+    """Those of these kinds that the pool was drawn with."""
+    artifacts = context.tracker.artifacts
+    return {
+        kind: Statistics.load(artifacts.path(pool.run_id, statistics_name(kind)))
+        for kind in pool.statistics
+        if kind in kinds
+    }
+
+
+def load_parent(run_id: str | None, context: Context) -> Mask | None:
+    """The mask of the finetune run that a pool is drawn inside of."""
+    if run_id is None:
+        return None
+    return load_mask(context.tracker.artifacts.path(run_id, "mask.safetensors"))

@@ -6,23 +6,21 @@ rest are what `proposals` says.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
 from rpmask.learn.models import has_head, locate, skeleton
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, save_mask
 from rpmask.masks.sampling import draw_masks
 from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, weights_digest
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import encoded, load_data, source_digest
 from rpmask.steps.poolcharts import Drawing, pool_charts
+from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool
 from rpmask.steps.proposals import Earlier, continued, earlier, proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.tasks.spec import TaskData, TaskSpec
@@ -50,7 +48,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     tensors = find_prunable(skeleton(folder, spec), request.include, request.exclude)
     source = SafetensorsWeights(locate(folder).weights)
     digest = weights_digest(source, tensors)
-    parent = _parent_mask(request, context)
+    parent = load_parent(request.parent_run_id, context)
     before = earlier(request, context)
     params = {k: v for k, v in request.to_dict().items() if k not in ("storage",)}
     inputs = {
@@ -185,7 +183,7 @@ def _draw(
         run_id=run.run_id,
         versions=versions(),
     )
-    sizes = _write(run, pool, masks, statistics)
+    sizes = write_pool(run, pool, masks, statistics)
     drawing = Drawing(pool, masks, source, tensors, statistics, parent)
     run.log_charts(pool_charts(drawing), intro=_note(request, pool, sizes))
     run.metric("mask_bytes", sum(sizes))
@@ -200,13 +198,6 @@ def _draw(
         },
         _note(request, pool, sizes),
     )
-
-
-def _parent_mask(request: SampleRequest, context: Context) -> Mask | None:
-    if request.parent_run_id is None:
-        return None
-    path = context.tracker.artifacts.path(request.parent_run_id, "mask.safetensors")
-    return load_mask(path)
 
 
 def _ledger(request: SampleRequest, context: Context, run: StepRun, before: Earlier) -> Ledger:
@@ -234,12 +225,7 @@ def _statistics(
     known: dict[str, Statistics] = {}
     if request.like is not None:  # those of the pool it continues, so that its best can be redrawn
         pool = context.tracker.artifacts.record(request.like, "pool.json", Pool)
-        known = {
-            kind: Statistics.load(
-                context.tracker.artifacts.path(request.like, statistics_name(kind))
-            )
-            for kind in pool.statistics
-        }
+        known = load_statistics(pool, set(pool.statistics), context)
     missing = [kind for kind in kinds if kind not in known]
     if missing:
         from rpmask.learn.calibrate import calibrate, calibration_rows
@@ -256,35 +242,6 @@ def _statistics(
                 observer=Tee(shown, run),
             )
     return known
-
-
-def _write(
-    run: StepRun, pool: Pool, masks: list[Mask], statistics: Mapping[str, Statistics]
-) -> list[int]:
-    """The pool, the packed masks and the statistics, as artifacts."""
-    sizes = []
-    with tempfile.TemporaryDirectory() as temporary:
-        for index, (candidate, mask) in enumerate(zip(pool.candidates, masks, strict=True)):
-            path = Path(temporary) / mask_name(index)
-            path.parent.mkdir(exist_ok=True)
-            sizes.append(save_mask(mask, path, candidate.recipe))
-        for kind, found in statistics.items():
-            path = Path(temporary) / statistics_name(kind)
-            path.parent.mkdir(exist_ok=True)
-            found.save(path)
-        run.log_folder(Path(temporary))
-    run.log_json("pool.json", pool.to_dict())
-    return sizes
-
-
-def mask_name(index: int) -> str:
-    """The artifact that holds a candidate's mask."""
-    return f"masks/candidate-{index:02d}.safetensors"
-
-
-def statistics_name(kind: str) -> str:
-    """The artifact that holds an importance's statistics."""
-    return f"statistics/{kind}.safetensors"
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from rpmask.records import (
 )
 from rpmask.steps.context import Context
 from rpmask.steps.material import held_mask
+from rpmask.steps.poolmasks import mask_name
 from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
-from rpmask.steps.sample import mask_name
 
 HOT = 1e9  # a temperature at which every weight is as likely as any other
 
