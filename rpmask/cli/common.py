@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
@@ -14,29 +15,36 @@ if TYPE_CHECKING:
 BUILT_IN = ("demo", "digits")  # tasks that bring a model along
 
 
-def new_context(
-    experiment: str, tracking_uri: str | None, force: bool, quiet: bool, as_json: bool
-) -> Context:
-    """The context of one command."""
-    from rpmask.cli.console import TalkingConsole
-    from rpmask.steps.context import Context
+@dataclass(frozen=True)
+class Tracking:
+    """Where a command's runs go, and how it answers."""
 
-    return Context(
-        tracking_uri=tracking_uri,
-        experiment=experiment,
-        force=force,
-        console=TalkingConsole(quiet=quiet or as_json),
-    )
+    experiment: str = "rpmask"
+    tracking_uri: str | None = None
+    force: bool = False
+    as_json: bool = False
+    quiet: bool = False
 
+    def context(self) -> Context:
+        """The context of one command."""
+        from rpmask.cli.console import TalkingConsole
+        from rpmask.steps.context import Context
 
-def finish(verb: str, result: dict[str, Any], as_json: bool) -> None:
-    """Print what the step found: one JSON object, or the verb's table."""
-    if as_json:
-        print(json.dumps(result))
-        return
-    from rpmask.cli.deploy_tables import show
+        return Context(
+            tracking_uri=self.tracking_uri,
+            experiment=self.experiment,
+            force=self.force,
+            console=TalkingConsole(quiet=self.quiet or self.as_json),
+        )
 
-    show(verb, result)
+    def show(self, verb: str, result: dict[str, Any]) -> None:
+        """Print what the step found: one JSON object, or the verb's table."""
+        if self.as_json:
+            print(json.dumps(result))
+            return
+        from rpmask.cli.deploy_tables import show
+
+        show(verb, result)
 
 
 def default_model(model: str | None, task: str) -> str:

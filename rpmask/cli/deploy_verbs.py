@@ -11,7 +11,8 @@ import typer
 
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import finish, new_context
+from rpmask.cli.common import Tracking
+from rpmask.cli.groups import TRACKING, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.steps.requests import BenchRequest, ExportRequest
 
@@ -28,6 +29,7 @@ def _source(given: str | None, task: str) -> str:
 
 
 @app.command()
+@with_groups
 def export(
     model: Annotated[
         str | None,
@@ -54,11 +56,7 @@ def export(
     ] = None,
     threads: Threads = EXPORT.threads,
     task: o.Task = "demo",
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Write a registered model for deployment: small, sparse, smaller, or portable.
 
@@ -81,11 +79,12 @@ def export(
     folder = (
         out or Path("export") / f"{source.removeprefix('models:/rpmask-').partition('@')[0]}-{to}"
     )
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
-    finish("export", write(replace(request, source=source), folder, context), as_json)
+    context = tracking.context()
+    tracking.show("export", write(replace(request, source=source), folder, context))
 
 
 @app.command()
+@with_groups
 def bench(
     model: Annotated[
         str | None,
@@ -102,11 +101,7 @@ def bench(
     threads: Threads = BENCH.threads,
     seconds: Annotated[float, typer.Option(help="Time spent on each shape.")] = BENCH.seconds,
     task: o.Task = "demo",
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Time a model under every runtime here: dense, bf16, int8, CSR, compact, ONNX Runtime.
 
@@ -120,9 +115,9 @@ def bench(
 
     from rpmask.steps.bench import run_bench
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     request = replace(request, source=_source(model, task))
-    finish("bench", run_bench(request, context), as_json)
+    tracking.show("bench", run_bench(request, context))
 
 
 @app.command()
@@ -150,7 +145,7 @@ def predict(
     """
     from rpmask.steps.predict import predict as answers
 
-    context = new_context(experiment, tracking_uri, False, True, as_json)
+    context = Tracking(experiment, tracking_uri, quiet=True).context()
     source = _source(model, task)
     lines: TextIO
     name = "stdin" if input_file == "-" else input_file

@@ -11,14 +11,13 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Tracking,
     default_model,
-    finish,
-    new_context,
     settings,
     settled_precision,
     source_run,
 )
-from rpmask.cli.groups import DATA, changed, with_groups
+from rpmask.cli.groups import DATA, TRACKING, changed, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.requests import FinetuneRequest
@@ -62,11 +61,7 @@ def finetune(
     retain: n.Retain = FINETUNE.retain,
     seed: o.Seed = FINETUNE.plan.seed,
     data: DataChoice = DATA,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Train the selected mask's weights, read dev once, register the result as @champion.
 
@@ -99,14 +94,14 @@ def finetune(
 
     plan = replace(plan, threads=threads or available_cores())
     request = FinetuneRequest(plan=plan, retain=retain, teacher=teacher)
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     if dense:
         result = finetune_dense(
             request, context, task=task, model=default_model(model, task), data=data
         )
     else:
         result = train_masked(request, context, source_run(context, source, "select", task))
-    finish("finetune", result, as_json)
+    tracking.show("finetune", result)
 
 
 def _check_material(

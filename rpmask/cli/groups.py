@@ -11,11 +11,11 @@ from typing import Any
 
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
-from rpmask.cli.common import listed, search_space
+from rpmask.cli.common import Tracking, listed, search_space
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest
 
-DATA, SAMPLING, RACING = DataChoice(), SampleRequest(), ScreenRequest()
+DATA, SAMPLING, RACING, TRACKING = DataChoice(), SampleRequest(), ScreenRequest(), Tracking()
 SPACE = SAMPLING.space
 
 
@@ -81,6 +81,16 @@ def _racing(
     )
 
 
+def _tracking(
+    experiment: o.Experiment = TRACKING.experiment,
+    tracking_uri: o.TrackingUri = TRACKING.tracking_uri,
+    force: o.Force = TRACKING.force,
+    as_json: o.Json = TRACKING.as_json,
+    quiet: o.Quiet = TRACKING.quiet,
+) -> None:
+    """The last options of every verb that makes runs."""
+
+
 @dataclass(frozen=True)
 class Group:
     """The options, by name, and what makes a record of them."""
@@ -98,6 +108,7 @@ GROUPS = {
     "data": _group(_data, o.data_choice),
     "sampling": _group(_sampling, lambda chosen: _sampling(**chosen)),
     "racing": _group(_racing, lambda chosen: _racing(**chosen)),
+    "tracking": _group(_tracking, lambda chosen: Tracking(**chosen)),
 }
 
 

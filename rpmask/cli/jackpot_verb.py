@@ -10,8 +10,8 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import default_model, finish, new_context
-from rpmask.cli.groups import check_task, with_groups
+from rpmask.cli.common import Tracking, default_model
+from rpmask.cli.groups import TRACKING, check_task, with_groups
 from rpmask.learn.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
@@ -72,11 +72,7 @@ def jackpot(
     threads: o.Threads = None,
     seed: o.Seed = PLAN.seed,
     data: DataChoice = DEFAULT.data,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Search a mask in frozen weights (lottery jackpots); for text and image classifiers.
 
@@ -109,7 +105,7 @@ def jackpot(
         data=data,
     )
     request.check()
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     if start in DRAWN_STARTS:
         check_task(task, data)
     else:
@@ -118,7 +114,7 @@ def jackpot(
     request.check()
     from rpmask.steps.jackpot import jackpot as find
 
-    finish("jackpot", find(request, context), as_json)
+    tracking.show("jackpot", find(request, context))
 
 
 def _task_of(request: JackpotRequest, context: Context) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import new_context
+from rpmask.cli.common import Tracking
 from rpmask.words import percent
 
 mask_app = typer.Typer(
@@ -39,7 +39,7 @@ def show(
     """
     from rpmask.steps.mask import show_mask
 
-    found = show_mask(mask, new_context(experiment, tracking_uri, False, as_json, as_json))
+    found = show_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json).context())
     lines = [
         f"{found['kept']:,} of {found['total']:,} weights kept, {percent(round(found['sparsity'], 6))} "
         "sparse",
@@ -67,7 +67,7 @@ def diff(
     """
     from rpmask.steps.mask import diff_masks
 
-    found = diff_masks(mask, other, new_context(experiment, tracking_uri, False, as_json, as_json))
+    found = diff_masks(mask, other, Tracking(experiment, tracking_uri, quiet=as_json).context())
     lines = [
         "the same mask"
         if found["same"]
@@ -92,7 +92,7 @@ def verify(
     """
     from rpmask.steps.mask import verify_mask
 
-    found = verify_mask(mask, new_context(experiment, tracking_uri, False, as_json, as_json))
+    found = verify_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json).context())
     _answer(found, [f"ok: {found['kept']:,} weights kept, digest {found['digest']}"], as_json)
 
 
@@ -110,6 +110,6 @@ def redraw(
     """
     from rpmask.steps.mask import redraw_mask
 
-    context = new_context(experiment, tracking_uri, False, as_json, as_json)
+    context = Tracking(experiment, tracking_uri, quiet=as_json).context()
     found = redraw_mask(mask, context, out)
     _answer(found, [f"ok: recipe {found['recipe']} draws {found['digest']}"], as_json)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import new_context
+from rpmask.cli.common import Tracking
+from rpmask.cli.groups import TRACKING, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.steps.requests import ReportRequest
 
@@ -21,6 +21,7 @@ FORMATS = ("table", "md", "csv", "html")
 
 
 @app.command()
+@with_groups
 def report(
     task: Annotated[
         str | None,
@@ -41,11 +42,7 @@ def report(
     log: Annotated[
         bool, typer.Option("--log/--no-log", help="Log the HTML page to a run of its own.")
     ] = True,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Compare trained and searched models: mean and interval over seeds, retention, steps, time.
 
@@ -55,17 +52,17 @@ def report(
     from rpmask.steps.report import leaderboard, publish
 
     request = ReportRequest(task=task, each=each, log=log)
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     rows = leaderboard(request, context)
     if out is not None:
         from rpmask.files import write_whole
 
-        write_whole(out, _rendered(form, rows, experiment).encode())
+        write_whole(out, _rendered(form, rows, tracking.experiment).encode())
         context.console.say(f"Wrote {out}.")
-    elif not as_json:
-        print(_rendered(form, rows, experiment), end="", flush=True)
+    elif not tracking.as_json:
+        print(_rendered(form, rows, tracking.experiment), end="", flush=True)
     result = publish(rows, request, context)  # after the answer: drawing takes longer than reading
-    if as_json:
+    if tracking.as_json:
         print(json.dumps({**result, "path": None if out is None else str(out)}))
     elif log:
         before = "was logged before" if result["reused"] else "is logged"

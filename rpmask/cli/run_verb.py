@@ -10,8 +10,8 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import default_model, finish, new_context, settings, settled_precision
-from rpmask.cli.groups import DATA, RACING, SAMPLING, check_task, with_groups
+from rpmask.cli.common import Tracking, default_model, settings, settled_precision
+from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
 from rpmask.records import DataChoice
 from rpmask.steps.recipes import starting_point
 from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest
@@ -63,11 +63,7 @@ def run(
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
     data: DataChoice = DATA,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Walk the whole road, level by level; the same command continues after an interruption.
 
@@ -134,8 +130,8 @@ def run(
 
     plan = replace(request.finetune.plan, threads=racing.threads or available_cores())
     request = replace(request, finetune=replace(request.finetune, plan=plan))
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
-    finish("run", run_levels(request, context), as_json)
+    context = tracking.context()
+    tracking.show("run", run_levels(request, context))
 
 
 def _given(value: Value | None, otherwise: Value) -> Value:

@@ -11,13 +11,12 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Tracking,
     default_model,
-    finish,
-    new_context,
     settled_precision,
     source_run,
 )
-from rpmask.cli.groups import DATA, RACING, SAMPLING, check_task, with_groups
+from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
 from rpmask.records import DataChoice
 from rpmask.steps.requests import (
     SampleRequest,
@@ -48,11 +47,7 @@ def sample(
     ] = None,
     storage: o.Storage = None,
     data: DataChoice = DATA,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Draw candidate masks near good ones: candidate 0 is the magnitude mask, the control.
 
@@ -75,10 +70,10 @@ def sample(
     from rpmask.steps.sample import inside
     from rpmask.steps.sample import sample as draw
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     if parent is not None:
         request = inside(request, parent, context)
-    finish("sample", draw(request, context), as_json)
+    tracking.show("sample", draw(request, context))
 
 
 @app.command()
@@ -94,11 +89,7 @@ def screen(
     precision: o.Precision = SCREEN.precision,
     racing: ScreenRequest = RACING,
     storage: o.Storage = None,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Race the masks of a pool: same batches for all, losers stop early.
 
@@ -117,22 +108,19 @@ def screen(
     request.check()
     from rpmask.steps.screen import screen as race
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
-    finish("screen", race(request, context, source_run(context, source, "sample", task)), as_json)
+    context = tracking.context()
+    tracking.show("screen", race(request, context, source_run(context, source, "sample", task)))
 
 
 @app.command()
+@with_groups
 def select(
     source: o.From = None,
     task: o.Task = "demo",
     take: n.Take = SELECT.take,
     alpha: Annotated[float, typer.Option(help="Error rate of the comparison.")] = SELECT.alpha,
     seed: o.Seed = SELECT.seed,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Keep the winner if it beats the control by more than luck; register it as @selected.
 
@@ -142,5 +130,5 @@ def select(
     request.check()
     from rpmask.steps.select import select as judge
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
-    finish("select", judge(request, context, source_run(context, source, "screen", task)), as_json)
+    context = tracking.context()
+    tracking.show("select", judge(request, context, source_run(context, source, "screen", task)))

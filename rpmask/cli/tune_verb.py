@@ -11,12 +11,11 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Tracking,
     default_model,
-    finish,
-    new_context,
     settled_precision,
 )
-from rpmask.cli.groups import DATA, RACING, SAMPLING, check_task, with_groups
+from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 
@@ -47,11 +46,7 @@ def tune(
     precision: o.Precision = SCREEN.precision,
     racing: ScreenRequest = RACING,
     data: DataChoice = DATA,
-    experiment: o.Experiment = "rpmask",
-    tracking_uri: o.TrackingUri = None,
-    force: o.Force = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    tracking: Tracking = TRACKING,
 ) -> None:
     """Tune the sampling: draw, race, learn, draw again, until the steps are spent.
 
@@ -82,7 +77,7 @@ def tune(
     from rpmask.steps.sample import inside
     from rpmask.steps.tune import tune as search
 
-    context = new_context(experiment, tracking_uri, force, quiet, as_json)
+    context = tracking.context()
     if parent is not None:
         request = TuneRequest(steps, inside(sampling, parent, context), racing)
-    finish("tune", search(request, context), as_json)
+    tracking.show("tune", search(request, context))
