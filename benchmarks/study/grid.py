@@ -22,13 +22,15 @@ COMMON = ("--precision", "bf16", "--dense-rate", "1e-4", "--learning-rate", "4e-
 K = 8
 SEEDS = 3
 
+LABELS = ("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0")
+
 # The paper's recipe is 72 epochs as it stands: here each of its parts is a ninth as long.
 _SHARE = BUDGET / 72
 ARMS: dict[str, tuple[str, ...]] = {
     "magnitude": (
         *("--one-shot", "--importance", "magnitude", "--allocation", "uniform", "--k", "1"),
         *("--budget", "0.05", "--rungs", "1", "--epochs", f"{BUDGET - 0.05:g}"),
-        *("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0"),
+        *LABELS,
     ),
     "paper": (
         *("--levels", "0.54,0.83,0.92,{sparsity:g}"),
@@ -91,14 +93,19 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "no-logits": ("--distill-logits", "0", "--distill-labels", "1"),
     "no-hidden": ("--distill-hidden", "0"),
     "attention": ("--distill-attention", "1"),
-    "labels-only": ("--distill-logits", "0", "--distill-hidden", "0", "--distill-labels", "1"),
+    "labels-only": LABELS,
 }
 FACTOR_TASKS = ("cola", "rte")
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
-_SHORT = ("--one-shot", *_FISHER, "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2")
-RATES: dict[str, tuple[str, ...]] = {
-    f"{rate}-{dropout}": (*_SHORT, "--learning-rate", rate, "--dropout", dropout)
-    for rate in ("1.5e-4", "4e-4", "8e-4")
+_SHORT = ("--one-shot", "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2")
+_TRAINED = {
+    "teacher": _FISHER,
+    "labels": (*LABELS, "--importance", "magnitude", "--allocation", "uniform"),
+}
+RATES: dict[tuple[str, str, str], tuple[str, ...]] = {
+    (how, rate, dropout): (*_SHORT, *_TRAINED[how], "--learning-rate", rate, "--dropout", dropout)
+    for how, rates in {"teacher": ("1.5e-4", "4e-4", "8e-4"), "labels": ("4e-4",)}.items()
+    for rate in rates
     for dropout in ("0.1", "0")
 }
 # Every candidate of one pool, trained to the end: does what the race saw early say who ends best?
@@ -118,7 +125,7 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for task in FACTOR_TASKS:
             yield Row("early", arm, task, 0.9375, 0, options)
     for arm, options in RATES.items():
-        yield Row("rate", arm, "sst2", 0.9375, 0, options)
+        yield Row("rate", "-".join(arm), "sst2", 0.9375, 0, options)
     for seed in range(seeds):
         for arm, options in ONE_FACTOR.items():
             for task in FACTOR_TASKS:
