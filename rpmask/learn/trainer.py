@@ -202,6 +202,8 @@ def train(
     if hold is not None:
         hold.apply()
     final = trainer.evaluate()
+    # Else it would go on answering in the training's precision, beside a dense model that does not.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     state = trainer.state
     best = state.best_model_checkpoint
     return Trained(

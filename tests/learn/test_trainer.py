@@ -106,6 +106,17 @@ def test_bf16_ends_near_fp32(tmp_path: Path) -> None:
     assert abs(losses[0] - losses[1]) < 0.05 * untrained
 
 
+def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
+    tmp_path: Path,
+) -> None:
+    trained = run(tmp_path, TrainPlan(**{**PLAN.__dict__, "precision": "bf16"}))
+    again = tiny_bert()
+    again.load_state_dict(trained.state_dict())
+    held_out = toy_rows(64, seed=2)
+    answers = [evaluate(model, held_out, TOY_TASK).logits for model in (trained, again)]
+    assert (answers[0] == answers[1]).all()
+
+
 def test_resume_ends_with_the_same_weights(tmp_path: Path) -> None:
     torch.use_deterministic_algorithms(True)
     try:
