@@ -111,7 +111,10 @@ class InTurn(transformers.TrainerCallback):
             network.set_attn_implementation(kind.attention)
         assert self.trainer is not None
         self.trainer._terms = kind.terms
-        self.trainer._teacher = self._kept if kind.kept else Asked(self._networks[1], kind.terms)
+        self.trainer._teacher = None
+        if kind.terms.needs_teacher:
+            asked = Asked(self._networks[1], kind.terms)
+            self.trainer._teacher = self._kept if kind.kept else asked
         if kind.masked:
             self._masked.enter_context(self._hold.gradients_masked())
         if turn == self._rounds:

@@ -43,7 +43,8 @@ or a difference. Jackpots, deployment and real tasks have pages of their own:
 
 The mask adds one bool a prunable weight ({bool_mb:.1f} MB) and nothing to a step's peak. Distillation
 holds the teacher ({teacher_mb:.1f} MB) and, while a step lasts, {default_mb:.0f} MB of hidden states, or
-{paper_mb:.0f} MB with the attention maps.
+{paper_mb:.0f} MB with the attention maps. The default terms are learnt from answers that were kept before the
+first step; `teacher asked` is a step where they would take more than 2 GB and are asked for.
 
 `python benchmarks/precision.py --model ENCODER`: a short masked training on SST-2 ({rows:,} rows,
 {steps} steps with distillation, {seeds_tried} seeds) is {speed:.2f} times as fast in bf16 as in fp32
