@@ -79,6 +79,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
         for allocation in ("uniform", "0.5", "global")
     },
     "take-control": ("--take", "control"),
+    "take-best": ("--take", "best"),
     "noise-weak": (*_FISHER, "--temperature", "0.05", "--sample-ratio", "0.001"),
     "noise-paper": (*_FISHER, "--temperature", "0.2", "--sample-ratio", "0.0001"),
     "noise-strong": (*_FISHER, "--temperature", "0.5", "--sample-ratio", "0.00002"),
