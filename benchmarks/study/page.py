@@ -274,7 +274,9 @@ def draw(rows: Rows) -> None:
     if not tasks:
         return
     figure = Figure(figsize=(2.6 * len(tasks) + 0.6, 3.0), layout="constrained")
-    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+    for axes, task in zip(
+        figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks, strict=True
+    ):
         for arm, name in NAMES.items():
             found = of(here, task=task, arm=arm)
             xs = [SPARSITIES.index(row["sparsity"]) for row in found]
@@ -292,7 +294,8 @@ def draw(rows: Rows) -> None:
         axes.set_title(task, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("retention, corrected for chance (%)", fontsize=9)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     with matplotlib.rc_context({"svg.hashsalt": "rpmask"}):
         figure.savefig(DOCS / FIGURE, metadata={"Date": None})
 
