@@ -147,7 +147,7 @@ def main_tables(rows: Rows) -> str:
 
 
 def minutes(rows: Rows) -> str:
-    """The mean of those that were not stopped on the way."""
+    """The mean of those that had a core to themselves."""
     timed = [row["seconds"] for row in rows if row["seconds"]]
     return f"{mean(one['races'] + one['training'] for one in timed) / 60:.0f}" if timed else "-"
 

@@ -30,6 +30,14 @@ class Distillation(Record):
         """Whether any term looks at the teacher."""
         return max(self.logits, self.hidden, self.attention) > 0
 
+    @property
+    def outputs(self) -> dict[str, bool]:
+        """What a network is asked for beside its logits."""
+        return {
+            "output_hidden_states": self.hidden > 0,
+            "output_attentions": self.attention > 0,
+        }
+
 
 PAPER_TERMS = Distillation(labels=0.0, logits=1.0, hidden=1.0, attention=1.0, temperature=1.0)
 LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)

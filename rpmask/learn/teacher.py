@@ -52,15 +52,11 @@ class Asked:
     """A teacher that is asked about every batch."""
 
     def __init__(self, network: nn.Module, terms: Distillation) -> None:
-        self._network = network
-        self._wanted = {
-            "output_hidden_states": terms.hidden > 0,
-            "output_attentions": terms.attention > 0,
-        }
+        self._network, self._outputs = network, terms.outputs
 
     @torch.no_grad()
     def __call__(self, _: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
-        return self._network(**inputs, **self._wanted)
+        return self._network(**inputs, **self._outputs)
 
 
 @dataclass(frozen=True)

@@ -83,16 +83,12 @@ class MaskedTrainer(transformers.Trainer):
         labels = inputs.pop("labels")
         rows = inputs.pop(ROW, torch.empty(0))
         training = model.training
-        wanted = {
-            "output_hidden_states": training and self._terms.hidden > 0,
-            "output_attentions": training and self._terms.attention > 0,
-        }
-        outputs = model(**inputs, **wanted)
+        terms = self._terms if training else LABELS_ONLY
+        outputs = model(**inputs, **terms.outputs)
         target = None
         if training and self._teacher is not None:
             with self.accelerator.autocast():  # the Trainer wraps the model alone in it
                 target = self._teacher(rows, inputs)
-        terms = self._terms if training else LABELS_ONLY
         loss = distillation_loss(
             outputs, target, labels, inputs.get("attention_mask"), self._task, terms
         )

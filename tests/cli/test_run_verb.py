@@ -8,10 +8,16 @@ import pytest
 
 from rpmask.cli import entry
 from rpmask.errors import RpmaskError
-from rpmask.learn.plan import PAPER_TERMS, Distillation
+from rpmask.learn.plan import PAPER_TERMS, Distillation, TrainPlan
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
-from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest, SelectRequest
+from rpmask.steps.requests import (
+    FinetuneRequest,
+    RunRequest,
+    SampleRequest,
+    ScreenRequest,
+    SelectRequest,
+)
 
 
 @pytest.fixture
@@ -38,6 +44,7 @@ def test_the_demo_has_its_own_pace(asked: Any) -> None:
     demo = asked()
     assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (1.0, 0.25, 0.08)
     assert demo.finetune.plan.distill == Distillation()
+    assert demo.finetune.plan.dropout == 0.0
     assert demo.select.take == "evidence"
     assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
 
@@ -46,6 +53,8 @@ def test_the_paper_has_all_of_its_values(asked: Any) -> None:
     paper = asked("--recipe", "paper")
     assert (paper.finetune.plan.epochs, paper.level_epochs) == (10.0, 10.0)
     assert paper.finetune.plan.distill == PAPER_TERMS
+    assert paper.finetune.plan.dropout is None  # the model's own
+    assert asked("--recipe", "paper", "--dropout", "0.2").finetune.plan.dropout == 0.2
     assert paper.screen.full
     assert paper.select.take == "best"
     assert paper.sample.space.importances == ("magnitude",)
@@ -76,3 +85,9 @@ def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:
 def test_the_paper_refuses_a_space_that_nothing_would_search() -> None:
     with pytest.raises(RpmaskError, match="its own temperature"):
         SampleRequest(recipe="paper", space=SearchSpace(temperature=(0.1, 0.1))).check()
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_dropout_that_is_none(rate: float) -> None:
+    with pytest.raises(RpmaskError, match="dropout"):
+        FinetuneRequest(plan=TrainPlan(dropout=rate)).check()
