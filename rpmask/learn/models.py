@@ -228,13 +228,15 @@ def load_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     place = locate(source)
+    hint = "Save the tokenizer beside the model with tokenizer.save_pretrained(folder)."
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
     except (OSError, ValueError) as error:
         raise RpmaskError(
-            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}",
-            "Save the tokenizer beside the model with tokenizer.save_pretrained(folder).",
+            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}", hint
         ) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up from the model's type alone
+        raise RpmaskError(f"There is no tokenizer in {place.tokenizer}: it knows no word.", hint)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

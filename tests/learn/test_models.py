@@ -10,7 +10,7 @@ import transformers
 from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import has_head, load_classifier, locate
+from rpmask.learn.models import has_head, load_classifier, load_tokenizer, locate
 from rpmask.learn.precision import bf16_speed, faster_precision
 from rpmask.tasks.registry import get_spec
 
@@ -92,3 +92,10 @@ def test_without_dropout_a_model_trains_without_noise(name: str, tmp_path: Path)
     assert quiet(**rows).logits.equal(quiet(**rows).logits)
     kept = {name: rate for name, rate in config.to_dict().items() if "drop" in name}
     assert kept == {name: getattr(quiet.config, name) for name in kept}
+
+
+def test_a_folder_of_weights_alone_has_no_tokenizer(tmp_path: Path) -> None:
+    """The library makes one up that reads every word as unknown: a model would train on nothing."""
+    source = saved(tmp_path)
+    with pytest.raises(RpmaskError, match="knows no word"):
+        load_tokenizer(source)
