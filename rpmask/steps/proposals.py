@@ -1,14 +1,15 @@
-"""Which recipes a pool holds: the control, what the study proposes, and their deterministic centres.
+"""Which recipes a pool holds: the control, the other deterministic centres, and what the study proposes.
 
-A candidate with randomness around another centre (importance, allocation) than the control's brings
-that centre's deterministic mask along, so that what the noise adds can be told from what the centre
-adds. A later generation brings the best of the one before it instead: its centres were raced already.
+The mask without noise of every centre (importance, allocation) that may be drawn around comes before any
+draw: which centre it is decides more than the noise around it, and what the noise adds can only be told
+beside it. A later generation brings the best of the one before, and those centres that no pool held yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from rpmask.errors import RpmaskError
 from rpmask.learn.batches import generator
@@ -114,23 +115,16 @@ def proposals(
         return
     space = ledger.agree(request.space)
     sampler_seed = int(generator(request.seed, "sampler", stream).integers(2**31))
-    centres = {("magnitude", 0.0), *ledger.centres(besides=owner)}
-    absent = [(i, a) for i in space.importances for a in space.allocations]
-    nth = 0
-    while made < request.k:
-        left = [pair for pair in absent if pair not in centres]
-        if made == request.k - 1 and left:  # no room for a new centre and its noise
-            yield seeded(_centre(base, *left[0]), made), None
-            return
-        asked = ledger.ask(space, owner=owner, nth=nth, sampler=request.sampler, seed=sampler_seed)
-        nth += 1
-        pair = (asked.importance, asked.allocation)
-        if pair not in centres:
-            centres.add(pair)
-            yield seeded(_centre(base, *pair), made), None
-            made += 1
-        yield seeded(_noisy(base, asked), made), asked.trial
+    held = {("magnitude", 0.0), *ledger.centres(besides=owner)}
+    absent = [pair for pair in product(space.importances, space.allocations) if pair not in held]
+    centres = absent[: request.k - made]
+    ledger.note_centres(owner, centres)
+    for pair in centres:
+        yield seeded(_centre(base, *pair), made), None
         made += 1
+    for nth in range(request.k - made):
+        asked = ledger.ask(space, owner=owner, nth=nth, sampler=request.sampler, seed=sampler_seed)
+        yield seeded(_noisy(base, asked), made + nth), asked.trial
 
 
 def _centre(base: MaskRecipe, importance: str, allocation: float) -> MaskRecipe:

@@ -25,6 +25,7 @@ from rpmask.tracking.locks import hold_lock
 
 OWNER = "pool"  # the trial attribute that names the `sample` run
 LAST = "allocation"  # the parameter that is asked for last
+CENTRES = "centres"  # the study attributes of the pools that hold masks without noise
 ENOUGH = 8  # complete trials below which importances are noise
 
 
@@ -112,12 +113,17 @@ class Ledger:
             if trial.user_attrs.get(OWNER, owner) == owner and LAST not in trial.params:
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
+    def note_centres(self, owner: str, centres: Sequence[tuple[str, float]]) -> None:
+        """Write down which masks without noise a pool holds; they are nobody's trials."""
+        self._study.set_user_attr(f"{CENTRES}/{owner}", [list(pair) for pair in centres])
+
     def centres(self, *, besides: str) -> set[tuple[str, float]]:
-        """Importance and allocation of what other pools of the study were asked to draw."""
+        """Importance and allocation of the masks without noise that other pools of the study hold."""
         return {
-            (trial.params["importance"], float(trial.params["allocation"]))
-            for trial in self._study.get_trials(deepcopy=False)
-            if trial.user_attrs.get(OWNER) != besides and "allocation" in trial.params
+            (importance, float(allocation))
+            for name, pairs in self._study.user_attrs.items()
+            if name.startswith(f"{CENTRES}/") and name != f"{CENTRES}/{besides}"
+            for importance, allocation in pairs
         }
 
     def owners(self) -> set[str]:
@@ -125,7 +131,8 @@ class Ledger:
         return {trial.user_attrs[OWNER] for trial in self._open() if OWNER in trial.user_attrs}
 
     def abandon(self, owner: str) -> None:
-        """Close the open trials of a pool that will not be screened."""
+        """Close the open trials of a pool that will not be screened, and forget its centres."""
+        self.note_centres(owner, ())
         for trial in self._open():
             if trial.user_attrs.get(OWNER) == owner:
                 self._study.tell(trial.number, state=TrialState.FAIL)
