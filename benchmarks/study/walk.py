@@ -28,7 +28,9 @@ from grid import SEEDS, Row, rows
 from safetensors.numpy import load_file
 
 from rpmask.files import write_whole
+from rpmask.learn.evidence import paired_interval
 from rpmask.steps.context import versions
+from rpmask.steps.screen import read_losses
 from rpmask.tasks.metrics import compute
 from rpmask.tasks.registry import get_spec
 
@@ -91,10 +93,12 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
             "races": round(sum(total(race) for race in races), 1),
             "training": round(sum(total(level["finetune"]) for level in levels), 1),
         },
+        "pool": [recipe(one) for one in levels[-1]["generations"][-1]["sample"]["candidates"]],
         "rungs": [
             [[rung["step"], rung["loss"]] for rung in candidate["rungs"]]
             for candidate in races[-1]["candidates"]
         ],
+        "ahead": ahead(store, races[-1]),
         "resampled": resampled(row.task, store, last["run_id"]),
         "runs": {
             "run": result["run_id"],
@@ -107,9 +111,31 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
 
 def chosen(level: dict[str, Any]) -> dict[str, Any]:
     """The recipe of the mask that a level was trained under."""
-    mine = level["sample"]["candidates"][level["select"]["winner"]]
+    return recipe(level["sample"]["candidates"][level["select"]["winner"]])
+
+
+def recipe(candidate: dict[str, Any]) -> dict[str, Any]:
+    """What tells one mask of a pool from another."""
     names = ("importance", "allocation", "temperature", "sample_ratio", "control")
-    return {name: mine[name] for name in names}
+    return {name: candidate[name] for name in names}
+
+
+def ahead(store: Path, race: dict[str, Any]) -> list[list[float] | None]:
+    """How much lower a candidate's last loss is than the control's, with a 95 % interval over rows.
+
+    None for those that were stopped before the control was.
+    """
+    path = opened(store).download_artifacts(race["run_id"], "losses.safetensors")
+    losses = read_losses(Path(path))
+    last = [one["rungs"][-1]["step"] if one["rungs"] else 0 for one in race["candidates"]]
+    found: list[list[float] | None] = []
+    for index, step in enumerate(last):
+        if step != last[0]:
+            found.append(None)
+            continue
+        paired = paired_interval(losses[0], losses[index])
+        found.append([round(value, 5) for value in (paired.effect, paired.low, paired.high)])
+    return found
 
 
 def total(result: dict[str, Any]) -> float:
