@@ -118,8 +118,13 @@ Examples = Annotated[
 RaceRate = Annotated[
     float, typer.Option("--race-rate", help="Learning rate of the race.", rich_help_panel=RACING)
 ]
-_TAKE = "evidence; or best, control or a candidate's number, whatever the evidence says"
-Take = Annotated[str, typer.Option(help=f"{_TAKE}.")]
+Take = Annotated[
+    str,
+    typer.Option(
+        help="evidence: the best, if it is better than the control beyond chance; or best, control or a "
+        "candidate's number, whatever the evidence says."
+    ),
+]
 Epochs = Annotated[float, typer.Option(help="Epochs.", rich_help_panel=TRAINING)]
 LearningRate = Annotated[float, typer.Option(help="Peak rate.", rich_help_panel=TRAINING)]
 _DROPOUT = "Dropout while the weights train [default: 0; the model's own"
@@ -225,14 +230,6 @@ RunTermLabels = Annotated[float | None, _term("labels", "the label loss")]
 RunTermLogits = Annotated[float | None, _term("logits", "the logits term")]
 RunTermHidden = Annotated[float | None, _term("hidden", "the hidden states")]
 RunTermAttention = Annotated[float | None, _term("attention", "the attention maps")]
-RunTake = Annotated[
-    str | None,
-    typer.Option(
-        "--take",
-        help=f"{_TAKE} [default: evidence; best with --recipe paper].",
-        show_default=False,
-    ),
-]
 RunBudget = Annotated[
     float | None,
     typer.Option(

@@ -41,7 +41,7 @@ def run(
     full: n.Full = False,
     examples: n.RunExamples = None,
     racing: ScreenRequest = RACING,
-    take: n.RunTake = None,
+    take: n.Take = RUN.select.take,
     epochs: n.RunEpochs = None,
     level_epochs: n.LevelEpochs = None,
     dense_epochs: Annotated[
@@ -97,7 +97,7 @@ def run(
             precision="fp32" if precision == "fp16" else precision,
             storage=storage,
         ),
-        select=replace(base.select, take=_given(take, base.select.take), seed=seed),
+        select=replace(base.select, take=take, seed=seed),
         finetune=replace(
             base.finetune,
             plan=replace(

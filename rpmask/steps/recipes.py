@@ -56,7 +56,6 @@ def _paper(road: RunRequest) -> RunRequest:
         road,
         sample=replace(road.sample, space=PAPER_SPACE),
         screen=replace(road.screen, full=True),
-        select=replace(road.select, take="best"),
         finetune=replace(road.finetune, plan=plan),
         level_epochs=10.0,
     )

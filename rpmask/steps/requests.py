@@ -202,14 +202,15 @@ SEARCH_PACES = {"demo": SearchPlan(epochs=3, batch_size=32, learning_rate=1.0)}
 class RunRequest(Record):
     """What `run` is asked for: one request a step, and the levels.
 
-    level_epochs trains every level but the last, which is trained for the finetune plan's epochs.
+    level_epochs trains every level but the last, which is trained for the finetune plan's epochs. `select`
+    judges, and keeps the control where nothing is known; a road goes on with the likeliest mask.
     """
 
     levels: tuple[float, ...] = PAPER_LEVELS
     generations: int = 1
     sample: SampleRequest = field(default_factory=SampleRequest)
     screen: ScreenRequest = field(default_factory=ScreenRequest)
-    select: SelectRequest = field(default_factory=SelectRequest)
+    select: SelectRequest = field(default_factory=lambda: SelectRequest(take="best"))
     finetune: FinetuneRequest = field(default_factory=FinetuneRequest)
     level_epochs: float = 2.0
     dense_epochs: float = 3.0

@@ -45,7 +45,8 @@ def test_the_demo_has_its_own_pace(asked: Any) -> None:
     assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (1.0, 0.25, 0.08)
     assert demo.finetune.plan.distill == Distillation()
     assert demo.finetune.plan.dropout == 0.0
-    assert demo.select.take == "evidence"
+    assert demo.select.take == "best"
+    assert asked("--take", "evidence").select.take == "evidence"
     assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
 
 
