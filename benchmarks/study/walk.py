@@ -67,6 +67,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
     last = levels[-1]["finetune"]
     primary = last["primary"]
     dense, dev, chance = (last[key][primary] for key in ("dense", "dev", "majority"))
+    pool = [recipe(one) for one in levels[-1]["generations"][-1]["sample"]["candidates"]]
     races = [one["screen"] for level in levels for one in level["generations"]]
     return {
         "row": row.name,
@@ -93,12 +94,13 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
             "races": round(sum(total(race) for race in races), 1),
             "training": round(sum(total(level["finetune"]) for level in levels), 1),
         },
-        "pool": [recipe(one) for one in levels[-1]["generations"][-1]["sample"]["candidates"]],
+        "pool": pool,
         "rungs": [
             [[rung["step"], rung["loss"]] for rung in candidate["rungs"]]
             for candidate in races[-1]["candidates"]
         ],
-        "ahead": ahead(store, races[-1]),
+        "ahead_of_control": ahead(store, races[-1], [0] * len(pool)),
+        "ahead_of_centre": ahead(store, races[-1], [centre(pool, i) for i in range(len(pool))]),
         "resampled": resampled(row.task, store, last["run_id"]),
         "runs": {
             "run": result["run_id"],
@@ -120,22 +122,35 @@ def recipe(candidate: dict[str, Any]) -> dict[str, Any]:
     return {name: candidate[name] for name in names}
 
 
-def ahead(store: Path, race: dict[str, Any]) -> list[list[float] | None]:
-    """How much lower a candidate's last loss is than the control's, with a 95 % interval over rows.
+def ahead(store: Path, race: dict[str, Any], of: list[int]) -> list[list[float] | None]:
+    """How much lower each candidate's last loss is than that of another, with a 95 % interval over rows.
 
-    None for those that were stopped before the control was.
+    None for those that were not trained as far as the other one.
     """
     path = opened(store).download_artifacts(race["run_id"], "losses.safetensors")
     losses = read_losses(Path(path))
     last = [one["rungs"][-1]["step"] if one["rungs"] else 0 for one in race["candidates"]]
     found: list[list[float] | None] = []
-    for index, step in enumerate(last):
-        if step != last[0]:
+    for index, other in enumerate(of):
+        if last[index] != last[other] or index == other:
             found.append(None)
             continue
-        paired = paired_interval(losses[0], losses[index])
+        paired = paired_interval(losses[other], losses[index])
         found.append([round(value, 5) for value in (paired.effect, paired.low, paired.high)])
     return found
+
+
+def centre(pool: list[dict[str, Any]], index: int) -> int:
+    """The mask without noise that a candidate is drawn around."""
+
+    def place(one: dict[str, Any]) -> tuple[Any, ...]:
+        return one["importance"], one["allocation"]
+
+    return next(
+        i
+        for i, one in enumerate(pool)
+        if place(one) == place(pool[index]) and (one["temperature"] == 0 or i == index)
+    )
 
 
 def total(result: dict[str, Any]) -> float:
