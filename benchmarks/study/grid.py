@@ -18,7 +18,8 @@ TASKS = {  # how long its dense model is trained, and what is read of it
 SPARSITIES = (0.9375, 0.97, 0.99)
 BUDGET = 8.0  # epochs of the train split, races included: what every arm may spend
 # Higher rates than the defaults, for an encoder this narrow; the rows of "rate" are there to judge them.
-COMMON = ("--precision", "bf16", "--dense-rate", "1e-4", "--learning-rate", "4e-4")
+TRAINING = ("--precision", "bf16", "--learning-rate", "4e-4")
+COMMON = (*TRAINING, "--dense-rate", "1e-4")
 K = 8
 SEEDS = 3
 
@@ -51,6 +52,10 @@ class Row:
     sparsity: float
     seed: int
     options: tuple[str, ...]
+    search: tuple[
+        str, ...
+    ] = ()  # a jackpot search from the selected mask, and the training after it
+    after: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,6 +71,20 @@ class Row:
             *TASKS[self.task],
             *(option.format(sparsity=self.sparsity) for option in self.options),
             *("--experiment", "study"),
+        ]
+
+    def searching(self, selected: str) -> list[str]:
+        """The jackpot search from a selected mask."""
+        return [
+            *("rpmask", "jackpot", "--from", selected, "--task", self.task),
+            *("--seed", str(self.seed), *self.search, "--experiment", "study"),
+        ]
+
+    def training_after(self, found: str) -> list[str]:
+        """The training of the mask that the search found."""
+        return [
+            *("rpmask", "finetune", "--from", found, "--task", self.task),
+            *("--seed", str(self.seed), *TRAINING, *self.after, "--experiment", "study"),
         ]
 
 
@@ -115,6 +134,14 @@ EARLY: dict[str, tuple[str, ...]] = {
     f"take{i}": (*RACES["centres"], "--take", str(i), "--epochs", "2") for i in range(12)
 }
 EARLY_TASKS = ("sst2", "cola")
+# A jackpot between the selected mask and its training, in the epochs that the training is shorter by: the
+# best mask of the race of centres, as it is and as the search changed it. A search's batches are a
+# training's, and its rate is the demo's, whose searches are short as well.
+_SEARCH = ("--epochs", "1", "--batch-size", "32", "--learning-rate", "1")
+JACKPOTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "finetune": ((), ()),
+    "jackpot-finetune": (_SEARCH, ("--epochs", "2")),
+}
 
 
 def rows(seeds: int = SEEDS) -> Iterator[Row]:
@@ -130,6 +157,10 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
     for arm, options in EARLY.items():
         for task in EARLY_TASKS:
             yield Row("early", arm, task, 0.9375, 0, options)
+    for arm, (search, after) in JACKPOTS.items():
+        for task in EARLY_TASKS:
+            options = (*RACES["centres"], "--take", "best", "--epochs", "0.05" if search else "3")
+            yield Row("jackpot", arm, task, 0.9375, 0, options, search, after)
     for arm, options in RATES.items():
         yield Row("rate", "-".join(arm), "sst2", 0.9375, 0, options)
     for seed in range(seeds):

@@ -39,11 +39,29 @@ RESAMPLES = 400
 
 
 def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
-    """One row, from the command to what is kept of it."""
-    command = row.command(model)
+    """One row, from its commands to what is kept of them."""
     begun = time.perf_counter()
     log = store / "logs" / f"{row.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+
+    def answer(command: list[str]) -> dict[str, Any]:
+        return carried_out(command, store, threads, log)
+
+    result = answer(row.command(model))
+    searches = 0
+    if row.search:
+        searched = answer(row.searching(result["levels"][-1]["select"]["run_id"]))
+        result["levels"][-1]["finetune"] = answer(row.training_after(searched["run_id"]))
+        run = opened(store).get_run(searched["run_id"])
+        searches = int(run.data.metrics["steps"])
+    found = kept(row, result, store)
+    found["steps"]["search"] = searches
+    found["seconds"]["command"] = round(time.perf_counter() - begun, 1)
+    return {**found, "threads": threads, "versions": versions()}
+
+
+def carried_out(command: list[str], store: Path, threads: int, log: Path) -> dict[str, Any]:
+    """What a command answers, in the store's folder."""
     with log.open("ab") as said:
         done = subprocess.run(
             [sys.executable, "-m", *command, "--threads", str(threads), "--json"],
@@ -55,10 +73,10 @@ def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
             check=False,
         )
     if done.returncode:
-        raise SystemExit(f"{row.name} failed: {done.stdout.strip()}\n{log.read_text()[-2000:]}")
-    found = kept(row, json.loads(done.stdout), store)
-    found["seconds"]["command"] = round(time.perf_counter() - begun, 1)
-    return {**found, "threads": threads, "versions": versions()}
+        told = log.read_text()[-2000:]
+        raise SystemExit(f"{shlex.join(command)} failed: {done.stdout.strip()}\n{told}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
@@ -71,7 +89,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
     races = [one["screen"] for level in levels for one in level["generations"]]
     return {
         "row": row.name,
-        "command": shlex.join(["rpmask", *row.command("ENCODER")[1:]]),
+        "command": " && ".join(shlex.join(command) for command in typed(row)),
         "question": row.question,
         "arm": row.arm,
         "task": row.task,
@@ -109,6 +127,12 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         },
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def typed(row: Row) -> list[list[str]]:
+    """The commands of a row, as one would type them."""
+    later = [row.searching("SELECT"), row.training_after("JACKPOT")] if row.search else []
+    return [row.command("ENCODER"), *later]
 
 
 def chosen(level: dict[str, Any]) -> dict[str, Any]:
