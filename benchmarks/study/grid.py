@@ -38,7 +38,7 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--recipe", "paper", "--k", str(K), "--budget", f"{_SHARE:.4f}", "--rungs", "1"),
         *("--epochs", f"{10 * _SHARE:.4f}", "--level-epochs", f"{10 * _SHARE:.4f}"),
     ),
-    "ours": ("--one-shot", "--k", str(K), "--take", "best", "--budget", "0.25", "--epochs", "6"),
+    "ours": ("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "6"),
 }
 
 

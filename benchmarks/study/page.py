@@ -59,7 +59,8 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
   T = 0.2, the best of the race, distillation of attention, hidden states and logits, the model's own
   dropout. As it stands it takes 72 epochs; each of its parts is a ninth as long here.
 - **(c) rpmask**: one shot, eight masks around magnitude and Fisher information, uniform and global, raced on
-  a quarter of the steps; distillation of logits and hidden states with some of the labels, no dropout.
+  a quarter of the steps, and the lowest loss taken; distillation of logits and hidden states with some of the
+  labels, no dropout.
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Retention is the sparse model's dev
 metric over the dense one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken
