@@ -51,7 +51,7 @@ class SearchSpace(Record):
 
     temperature: tuple[float, ...] = (0.05, 0.5)
     sample_ratio: tuple[float, ...] = (2e-5, 1e-3)
-    importances: tuple[str, ...] = ("magnitude", "fisher")
+    importances: tuple[str, ...] = ("fisher",)
     allocations: tuple[float, ...] = (0.0, 1.0)
 
 
@@ -198,7 +198,7 @@ class Selection(Record):
 
     effect is the control's loss minus the best candidate's, on the same examples, with a paired
     bootstrap interval; verdict is `better`, `no-evidence` or `worse`. winner is the candidate that
-    goes on, which is the control when there is no evidence against it.
+    goes on: the control when there is no evidence against it, unless the likeliest was asked for.
     """
 
     screen_run_id: str

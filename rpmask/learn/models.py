@@ -235,7 +235,8 @@ def load_tokenizer(source: str) -> Any:
         raise RpmaskError(
             f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}", hint
         ) from error
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # made up from the model's type alone
+    # Made up from the model's type alone: a kind of SentencePiece has one more, the space.
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:
         raise RpmaskError(f"There is no tokenizer in {place.tokenizer}: it knows no word.", hint)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -36,6 +36,13 @@ class Earlier:
         return self.pool.generation + 1 if self.pool else 1
 
     @property
+    def centres(self) -> set[tuple[str, float]]:
+        """The masks without noise that it held, or continues."""
+        recipes = [candidate.recipe for candidate in self.pool.candidates] if self.pool else []
+        recipes += [self.best] if self.best else []
+        return {(r.importance, r.allocation) for r in recipes if r.temperature == 0}
+
+    @property
     def looked(self) -> int:
         """Rivals of the control that were compared before."""
         return self.pool.looked + len(self.pool.candidates) - 1 if self.pool else 0
@@ -115,10 +122,9 @@ def proposals(
         return
     space = ledger.agree(request.space)
     sampler_seed = int(generator(request.seed, "sampler", stream).integers(2**31))
-    held = {("magnitude", 0.0), *ledger.centres(besides=owner)}
-    absent = [pair for pair in product(space.importances, space.allocations) if pair not in held]
-    centres = absent[: request.k - made]
-    ledger.note_centres(owner, centres)
+    held = {("magnitude", 0.0), *before.centres}
+    wanted = [pair for pair in product(space.importances, space.allocations) if pair not in held]
+    centres = ledger.claim_centres(owner, wanted, room=request.k - made)
     for pair in centres:
         yield seeded(_centre(base, *pair), made), None
         made += 1

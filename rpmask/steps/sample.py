@@ -87,6 +87,10 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         )
         try:
             planned = list(proposals(request, base, ledger, run.run_id, before))
+            if request.k > 1 and all(recipe.temperature == 0 for recipe, _ in planned):
+                context.console.say(
+                    f"All {request.k} are masks without noise; a larger --k has room for draws around them."
+                )
             kinds = {recipe.importance for recipe, _ in planned} - {"magnitude"}
             statistics = _statistics(request, context, run, data, folder, tensors, sorted(kinds))
             return _draw(

@@ -1,7 +1,8 @@
 """`select`: keep the winner of a race, with evidence, and register it.
 
 The best candidate is compared with the control on the same examples. Without evidence that it is
-better, the control is kept: a mask chosen by luck is not better next time.
+better, the control is kept: a mask chosen by luck is not better next time. `run`, which has to go on with
+one of them, asks for the lowest loss whatever the evidence.
 """
 
 from __future__ import annotations

@@ -29,6 +29,9 @@ CENTRES = "centres"  # the study attributes of the pools that hold masks without
 ENOUGH = 8  # complete trials below which importances are noise
 
 
+Centre = tuple[str, float]  # importance, allocation
+
+
 @dataclass(frozen=True)
 class Asked:
     """One trial's proposal."""
@@ -113,36 +116,52 @@ class Ledger:
             if trial.user_attrs.get(OWNER, owner) == owner and LAST not in trial.params:
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
-    def note_centres(self, owner: str, centres: Sequence[tuple[str, float]]) -> None:
-        """Write down which masks without noise a pool holds; they are nobody's trials."""
-        self._study.set_user_attr(f"{CENTRES}/{owner}", [list(pair) for pair in centres])
+    def claim_centres(self, owner: str, wanted: Sequence[Centre], room: int) -> list[Centre]:
+        """The first of these masks without noise that no other pool of the study holds; now this one does.
 
-    def centres(self, *, besides: str) -> set[tuple[str, float]]:
-        """Importance and allocation of the masks without noise that other pools of the study hold."""
-        return {
-            (importance, float(allocation))
+        An interrupted pool is given its own again.
+        """
+        with hold_lock(f"study|{self._place}|{self.name}"):
+            held = {
+                centre for other, theirs in self._claims() if other != owner for centre in theirs
+            }
+            free = [centre for centre in dict.fromkeys(wanted) if centre not in held][:room]
+            if free:
+                self._study.set_user_attr(f"{CENTRES}/{owner}", [list(centre) for centre in free])
+            return free
+
+    def _claims(self) -> list[tuple[str, list[Centre]]]:
+        return [
+            (name.removeprefix(f"{CENTRES}/"), [(kind, float(share)) for kind, share in pairs])
             for name, pairs in self._study.user_attrs.items()
-            if name.startswith(f"{CENTRES}/") and name != f"{CENTRES}/{besides}"
-            for importance, allocation in pairs
-        }
+            if name.startswith(f"{CENTRES}/")
+        ]
 
     def owners(self) -> set[str]:
-        """The `sample` runs with open trials."""
-        return {trial.user_attrs[OWNER] for trial in self._open() if OWNER in trial.user_attrs}
+        """The `sample` runs with open trials or with centres."""
+        open_trials = {
+            trial.user_attrs[OWNER] for trial in self._open() if OWNER in trial.user_attrs
+        }
+        return open_trials | {owner for owner, centres in self._claims() if centres}
 
     def abandon(self, owner: str) -> None:
-        """Close the open trials of a pool that will not be screened, and forget its centres."""
-        self.note_centres(owner, ())
+        """Close the open trials of a pool that will not be screened, and free its centres."""
         for trial in self._open():
             if trial.user_attrs.get(OWNER) == owner:
                 self._study.tell(trial.number, state=TrialState.FAIL)
+        self._free(owner)
 
     def requeue(self, owner: str) -> None:
-        """Close the open trials of a pool whose screening failed, and propose them again first."""
+        """The same for a pool whose screening failed; what it asked for is proposed again first."""
         for trial in self._open():
             if trial.user_attrs.get(OWNER) == owner:
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 self._study.enqueue_trial(trial.params, user_attrs={"requeued": trial.number})
+        self._free(owner)
+
+    def _free(self, owner: str) -> None:
+        if dict(self._claims()).get(owner):
+            self._study.set_user_attr(f"{CENTRES}/{owner}", [])
 
     def _open(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,26 @@ from rpmask.tracking.study import Ledger
 
 CENTRES = [("magnitude", 0.0), ("magnitude", 1.0), ("fisher", 0.0), ("fisher", 1.0)]
 BASE = MaskRecipe(weights_digest="w", seed=0, sparsity=0.9)
-REQUEST = SampleRequest(
-    space=SearchSpace(importances=("magnitude", "fisher"), allocations=(0.0, 1.0))
-)
+SPACE = SearchSpace(importances=("magnitude", "fisher"), allocations=(0.0, 1.0))
+
+
+Planned = list[tuple[MaskRecipe, int | None]]
+
+
+def planned(
+    ledger: Ledger, owner: str, k: int, before: Earlier | None = None, space: SearchSpace = SPACE
+) -> Planned:
+    request = SampleRequest(k=k, space=space)
+    return list(proposals(request, BASE, ledger, owner, before or Earlier()))
 
 
 def pool(ledger: Ledger, owner: str, k: int, before: Earlier | None = None) -> list[MaskRecipe]:
-    request = replace(REQUEST, k=k)
-    return [recipe for recipe, _ in proposals(request, BASE, ledger, owner, before or Earlier())]
+    return [recipe for recipe, _ in planned(ledger, owner, k, before)]
+
+
+def continuing(first: list[MaskRecipe], best: MaskRecipe) -> Earlier:
+    candidates = tuple(Candidate(recipe, "digest", 1.0, {}) for recipe in first)
+    return Earlier(Pool("t", "m", "m", "m", 1, 0.9, 0, "w", (), candidates), best)
 
 
 def centres(recipes: list[MaskRecipe]) -> list[tuple[str, float]]:
@@ -37,20 +48,47 @@ def test_centres_come_before_noise(tmp_path: Path, k: int) -> None:
     assert len({recipe.seed for recipe in recipes}) == k
 
 
-def test_an_interrupted_pool_is_the_same_pool(tmp_path: Path) -> None:
-    whole = pool(Ledger(None, tmp_path / "a", "study"), "p", 6)
-    pool(Ledger(None, tmp_path / "b", "study"), "p", 6)
-    assert pool(Ledger(None, tmp_path / "b", "study"), "p", 6) == whole
+def test_by_default_centres_and_draws_are_around_fisher(tmp_path: Path) -> None:
+    recipes = [
+        recipe
+        for recipe, _ in planned(Ledger(None, tmp_path, "study"), "p", 8, space=SearchSpace())
+    ]
+    assert centres(recipes) == [("magnitude", 0.0), ("fisher", 0.0), ("fisher", 1.0)]
+    assert {recipe.importance for recipe in recipes[3:]} == {"fisher"}
 
 
-def test_a_later_generation_holds_the_centres_that_had_no_room(tmp_path: Path) -> None:
-    ledger = Ledger(None, tmp_path, "study")
+def test_an_interrupted_pool_is_the_same_pool_and_asks_for_no_more_trials(tmp_path: Path) -> None:
+    whole = planned(Ledger(None, tmp_path / "a", "study"), "p", 6)
+    planned(Ledger(None, tmp_path / "b", "study"), "p", 6)
+    ledger = Ledger(None, tmp_path / "b", "study")
+    assert planned(ledger, "p", 6) == whole
+    assert [told.number for told in ledger.history()] == [0, 1]
+
+
+def test_a_centre_that_is_named_twice_is_one_mask(tmp_path: Path) -> None:
+    twice = SearchSpace(importances=("fisher", "fisher"), allocations=(1.0, 1.0))
+    recipes = [r for r, _ in planned(Ledger(None, tmp_path, "study"), "p", 4, space=twice)]
+    assert centres(recipes) == [("magnitude", 0.0), ("fisher", 1.0)]
+
+
+@pytest.mark.parametrize("lost", ["abandon", "requeue"])
+def test_a_later_generation_holds_the_centres_that_had_no_room(tmp_path: Path, lost: str) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/studies.db", tmp_path, "study")
     first = pool(ledger, "p", 3)
     assert centres(first) == CENTRES[:3]
-    candidates = tuple(Candidate(recipe, "digest", 1.0, {}) for recipe in first)
-    before = Earlier(Pool("t", "m", "m", "m", 1, 0.9, 0, "w", (), candidates), first[2])
+    before = continuing(first, first[2])
     second = pool(ledger, "q", 4, before)
-    assert second[:2] == [replace(second[0], temperature=0.0), first[2]]
+    assert (second[0].importance, second[0].allocation, second[0].temperature) == CENTRES[0] + (0,)
+    assert second[1] == first[2]
     assert centres(second[2:]) == CENTRES[3:]
-    ledger.abandon("q")  # nobody will screen it: its centre is still to be raced
+    assert ledger.owners() == {"p", "q"}
+    getattr(ledger, lost)("q")  # nobody has screened it: its centre is still to be raced
     assert centres(pool(ledger, "r", 4, before)[2:]) == CENTRES[3:]
+    assert centres(pool(ledger, "s", 4, before)[2:]) == []
+
+
+def test_a_study_without_notes_knows_the_centres_of_the_pool_it_continues(tmp_path: Path) -> None:
+    first = pool(Ledger(None, tmp_path / "a", "study"), "p", 4)
+    before = continuing(first, first[3])
+    second = pool(Ledger(None, tmp_path / "b", "study"), "q", 5, before)
+    assert centres(second) == [CENTRES[0], CENTRES[3]]

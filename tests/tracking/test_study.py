@@ -100,7 +100,7 @@ def test_lost_trials_are_proposed_again_first(tmp_path: Path) -> None:
 
 def test_a_study_keeps_its_space(tmp_path: Path) -> None:
     study = ledger(tmp_path)
-    fisher = SearchSpace(importances=("fisher",))
+    fisher = SearchSpace(importances=("fisher", "magnitude"))
     assert study.agree(fisher) == fisher
     assert study.agree(SearchSpace()) == fisher  # nothing in particular was asked for
     with pytest.raises(RpmaskError, match="importances"):
