@@ -60,7 +60,7 @@ SPARSITY = 0.9375
 LOW = 0.1  # temperature of draws that are meant to be equal
 TUNE_STEPS = 700
 SPACES = {
-    "mixed": SearchSpace(),
+    "mixed": SearchSpace(importances=("magnitude", "fisher")),
     "magnitude": SearchSpace(importances=("magnitude",)),
 }
 

@@ -1,7 +1,8 @@
 """The rows of the study: which commands are compared, and in which order they are worth running.
 
-A row is one `rpmask run`. Arms of a question are given the same training steps, races included, within
-the rounding of epochs to steps; dense teachers are not counted, since every arm of a seed has the same one.
+A row is one `rpmask run`; those of a jackpot search and train after it. Arms of a question are given the
+same training steps, races included, within the rounding of epochs to steps; dense teachers are not counted,
+since every arm of a seed has the same one.
 """
 
 from __future__ import annotations

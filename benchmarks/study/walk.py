@@ -3,9 +3,10 @@
     RPMASK_GLUE_DIR=FOLDER python benchmarks/study/walk.py --model ENCODER
     RPMASK_GLUE_DIR=FOLDER python benchmarks/study/walk.py --model ENCODER --only main-ours-rte-93.75-0
 
-Each row is one `rpmask run` in the store's folder, whose MLflow database keeps every step of it; a row that
-was stopped continues. What the documentation shows is written to benchmarks/study/results/ROW.json as soon
-as a row ends, and `python benchmarks/study/page.py` makes docs/results.md of what is there.
+Each row is one `rpmask run` in the store's folder, or that and a jackpot search and its training; the
+MLflow database there keeps every step of it, and a row that was stopped continues. What the documentation
+shows is written to benchmarks/study/results/ROW.json as soon as a row ends, and
+`python benchmarks/study/page.py` makes docs/results.md of what is there.
 """
 
 from __future__ import annotations
@@ -129,10 +130,10 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
     }
 
 
-def typed(row: Row) -> list[list[str]]:
+def typed(row: Row, model: str = "ENCODER") -> list[list[str]]:
     """The commands of a row, as one would type them."""
     later = [row.searching("SELECT"), row.training_after("JACKPOT")] if row.search else []
-    return [row.command("ENCODER"), *later]
+    return [row.command(model), *later]
 
 
 def chosen(level: dict[str, Any]) -> dict[str, Any]:
@@ -165,16 +166,15 @@ def ahead(store: Path, race: dict[str, Any], of: list[int]) -> list[list[float] 
 
 
 def centre(pool: list[dict[str, Any]], index: int) -> int:
-    """The mask without noise that a candidate is drawn around."""
-
-    def place(one: dict[str, Any]) -> tuple[Any, ...]:
-        return one["importance"], one["allocation"]
-
-    return next(
+    """The mask without noise that a candidate is drawn around; itself if the pool has none."""
+    mine = pool[index]
+    around = (
         i
         for i, one in enumerate(pool)
-        if place(one) == place(pool[index]) and (one["temperature"] == 0 or i == index)
+        if one["temperature"] == 0
+        and (one["importance"], one["allocation"]) == (mine["importance"], mine["allocation"])
     )
+    return next(around, index)
 
 
 def total(result: dict[str, Any]) -> float:
@@ -232,7 +232,7 @@ def main() -> None:
         model = str(Path(model).resolve())
     if arguments.list:
         for row in wanted:
-            print(shlex.join(row.command(model)))
+            print(" && ".join(shlex.join(command) for command in typed(row, model)))
         return
     if "RPMASK_GLUE_DIR" in os.environ:  # the commands run in the store's folder
         os.environ["RPMASK_GLUE_DIR"] = str(Path(os.environ["RPMASK_GLUE_DIR"]).resolve())
