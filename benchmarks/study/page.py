@@ -331,8 +331,8 @@ def factor_table(rows: Rows) -> str:
         if (base := of(rows, question="main", arm="ours", task=task, sparsity=0.9375))
     ]
     return (
-        "## What helps\n\n(c) at 93.75 % with one thing changed; seeds in brackets. On the selection split (c) "
-        f"itself has {', '.join(chosen)}.\n\n" + table(header, lines)
+        "## What helps\n\n(c) at 93.75 % with one thing changed; seeds in brackets. On the selection split "
+        f"(c) has {', '.join(chosen)}.\n\n" + table(header, lines)
     )
 
 
@@ -356,8 +356,8 @@ def jackpot_table(rows: Rows) -> str:
         return ""
     header = ["task", "after the selection", "search steps", "training steps", "selection", "dev"]
     return (
-        "## A jackpot before the training\n\nThe best mask of the race of centres at 93.75 %, trained as it is "
-        "for three epochs, or changed by a jackpot search of one epoch and trained for two.\n\n"
+        "## A jackpot before the training\n\nThe best mask of the race of centres at 93.75 %, trained as it "
+        "is for three epochs, or changed by a jackpot search of one epoch and trained for two.\n\n"
         + table([*header, "to training alone, points"], lines)
     )
 
