@@ -1,0 +1,68 @@
+"""Rows of the study beside each other: means, paired intervals, tables."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Rows = list[dict[str, Any]]
+RESULTS = Path(__file__).with_name("results")
+
+
+def load() -> Rows:
+    """Every result that is there."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def of(rows: Rows, **wanted: Any) -> Rows:
+    """The rows that have these values."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def mean(values: Iterable[float]) -> float:
+    return statistics.fmean(values)
+
+
+def gap(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
+    """The mean difference of the metric over the seeds that both have, and its 95 % interval.
+
+    The interval is over the dev rows, resampled alike for both sides; the seeds are averaged within it.
+    """
+    by_seed = {row["seed"]: row for row in others}
+    pairs = [(row, by_seed[row["seed"]]) for row in mine if row["seed"] in by_seed]
+    if not pairs:
+        return None
+    draws = np.mean([np.subtract(a["resampled"], b["resampled"]) for a, b in pairs], axis=0)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return mean(a["dev"] - b["dev"] for a, b in pairs), float(low), float(high)
+
+
+def signed(found: tuple[float, float, float] | None) -> str:
+    """A difference with its interval, bold where it excludes zero."""
+    if found is None:
+        return "-"
+    middle, low, high = (round(100 * value, 1) for value in found)
+    text = f"{middle:+g} [{low:+g}, {high:+g}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
+
+
+def share(allocation: float) -> str:
+    """An allocation by its name, if it has one."""
+    return {0.0: "uniform", 1.0: "global"}.get(allocation, f"{allocation:g}")
+
+
+def minutes(rows: Rows) -> str:
+    """The mean of those that had a core to themselves."""
+    timed = [row["seconds"] for row in rows if row["seconds"]]
+    return f"{mean(one['races'] + one['training'] for one in timed) / 60:.0f}" if timed else "-"
