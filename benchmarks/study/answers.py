@@ -201,8 +201,8 @@ def defaults(rows: Rows) -> str:
         lowest = [f"{lead(row)} on {task}" for task, row in races.items()]
         said.append(
             "**Draws around Fisher information, after the masks without noise** (`--importance fisher`). "
-            f"Lowest in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as the control. "
-            "No allocation is best on all tasks, so uniform and global are both in the pool."
+            f"Lowest in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as "
+            "the control. No allocation is best on all tasks, so uniform and global are both in the pool."
         )
     for kept in of(rows, question="factor", arm="take-evidence"):
         mine = of(rows, question="main", arm="ours", task=kept["task"], sparsity=kept["sparsity"])
