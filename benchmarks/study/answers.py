@@ -28,13 +28,34 @@ def early_table(rows: Rows) -> str:
                 )
                 line += [f"{rank.statistic:+.2f}", f"{rank.pvalue:.3f}"]
             lines.append(line)
+    title = "## Does the early score predict the final one?\n\n" + within_table(rows)
     if not lines:
-        return ""
+        return title if of(rows, question="race", arm="centres") else ""
     header = ["task", "rung at step", "masks", "with selection", "p", "with dev", "p"]
     return (
-        "## Does the early score predict the final one?\n\nThe masks of the race of centres, trained anew "
+        f"{title}\nThe masks of the race of centres, trained anew "
         "for two epochs each: Spearman's rank correlation of each rung's held-out loss (lower is "
         "better) with the final metric.\n\n" + table(header, lines) + "\n" + finals_table(rows)
+    )
+
+
+def within_table(rows: Rows) -> str:
+    """How a race's early rungs rank its masks, against its last one."""
+    lines = []
+    for row in of(rows, question="race", arm="centres"):
+        *early, last = zip(*row["rungs"], strict=True)
+        for rung in early:
+            rank = spearmanr([loss for _, loss in rung], [loss for _, loss in last])
+            lines.append(
+                [
+                    *(row["task"], f"{rung[0][0]:,}", f"{last[0][0]:,}", str(len(rung))),
+                    *(f"{rank.statistic:+.2f}", f"{rank.pvalue:.3f}"),
+                ]
+            )
+    header = ["task", "rung at step", "last rung", "masks", "rank correlation", "p"]
+    return (
+        "Inside the race of centres: Spearman's rank correlation of each rung's held-out loss with the last "
+        "rung's.\n\n" + table(header, lines)
     )
 
 
