@@ -26,7 +26,7 @@ def early_table(rows: Rows) -> str:
                 rank = spearmanr(
                     [-curves[i][rung][1] for i in index], [row[judge] for row in found]
                 )
-                line += [f"{rank.statistic:+.2f}", f"{rank.pvalue:.3f}"]
+                line += [f"{rank.statistic:+.2f}", chance(rank.pvalue)]
             lines.append(line)
     title = "## Does the early score predict the final one?\n\n" + within_table(rows)
     if not lines:
@@ -49,7 +49,7 @@ def within_table(rows: Rows) -> str:
             lines.append(
                 [
                     *(row["task"], f"{rung[0][0]:,}", f"{last[0][0]:,}", str(len(rung))),
-                    *(f"{rank.statistic:+.2f}", f"{rank.pvalue:.3f}"),
+                    *(f"{rank.statistic:+.2f}", chance(rank.pvalue)),
                 ]
             )
     header = ["task", "rung at step", "last rung", "masks", "rank correlation", "p"]
@@ -57,6 +57,11 @@ def within_table(rows: Rows) -> str:
         "Inside the race of centres: Spearman's rank correlation of each rung's held-out loss with the last "
         "rung's.\n\n" + table(header, lines)
     )
+
+
+def chance(p: float) -> str:
+    """A p value."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def finals_table(rows: Rows) -> str:
