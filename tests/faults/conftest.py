@@ -22,8 +22,8 @@ __all__ = [
 # The shortest road that has all of the machinery: two levels, a race with somebody to stop.
 ROAD = [
     *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3", "--allocation", "uniform"),
-    *("--train-rows", "64", "--selection-rows", "40", "--examples", "30", "--epochs", "1", "--level-epochs", "1"),
-    *("--threads", "1", "--retain", "0.2"),
+    *("--train-rows", "64", "--selection-rows", "40", "--examples", "30"),
+    *("--epochs", "1", "--level-epochs", "1", "--threads", "1", "--retain", "0.2"),
 ]
 
 
