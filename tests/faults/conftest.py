@@ -21,7 +21,7 @@ __all__ = [
 
 # The shortest road that has all of the machinery: two levels, a race with somebody to stop.
 ROAD = [
-    *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3", "--allocation", "uniform"),
+    *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3"),
     *("--train-rows", "64", "--selection-rows", "40", "--examples", "30"),
     *("--epochs", "1", "--level-epochs", "1", "--threads", "1", "--retain", "0.2"),
 ]
