@@ -186,7 +186,9 @@ def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome)
 
 
 def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
-    known = run.children() if run.resumed else {}
+    from rpmask.tracking.children import children, log_child
+
+    known = children(run) if run.resumed else {}
     for candidate, raced in zip(pool.candidates, report.candidates, strict=True):
         recipe = candidate.recipe
         points = [
@@ -199,7 +201,8 @@ def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
             )
             if math.isfinite(value)
         ]
-        run.log_child(
+        log_child(
+            run,
             raced.index,
             f"candidate {raced.index}{' (control)' if candidate.control else ''}",
             params={

@@ -26,6 +26,7 @@ from rpmask.jsonrecord import digest_of
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.artifacts import bring
+from rpmask.tracking.client import undivided
 from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
@@ -170,7 +171,11 @@ def register(
     if version is None:
         _forget_unregistered(step)
         logged = _log(step, model, tokenizer, task, description)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            undivided(step.tracker.uri),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             version = mlflow.register_model(f"models:/{logged}", name).version
     files = _verify(step.tracker, name, str(version), model)
     for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
@@ -208,25 +213,20 @@ def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, descri
     model.to("cpu")
     # MLflow looks for a card and a licence on the hub and warns when there are none.
     logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
-    mlflow.start_run(run_id=step.run_id)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            info = mlflow.transformers.log_model(
-                {"model": model, "image_processor" if image else "tokenizer": tokenizer},
-                name="model",
-                task=f"{task.inputs}-classification",
-                model_card=ModelCard(
-                    f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n"
-                ),
-                signature=_image_signature() if image else _text_signature(task),
-                pip_requirements=[
-                    requirement(package)
-                    for package in (*REQUIREMENTS, *(("pillow",) if image else ()))
-                ],
-                metadata={"rpmask": rpmask.__version__},
-            )
-    finally:
-        mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+    with step.current(), contextlib.redirect_stdout(io.StringIO()):
+        info = mlflow.transformers.log_model(
+            {"model": model, "image_processor" if image else "tokenizer": tokenizer},
+            name="model",
+            task=f"{task.inputs}-classification",
+            model_card=ModelCard(
+                f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n"
+            ),
+            signature=_image_signature() if image else _text_signature(task),
+            pip_requirements=[
+                requirement(package) for package in (*REQUIREMENTS, *(("pillow",) if image else ()))
+            ],
+            metadata={"rpmask": rpmask.__version__},
+        )
     return str(info.model_id)
 
 

@@ -6,8 +6,8 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from rpmask.files import write_whole
 from rpmask.jsonrecord import finite
+from rpmask.tracking.client import undivided
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
 
@@ -66,14 +67,13 @@ class StepRun:
         tracker: Tracker,
         key: StepKey,
         run_id: str,
-        stack: ExitStack,
         *,
         reused: bool = False,
         resumed: Run | None = None,
     ) -> None:
         self.tracker, self.key, self.run_id, self.reused = tracker, key, run_id, reused
         self.resumed = resumed is not None
-        self._client, self._stack = tracker.client, stack
+        self._client = tracker.client
         self._work = tracker.folder / "work" / key.key[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
@@ -103,7 +103,7 @@ class StepRun:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters as given; those that `mlflow run` logged already stay as they are."""
         known = self._client.get_run(self.run_id).data.params
-        new = [Param(k, _shown(v)) for k, v in params.items() if v is not None and k not in known]
+        new = [Param(k, shown(v)) for k, v in params.items() if v is not None and k not in known]
         if new:
             self._client.log_batch(self.run_id, params=new)
 
@@ -127,52 +127,6 @@ class StepRun:
         """Set rpmask tags."""
         entries = [RunTag(f"rpmask.{name}", value) for name, value in tags.items()]
         self._client.log_batch(self.run_id, tags=entries)
-
-    def children(self) -> dict[int, str]:
-        """Run ids of the candidates' child runs that exist, by candidate."""
-        query = f"tags.`{PARENT}` = '{self.run_id}' and tags.`rpmask.step` = 'candidate'"
-        found = self._client.search_runs([self.tracker.experiment_id], query, max_results=5000)
-        return {int(run.data.tags["rpmask.candidate"]): run.info.run_id for run in found}
-
-    def log_child(
-        self,
-        candidate: int,
-        name: str,
-        *,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        metrics: list[tuple[str, float, int]],
-        known: str | None,
-    ) -> str:
-        """One candidate's child run, written at once; `known` is the run to fill if it exists."""
-        own = {f"rpmask.{name}": value for name, value in tags.items()}
-        run_id = known
-        if run_id is None:
-            base = {
-                PARENT: self.run_id,
-                "rpmask.step": "candidate",
-                "rpmask.candidate": str(candidate),
-                "rpmask.task": self.key.task,
-                "rpmask.level": str(self.key.level),
-            }
-            run_id = self._client.create_run(
-                self.tracker.experiment_id, tags={**base, **own}, run_name=name
-            ).info.run_id
-        now = int(time.time() * 1000)
-        logged = {
-            (point.key, point.step)
-            for metric in {metric for metric, _, _ in metrics if known}
-            for point in self._client.get_metric_history(run_id, metric)
-        }
-        # Each kind is a transaction of its own, and a database waits for its disk at every one.
-        self._client.log_batch(
-            run_id,
-            params=[Param(k, _shown(v)) for k, v in params.items() if v is not None],
-            tags=[RunTag(k, v) for k, v in own.items()] if known else [],
-            metrics=[Metric(k, v, now, step) for k, v, step in metrics if (k, step) not in logged],
-        )
-        self._client.set_terminated(run_id, "FINISHED")
-        return str(run_id)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Add a file to the run's artifacts."""
@@ -232,6 +186,16 @@ class StepRun:
             inputs.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
         self._client.log_inputs(self.run_id, datasets=inputs)
 
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """The run as MLflow's current one, for those of its calls that take no run id."""
+        with undivided(self.tracker.uri):
+            mlflow.start_run(run_id=self.run_id)
+            try:
+                yield
+            finally:
+                mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+
     def result(self) -> dict[str, Any]:
         """What the finished run printed with --json."""
         stored = self.tracker.artifacts.json(self.run_id, RESULT)
@@ -270,10 +234,6 @@ class StepRun:
         self._client.set_tag(self.run_id, "rpmask.failure", reason[:400])
         self._client.set_terminated(self.run_id, status)
 
-    def close(self) -> None:
-        """Give the key back."""
-        self._stack.close()
-
     def __enter__(self) -> StepRun:
         return self
 
@@ -286,11 +246,10 @@ class StepRun:
             # The store is away or full: the run stays RUNNING there until the same command continues
             # it, and what ended the step is the error to report.
             return
-        finally:
-            self.close()
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A parameter's value as MLflow keeps it."""
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     return str(value)

@@ -35,20 +35,16 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
         step.log_folder(folder)
         return ""
     packages = (*PACKAGES, *(OF_ONNX if manifest.form == "onnx" else ()))
-    mlflow.start_run(run_id=step.run_id)
-    try:
-        with tempfile.TemporaryDirectory() as temporary, _quietly():
-            info = mlflow.pyfunc.log_model(
-                name=ARTIFACT,
-                python_model=str(CODE),
-                artifacts={ARTIFACT: str(folder.resolve())},
-                code_paths=[str(_code(Path(temporary)))],
-                signature=_signature(manifest),
-                pip_requirements=[requirement(package) for package in packages],
-                metadata={"rpmask": rpmask.__version__, "form": manifest.form},
-            )
-    finally:
-        mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+    with step.current(), tempfile.TemporaryDirectory() as temporary, _quietly():
+        info = mlflow.pyfunc.log_model(
+            name=ARTIFACT,
+            python_model=str(CODE),
+            artifacts={ARTIFACT: str(folder.resolve())},
+            code_paths=[str(_code(Path(temporary)))],
+            signature=_signature(manifest),
+            pip_requirements=[requirement(package) for package in packages],
+            metadata={"rpmask": rpmask.__version__, "form": manifest.form},
+        )
     return f"models:/{info.model_id}"
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import mlflow
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.tracking.client import Client
 from rpmask.tracking.locks import hold_lock
 
 SQLITE = "sqlite:///"
@@ -39,7 +40,7 @@ def connect(uri: str | None) -> str:
         try:
             _make_whole(uri)
             with _impatient():
-                mlflow.MlflowClient().search_experiments(max_results=1)
+                Client().search_experiments(max_results=1)
         except (mlflow.exceptions.MlflowException, OSError) as error:
             if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
                 raise RpmaskError(
@@ -83,7 +84,7 @@ def _make_whole(uri: str) -> None:
     made = path.with_name(f".{path.name}.new")
     made.unlink(missing_ok=True)
     made.with_name(f"{made.name}-journal").unlink(missing_ok=True)
-    mlflow.MlflowClient(f"{SQLITE}{made}").search_experiments(max_results=1)
+    Client(f"{SQLITE}{made}").search_experiments(max_results=1)
     made.rename(path)
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
 from rpmask.errors import RpmaskError
 from rpmask.tracking.artifacts import ArtifactStore, sweep
+from rpmask.tracking.client import Client, undivided
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.runs import NOTE, PARENT, StepKey, StepRun
 from rpmask.tracking.server import connect, identity
@@ -36,7 +36,7 @@ class Tracker:
 
     def __init__(self, uri: str | None, experiment: str, *, folder: Path) -> None:
         self.uri = connect(uri)
-        self.client = MlflowClient()
+        self.client = Client()
         self.folder = folder
         self._attach = os.environ.get("MLFLOW_RUN_ID")
         if self._attach:  # `mlflow run` made the run and chose its experiment
@@ -45,7 +45,8 @@ class Tracker:
             self.experiment = self.client.get_experiment(self.experiment_id).name
         else:
             self.experiment = experiment
-            found = mlflow.set_experiment(experiment)
+            with undivided(self.uri):
+                found = mlflow.set_experiment(experiment)
             self.experiment_id = found.experiment_id
             if KIND not in found.tags:
                 self._describe()
@@ -112,23 +113,32 @@ class Tracker:
         screens = self.find(step="screen", pool=pool_run_id)
         return bool(screens) and all(run.info.status in dead for run in screens)
 
-    def open(self, key: StepKey, *, force: bool = False, parent: str | None = None) -> StepRun:
+    @contextmanager
+    def open(
+        self, key: StepKey, *, force: bool = False, parent: str | None = None
+    ) -> Iterator[StepRun]:
         """The run of a step: finished already, interrupted and now continued, or new."""
-        stack = ExitStack()
-        stack.enter_context(hold_lock(f"{identity(self.uri)}|{self.experiment_id}|{key.key}"))
+        with ExitStack() as stack:
+            stack.enter_context(hold_lock(f"{identity(self.uri)}|{self.experiment_id}|{key.key}"))
+            with undivided(self.uri):  # a run that was begun is one that will be closed
+                step = self._begun(key, force, parent)
+                stack.enter_context(step)
+            yield step
+
+    def _begun(self, key: StepKey, force: bool, parent: str | None) -> StepRun:
         attach = self._attach if parent is None else None
         if not force:
             for run in self.find(key=key.key):
                 if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
                     if attach:
                         self._point_to(attach, run.info.run_id, key)
-                    done = StepRun(self, key, run.info.run_id, stack, reused=True)
+                    done = StepRun(self, key, run.info.run_id, reused=True)
                     done.clear_work()  # it may have ended between its last word and this
                     return done
             for run in self.find(key=key.key, host=socket.gethostname()):
                 if run.info.status in ("RUNNING", "FAILED", "KILLED") and not attach:
                     self.client.update_run(run.info.run_id, status="RUNNING")
-                    step = StepRun(self, key, run.info.run_id, stack, resumed=run)
+                    step = StepRun(self, key, run.info.run_id, resumed=run)
                     step.log_params(key.params)  # it may have ended before it did
                     sweep(run.info.artifact_uri)
                     return step
@@ -152,7 +162,7 @@ class Tracker:
             run_id = self.client.create_run(
                 self.experiment_id, tags=tags, run_name=key.name
             ).info.run_id
-        step = StepRun(self, key, run_id, stack)
+        step = StepRun(self, key, run_id)
         if force:
             step.clear_work()  # it starts from nothing, whatever an earlier one left there
         step.log_params(key.params)

@@ -19,9 +19,10 @@ __all__ = [
     "tried",
 ]  # pytest looks for them here
 
-# The shortest road that has all of the machinery: two levels, a race with somebody to stop.
+# The shortest road that has all of the machinery: two levels, a race with somebody to stop, a pool of the
+# control, another centre and a mask that Optuna was asked for.
 ROAD = [
-    *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3"),
+    *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3", "--allocation", "uniform"),
     *("--train-rows", "64", "--selection-rows", "40", "--examples", "30"),
     *("--epochs", "1", "--level-epochs", "1", "--threads", "1", "--retain", "0.2"),
 ]
