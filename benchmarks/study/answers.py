@@ -8,7 +8,7 @@ from compare import Rows, gap, mean, of, share, signed, table
 from grid import EARLY_TASKS, FACTOR_TASKS, JACKPOTS, ONE_FACTOR, RATES, TASKS
 from scipy.stats import spearmanr
 
-IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher")
+from rpmask.records import IMPORTANCES
 
 
 def early_table(rows: Rows) -> str:
@@ -219,6 +219,16 @@ def rate_table(rows: Rows) -> str:
     )
 
 
+def beside_ours(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows of one changed factor, each with the row of (c) that it was changed from."""
+    return [
+        (changed, mine)
+        for changed in of(rows, question="factor", arm=arm)
+        for mine in of(rows, question="main", arm="ours", task=changed["task"])
+        if (mine["sparsity"], mine["seed"]) == (changed["sparsity"], changed["seed"])
+    ]
+
+
 def defaults(rows: Rows) -> str:
     """Question 6: what became the default, and on which evidence; what did not help."""
     said = []
@@ -230,15 +240,12 @@ def defaults(rows: Rows) -> str:
             f"Lowest in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as "
             "the control. No allocation is best on all tasks, so uniform and global are both in the pool."
         )
-    for kept in of(rows, question="factor", arm="take-evidence"):
-        mine = of(rows, question="main", arm="ours", task=kept["task"], sparsity=kept["sparsity"])
-        same = [row for row in mine if row["seed"] == kept["seed"]]
-        if same:
-            said.append(
-                f"**`run` takes the lowest loss of a race**, evidence or not. On {kept['task']} that is "
-                f"{same[0]['selection']:.4f} on the selection split, and {kept['selection']:.4f} with the "
-                "control, which is kept for want of evidence. One seed of one task: the others had evidence."
-            )
+    for kept, mine in beside_ours(rows, "take-evidence"):
+        said.append(
+            f"**`run` takes the lowest loss of a race**, evidence or not. On {kept['task']} that is "
+            f"{mine['selection']:.4f} on the selection split, and {kept['selection']:.4f} with the control, "
+            "which is kept for want of evidence. One seed of one task."
+        )
     pairs = []
     for how in ("teacher", "labels"):
         found = {rate: of(rows, question="rate", arm=f"{how}-4e-4-{rate}") for rate in ("0", "0.1")}
@@ -251,15 +258,12 @@ def defaults(rows: Rows) -> str:
             + "; ".join(pairs)
             + "."
         )
-    for lean in of(rows, question="factor", arm="lean-race"):
-        mine = of(rows, question="main", arm="ours", task=lean["task"], sparsity=lean["sparsity"])
-        same = [row for row in mine if row["seed"] == lean["seed"]]
-        if same:
-            said.append(
-                f"Left as it was: the race's budget. A tenth instead of a quarter, the epochs given to the "
-                f"training, has {lean['selection']:.4f} against {same[0]['selection']:.4f} on the selection "
-                f"split of {lean['task']}, and on dev {signed(gap([lean], same))} points."
-            )
+    for lean, mine in beside_ours(rows, "lean-race"):
+        said.append(
+            f"Left as it was: the race's budget. A tenth instead of a quarter, the epochs given to the "
+            f"training, has {lean['selection']:.4f} against {mine['selection']:.4f} on the selection "
+            f"split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
+        )
     if not said:
         return ""
     return "## What became the default\n\n" + "\n".join(f"- {one}" for one in said) + "\n"

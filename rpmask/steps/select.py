@@ -53,7 +53,7 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
             return run.result()
         context.console.say(f"Comparing {len(report.candidates)} candidates with the control.")
         losses = read_losses(tracker.artifacts.path(screen_run_id, "losses.safetensors"))
-        selection, paired = _judge(request, report, pool, losses, run.run_id)
+        selection, paired = judge(request, report, pool, losses, run.run_id)
         mask = load_masks(pool, report.pool_run_id, context)[selection.winner]
         _write(run, selection, report, pool, mask, paired)
         registered = _register(run, pool, selection, mask)
@@ -70,7 +70,7 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
         )
 
 
-def _judge(
+def judge(
     request: SelectRequest, report: ScreenReport, pool: Pool, losses: Any, run_id: str
 ) -> tuple[Selection, dict[int, Paired]]:
     """Rank those that finished and compare the best of them with the control."""

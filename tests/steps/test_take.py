@@ -35,17 +35,6 @@ def test_a_road_goes_on_with_the_lowest_loss(road: tuple[Path, dict[str, Any]]) 
         assert level["select"]["winner"] == min(finished, key=lambda i: raced[i]["score"])
 
 
-@pytest.mark.parametrize("alpha", ["0.05", "1e-300"])
-def test_select_keeps_the_control_where_nothing_is_known(
-    road: tuple[Path, dict[str, Any]], full: dict[str, Any], alpha: str
-) -> None:
-    """With an error rate that next to nothing is allowed to have, there is no evidence of anything."""
-    losses = [candidate["score"] for candidate in full["candidates"]]
-    found = answer(["select", "--from", full["run_id"], "--alpha", alpha], road[0])
-    better = found["verdict"] == "better"
-    assert found["winner"] == (losses.index(min(losses)) if better else 0)
-
-
 def test_any_candidate_of_a_full_race_can_be_taken(
     road: tuple[Path, dict[str, Any]], full: dict[str, Any]
 ) -> None:
