@@ -57,8 +57,19 @@ def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
         searches = int(run.data.metrics["steps"])
     found = kept(row, result, store)
     found["steps"]["search"] = searches
+    found["steps"]["refit"] = refits(result, store)
     found["seconds"]["command"] = round(time.perf_counter() - begun, 1)
     return {**found, "threads": threads, "versions": versions()}
+
+
+def refits(result: dict[str, Any], store: Path) -> int:
+    """What refitting the weights took, in training steps: its seconds by those of a step."""
+    steps = 0.0
+    for level in result["levels"]:
+        run = opened(store).get_run(level["finetune"]["run_id"])
+        spent = run.data.metrics.get("refit_seconds", 0.0)
+        steps += level["finetune"]["steps"] * spent / run.data.metrics["seconds"]
+    return round(steps)
 
 
 def carried_out(command: list[str], store: Path, threads: int, log: Path) -> dict[str, Any]:

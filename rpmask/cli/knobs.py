@@ -137,6 +137,13 @@ RunDropout = Annotated[
         help=f"{_DROPOUT} with --recipe paper, and for the dense model].", rich_help_panel=TRAINING
     ),
 ]
+_REFIT = "Rows to refit the kept weights on before they are trained, by least squares"
+Refit = Annotated[
+    int | None, typer.Option(min=0, help=f"{_REFIT} [default: 0].", rich_help_panel=TRAINING)
+]
+RunRefit = Annotated[
+    int | None, typer.Option(min=0, help=f"{_REFIT} [default: 0].", rich_help_panel=TRAINING)
+]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[
     int,

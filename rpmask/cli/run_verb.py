@@ -55,6 +55,7 @@ def run(
     learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
     dropout: n.RunDropout = None,
+    refit: n.RunRefit = None,
     precision: o.Precision = FINETUNE.plan.precision,
     distill_labels: n.RunTermLabels = None,
     distill_logits: n.RunTermLogits = None,
@@ -106,6 +107,7 @@ def run(
                 learning_rate=learning_rate,
                 batch_size=batch_size,
                 dropout=_given(dropout, known.dropout),
+                refit=_given(refit, known.refit),
                 precision=precision,
                 seed=seed,
                 distill=replace(

@@ -49,7 +49,8 @@ class TrainPlan(Record):
 
     dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
     A model that lost nearly all its weights is short of capacity, and learns hidden states of a teacher
-    that drops nothing.
+    that drops nothing. refit is the number of training rows on which the kept weights are refitted before
+    the training begins (`learn/refit.py`).
     """
 
     epochs: float = 6.0
@@ -59,6 +60,7 @@ class TrainPlan(Record):
     warmup: float = 0.1
     weight_decay: float = 0.01
     dropout: float | None = 0.0
+    refit: int = 0
     evaluations: int = 6
     patience: int = 0
     seed: int = 0

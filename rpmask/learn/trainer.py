@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from rpmask.learn.distill import distillation_loss
 from rpmask.learn.images import ImageRows
 from rpmask.learn.observer import Observer
 from rpmask.learn.plan import LABELS_ONLY, Distillation, TrainPlan
+from rpmask.learn.refit import refit, refit_batches
 from rpmask.learn.teacher import ROW, Asked, Numbered, Teacher, keep_answers
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
@@ -157,17 +159,22 @@ def train(
 ) -> Trained:
     """Train to the best weights on the selection split; resumes from the folder's checkpoint."""
     torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
-    hold = MaskHold(model, mask) if mask is not None else None
-    if hold is not None:
-        hold.apply()
     if teacher is not None:
         teacher.eval().requires_grad_(False)
     arguments = _arguments(plan, task, len(train_set), folder)
     if teacher is not None:
         teacher.to(arguments.device)
     model.to(arguments.device)
-    if hold is not None:
-        hold = MaskHold(model, hold.mask)  # the pruned positions follow the parameters' device
+    # Of several processes one makes the folder, and all look in it.
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = _last_whole_checkpoint(folder)
+    hold = MaskHold(model, mask) if mask is not None else None
+    if mask is not None and hold is not None:
+        if plan.refit and begun is None:
+            started = time.monotonic()
+            refit(model, mask, refit_batches(train_set, plan.refit, plan.seed), observer)
+            observer.metric("refit_seconds", time.monotonic() - started, 0)
+        hold.apply()
     callbacks: list[transformers.TrainerCallback] = [_Report(observer)]
     if hold is not None:
         callbacks.append(MaskKeeper(hold))
@@ -189,12 +196,10 @@ def train(
     if teacher is not None:
         trainer.learn_from(teacher, train_set)
     trainer.remove_callback(transformers.PrinterCallback)
-    # Of several processes one makes the folder, and all look in it.
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if hold is not None:
             stack.enter_context(hold.gradients_masked())
-        outcome = trainer.train(resume_from_checkpoint=_last_whole_checkpoint(folder))
+        outcome = trainer.train(resume_from_checkpoint=begun)
     if hold is not None:
         hold.apply()
     final = trainer.evaluate()

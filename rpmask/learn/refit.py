@@ -1,0 +1,212 @@
+"""Give the kept weights the values that do best without the dropped ones, before anything is trained.
+
+Matrix by matrix, in the order in which the model uses them: least squares between what the dense matrix
+answers in the dense model and what the kept weights can make of the inputs that reach it in the model
+refitted so far. Each output unit is a small system of its own, whose unknowns are its kept weights and its
+bias; a ridge pulls them to the values they had. This is what Optimal Brain Surgeon does layer by layer
+(Hassibi and Stork, 1993; Dong et al., arXiv 1705.07565), solved at once, with the inputs of the pruned model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rpmask.learn.batches import Split
+from rpmask.learn.calibrate import calibration_rows
+from rpmask.learn.observer import Observer
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold, base_of
+
+ROWS = 64  # of a batch
+RIDGE = 0.01  # of the mean squared input
+MOST_ENTRIES = 1 << 23  # of the systems that are solved together
+
+Batches = Sequence[dict[str, torch.Tensor]]
+
+
+def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Tensor]]:
+    """What the model is given for this many rows, without labels; those of a length are together."""
+    chosen = calibration_rows(len(data), rows, seed)
+    chosen = chosen[np.argsort(data.lengths[chosen], kind="stable")]
+    batches = [data.batch(chosen[i : i + ROWS]) for i in range(0, len(chosen), ROWS)]
+    return [{k: v for k, v in batch.items() if k != "labels"} for batch in batches]
+
+
+def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> int:
+    """Mask the model and refit the Linear matrices that each batch passes once; how many they are.
+
+    Others are masked and keep their values: convolutions, and matrices that several places share.
+    """
+    dense = copy.deepcopy(model).eval()
+    hold = MaskHold(model, mask)
+    hold.apply()
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
+    with torch.no_grad():
+        groups = _groups(model, mask, batches[0])
+        for done, group in enumerate(groups, start=1):
+            _refit_group(model, dense, mask, group, batches)
+            observer.progress(done, len(groups), "refit")
+    hold.apply()
+    model.train(training)
+    return sum(map(len, groups))
+
+
+class _Reached(Exception):
+    """Everything that a forward pass was for has been seen."""
+
+
+def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> list[list[str]]:
+    """The matrices in the order of their use; those that are given the very same input together."""
+    used: list[tuple[str, torch.Tensor]] = []
+    base = base_of(model)
+    linear = [name for name in mask.names if isinstance(_owner(base, name), nn.Linear)]
+
+    def noted(name: str, seen: torch.Tensor) -> None:
+        used.append((name, seen))
+
+    with _watching(base, linear, noted):
+        model(**batch)
+    names = [name for name, _ in used]
+    groups: list[list[str]] = []
+    before = None
+    for name, seen in used:
+        if names.count(name) > 1:
+            continue
+        if seen is before:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+        before = seen
+    return groups
+
+
+def _refit_group(
+    model: nn.Module, dense: nn.Module, mask: Mask, group: list[str], batches: Batches
+) -> None:
+    base = base_of(model)
+    layers = {name: _owner(base, name) for name in group}
+    originals = {name: _owner(base_of(dense), name) for name in group}
+    width = layers[group[0]].in_features + 1
+    device = layers[group[0]].weight.device
+    gram = torch.zeros(width, width, device=device)
+    answers = {
+        name: torch.zeros(width, layer.out_features, device=device)
+        for name, layer in layers.items()
+    }
+    for batch in batches:
+        real = batch.get("attention_mask")
+        given = _extended(_input(dense, group[0], batch), real)
+        reached = _extended(_input(model, group[0], batch), real)
+        gram += reached.T @ reached
+        for name, original in originals.items():
+            answers[name] += reached.T @ (given @ _with_bias(original))
+    # Few of these fit a GPU better than a CPU, and not every device has doubles.
+    gram = gram.cpu().double()
+    for name, layer in layers.items():
+        target = answers[name].cpu().double()
+        start = _with_bias(originals[name]).cpu().double()
+        solved = _solve(gram, target, start, mask.keep(name), layer.bias is not None)
+        layer.weight.copy_(solved[:-1].T)
+        if layer.bias is not None:
+            layer.bias.copy_(solved[-1])
+
+
+def _solve(
+    gram: torch.Tensor,  # (in + 1, in + 1)
+    target: torch.Tensor,  # (in + 1, out)
+    start: torch.Tensor,  # (in + 1, out)
+    keep: torch.Tensor,  # (out, in)
+    biased: bool,
+) -> torch.Tensor:
+    """The weights of every output unit, (in + 1, out): zero where dropped, the bias last."""
+    ridge = RIDGE * gram.diagonal()[:-1].mean().clamp_min(1e-12)
+    kept = torch.cat([keep.cpu(), torch.full((len(keep), 1), biased)], dim=1)  # (out, in + 1)
+    counts = kept.sum(1)
+    found = torch.zeros_like(start)
+    for units in _alike(counts):
+        most = int(counts[units].max())
+        if most == 0:
+            continue
+        # The positions of the kept weights first; what only fills up is cut loose below.
+        order = kept[units].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        filled = torch.arange(most) < counts[units, None]  # (units, most)
+        rows = torch.arange(len(units))[:, None]
+        system = gram[order[:, :, None], order[:, None, :]]
+        system *= filled[:, :, None] & filled[:, None, :]
+        system += torch.diag_embed(torch.where(filled, ridge, torch.ones_like(ridge)))
+        before = start.T[units][rows, order]
+        wanted = (target.T[units][rows, order] + ridge * before) * filled
+        solution = torch.cholesky_solve(wanted[:, :, None], torch.linalg.cholesky(system))
+        values = torch.zeros(len(units), kept.shape[1], dtype=found.dtype)
+        values.scatter_(1, order, solution[:, :, 0] * filled)
+        found[:, units] = values.T
+    return found
+
+
+def _alike(counts: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The units in groups that keep about as many weights, each small enough to solve at once."""
+    order = counts.argsort()
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and (end + 1 - start) * int(counts[order[end]]) ** 2 <= MOST_ENTRIES:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def _input(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the matrix is given; the rest of the forward pass is left out."""
+    found: list[torch.Tensor] = []
+
+    def noted(_: str, seen: torch.Tensor) -> None:
+        found.append(seen)
+        raise _Reached
+
+    with _watching(base_of(model), [name], noted), suppress(_Reached):
+        model(**batch)
+    return found[0]
+
+
+@contextmanager
+def _watching(base: nn.Module, names: Sequence[str], noted: Any) -> Iterator[None]:
+    """Tell `noted` the input of each of these matrices when it is used."""
+    handles = [
+        _owner(base, name).register_forward_pre_hook(
+            lambda _, arguments, name=name: noted(name, arguments[0])
+        )
+        for name in names
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _extended(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """Inputs of real tokens as rows, with a column of ones for the bias, (rows, in + 1)."""
+    if real is not None and values.shape[:-1] == real.shape:
+        values = values[real.bool()]
+    flat = values.reshape(-1, values.shape[-1]).float()
+    return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
+
+
+def _with_bias(layer: nn.Linear) -> torch.Tensor:
+    """Weights and bias as one matrix, (in + 1, out)."""
+    bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+    return torch.cat([layer.weight.T, bias[None]]).float()
+
+
+def _owner(base: nn.Module, name: str) -> Any:
+    return base.get_submodule(name.rpartition(".")[0])

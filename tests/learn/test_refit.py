@@ -1,0 +1,112 @@
+"""Refitting: least squares matrix by matrix, against answers that can be worked out."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy import TenWeights, tiny_bert, toy_rows
+
+from rpmask.learn import refit as refitting
+from rpmask.learn.observer import Silent
+from rpmask.learn.refit import refit, refit_batches
+from rpmask.masks.mask import Mask
+
+
+def one_matrix(keep: list[list[int]]) -> Mask:
+    return Mask.from_bools({"blocks.0.weight": torch.tensor(keep, dtype=torch.bool)})
+
+
+def inputs(rows: int = 400) -> torch.Tensor:
+    drawn = torch.randn(rows, 5, generator=torch.Generator().manual_seed(0))
+    drawn[:, 4] = drawn[:, 0]  # the last input says what the first one says
+    return drawn
+
+
+def test_what_a_kept_weight_can_say_for_a_dropped_one_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refitting, "RIDGE", 1e-9)
+    model = TenWeights()
+    found = refit(
+        model, one_matrix([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1]]), [{"x": inputs()}], Silent()
+    )
+    assert found == 1
+    expected = [[6.0, 2.0, 3.0, 4.0, 0.0], [0.0, 7.0, 8.0, 9.0, 16.0]]
+    assert torch.allclose(model.blocks[0].weight, torch.tensor(expected), atol=1e-4)
+
+
+def test_it_is_the_least_squares_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refitting, "RIDGE", 1e-9)
+    model, seen = TenWeights(), inputs()
+    wanted = seen @ model.blocks[0].weight.T
+    refit(model, one_matrix([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]), [{"x": seen}], Silent())
+    best = np.linalg.lstsq(seen[:, [0, 3]].numpy(), wanted[:, 0].detach().numpy(), rcond=None)[0]
+    assert model.blocks[0].weight[0, [0, 3]].tolist() == pytest.approx(best.tolist(), abs=1e-4)
+    assert not model.blocks[0].weight[1].any()
+
+
+def test_a_dense_mask_changes_nothing() -> None:
+    model = tiny_bert()
+    before = copy.deepcopy(model.state_dict())
+    mask = masked_bert(model, 0.0)
+    assert refit(model, mask, refit_batches(toy_rows(64), 64, 0), Silent()) == 12
+    for name, value in model.state_dict().items():
+        assert torch.allclose(value, before[name], atol=1e-4), name
+
+
+@pytest.mark.parametrize("together", [1, 1 << 23])
+def test_the_model_answers_more_like_the_dense_one(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many systems are solved together; and dropped weights are zero."""
+    monkeypatch.setattr(refitting, "MOST_ENTRIES", together)
+    dense = tiny_bert().eval()
+    mask = masked_bert(dense, 0.7)
+    rows = refit_batches(toy_rows(256), 256, 0)
+    plain, refitted = copy.deepcopy(dense), copy.deepcopy(dense).train()
+    from rpmask.masks.masked import MaskHold
+
+    MaskHold(plain, mask).apply()
+    refit(refitted, mask, rows, Silent())
+    assert refitted.training
+    MaskHold(refitted, mask).verify()
+    unseen = {k: v for k, v in toy_rows(200, seed=1).batch(np.arange(200)).items() if k != "labels"}
+    with torch.no_grad():
+        states = [
+            network.eval().base_model(**unseen).last_hidden_state[unseen["attention_mask"].bool()]
+            for network in (dense, plain, refitted)
+        ]
+    assert (states[2] - states[0]).norm() < 0.6 * (states[1] - states[0]).norm()
+
+
+def test_a_matrix_that_two_places_share_keeps_its_values() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(5, 5), nn.Linear(5, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(self.first(x)))
+
+    model = Shared()
+    before = copy.deepcopy(model.first.weight)
+    keep = torch.ones(5, 5, dtype=torch.bool)
+    keep[0, 0] = False
+    mask = Mask.from_bools({"first.weight": keep, "last.weight": keep})
+    assert refit(model, mask, [{"x": inputs()}], Silent()) == 1
+    assert torch.equal(model.first.weight, before * keep)
+
+
+def masked_bert(model: nn.Module, sparsity: float) -> Mask:
+    drawn = torch.Generator().manual_seed(0)
+    return Mask.from_bools(
+        {
+            name: torch.rand(value.shape, generator=drawn) >= sparsity
+            for name, value in model.base_model.named_parameters()
+            if name.startswith("encoder") and value.dim() == 2
+        }
+    )
