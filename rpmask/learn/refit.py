@@ -26,7 +26,7 @@ from rpmask.masks.masked import MaskHold, base_of
 
 ROWS = 64  # of a batch
 RIDGE = 0.01  # of the mean squared input
-MOST_ENTRIES = 1 << 23  # of the systems that are solved together
+MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
 
 Batches = Sequence[dict[str, torch.Tensor]]
 
@@ -51,10 +51,14 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     model.eval()
     device = next(model.parameters()).device
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
-    with torch.no_grad():
+    with torch.no_grad(), _Passes(dense, batches) as given, _Passes(model, batches) as reached:
         groups = _groups(model, mask, batches[0])
-        for done, group in enumerate(groups, start=1):
-            _refit_group(model, dense, mask, group, batches)
+        blocks = [_block(group[0]) for group in groups]
+        for done, (group, block) in enumerate(zip(groups, blocks, strict=True), start=1):
+            _refit_group(given, reached, mask, group)
+            if block not in blocks[done:]:
+                given.leave_out(block)
+                reached.leave_out(block)
             observer.progress(done, len(groups), "refit")
     hold.apply()
     model.train(training)
@@ -90,12 +94,78 @@ def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> lis
     return groups
 
 
-def _refit_group(
-    model: nn.Module, dense: nn.Module, mask: Mask, group: list[str], batches: Batches
-) -> None:
-    base = base_of(model)
-    layers = {name: _owner(base, name) for name in group}
-    originals = {name: _owner(base_of(dense), name) for name in group}
+class _Passes:
+    """Forward passes of one model over the batches, without the blocks that nothing changes any more.
+
+    A block that is left out answers what it answered last. The blocks of a list come one after another, so
+    only the answer of the last of them is ever read, and is what all of them give.
+    """
+
+    def __init__(self, model: nn.Module, batches: Batches) -> None:
+        self.base, self.batches = base_of(model), batches
+        self._model = model
+        self._index = 0
+        self._answers: dict[str, list[Any]] = {}
+        self._left_out: list[nn.Module] = []
+
+    def __enter__(self) -> _Passes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for block in self._left_out:
+            del block.forward
+
+    def owner(self, name: str) -> Any:
+        """The module of a tensor."""
+        return _owner(self.base, name)
+
+    def input_of(self, name: str, index: int) -> torch.Tensor:
+        """What a matrix is given of a batch."""
+        found: list[torch.Tensor] = []
+
+        def noted(_: str, seen: torch.Tensor) -> None:
+            found.append(seen)
+            raise _Reached
+
+        self._index = index
+        with _watching(self.base, [name], noted), suppress(_Reached):
+            self._model(**self.batches[index])
+        return found[0]
+
+    def leave_out(self, name: str) -> None:
+        """Keep what a block answers, and leave it out from now on."""
+        block = self.base.get_submodule(name)
+        siblings, _, number = name.rpartition(".")
+        place = siblings if number.isdecimal() else name
+        self._answers[place] = [self._answer(block, i) for i in range(len(self.batches))]
+        block.forward = lambda *_, **__: self._answers[place][self._index]
+        self._left_out.append(block)
+
+    def _answer(self, block: nn.Module, index: int) -> Any:
+        found: list[Any] = []
+
+        def noted(_: nn.Module, __: Any, answer: Any) -> None:
+            found.append(answer)
+            raise _Reached
+
+        self._index = index
+        handle = block.register_forward_hook(noted)
+        with suppress(_Reached):
+            self._model(**self.batches[index])
+        handle.remove()
+        return found[0]
+
+
+def _block(name: str) -> str:
+    """The block that a tensor is of: up to the first number in its name, or else the module itself."""
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdecimal()), len(parts) - 2)
+    return ".".join(parts[: number + 1])
+
+
+def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str]) -> None:
+    layers = {name: reached.owner(name) for name in group}
+    originals = {name: given.owner(name) for name in group}
     width = layers[group[0]].in_features + 1
     device = layers[group[0]].weight.device
     gram = torch.zeros(width, width, device=device)
@@ -103,13 +173,13 @@ def _refit_group(
         name: torch.zeros(width, layer.out_features, device=device)
         for name, layer in layers.items()
     }
-    for batch in batches:
+    for index, batch in enumerate(given.batches):
         real = batch.get("attention_mask")
-        given = _extended(_input(dense, group[0], batch), real)
-        reached = _extended(_input(model, group[0], batch), real)
-        gram += reached.T @ reached
+        before = _extended(given.input_of(group[0], index), real)
+        now = _extended(reached.input_of(group[0], index), real)
+        gram += now.T @ now
         for name, original in originals.items():
-            answers[name] += reached.T @ (given @ _with_bias(original))
+            answers[name] += now.T @ (before @ _with_bias(original))
     # Few of these fit a GPU better than a CPU, and not every device has doubles.
     gram = gram.cpu().double()
     for name, layer in layers.items():
@@ -163,19 +233,6 @@ def _alike(counts: torch.Tensor) -> Iterator[torch.Tensor]:
             end += 1
         yield order[start:end]
         start = end
-
-
-def _input(model: nn.Module, name: str, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """What the matrix is given; the rest of the forward pass is left out."""
-    found: list[torch.Tensor] = []
-
-    def noted(_: str, seen: torch.Tensor) -> None:
-        found.append(seen)
-        raise _Reached
-
-    with _watching(base_of(model), [name], noted), suppress(_Reached):
-        model(**batch)
-    return found[0]
 
 
 @contextmanager

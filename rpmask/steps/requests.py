@@ -185,6 +185,11 @@ class FinetuneRequest(Record):
             raise RpmaskError(
                 f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
             )
+        if plan.refit < 0:
+            raise RpmaskError(
+                f"The weights are to be refitted on {plan.refit} rows.",
+                "Give how many training rows to use, or 0 to keep the weights as they are.",
+            )
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)
