@@ -39,10 +39,7 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--recipe", "paper", "--k", str(K), "--budget", f"{_SHARE:.4f}", "--rungs", "1"),
         *("--epochs", f"{10 * _SHARE:.4f}", "--level-epochs", f"{10 * _SHARE:.4f}"),
     ),
-    "ours": (
-        *("--one-shot", "--k", str(K), "--budget", "0.25"),
-        *("--refit", "256", "--epochs", "5.5"),
-    ),
+    "ours": ("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "6"),
 }
 
 
@@ -96,7 +93,9 @@ class Row:
 # shared out anew where a factor changes what the races cost.
 _FISHER = ("--importance", "fisher", "--allocation", "global")
 ONE_FACTOR: dict[str, tuple[str, ...]] = {
-    "no-refit": ("--refit", "0", "--epochs", "6"),
+    # What refitting costs comes off the training: about a third of an epoch for each of the two.
+    "refit": ("--refit", "256", "--epochs", "5.7"),
+    "refit-race": ("--refit", "256", "--race-refit", "32", "--epochs", "5.4"),
     "magnitude-only": ("--importance", "magnitude"),
     "lean-race": ("--budget", "0.1", "--epochs", "7.2"),
     "take-control": ("--take", "control"),

@@ -66,9 +66,11 @@ Each spends {BUDGET:g} epochs of training steps in all, races included. Retentio
 metric over the dense one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken
 model keeps most of the plain figure where one class is frequent. Dev was read once per training. One thing
 was settled, by the selection split, when CoLA's dev had been seen: that `run` takes the lowest loss. Nothing
-else was chosen with dev. SST-2 is trained on 8,000 rows. All are trained at 4e-4, in bf16. Minutes are of
-one core, without those rows that shared it with other work. The rows `factor-take-evidence-*` are of
-earlier pools, which held draws around magnitude; their commands draw others today.
+else was chosen with dev. Where a table says *selection* it is the metric on that split after the last step;
+the weights that dev is read with are the best ones on it. SST-2 is trained on 8,000 rows. All are trained at
+4e-4, in bf16. Minutes are of one core, without those rows that shared it with other work. The rows
+`factor-take-evidence-*` are of earlier pools, which held draws around magnitude; their commands draw others
+today.
 """
 
 

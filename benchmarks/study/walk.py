@@ -67,8 +67,10 @@ def refits(result: dict[str, Any], store: Path) -> int:
     steps = 0.0
     for level in result["levels"]:
         run = opened(store).get_run(level["finetune"]["run_id"])
-        spent = run.data.metrics.get("refit_seconds", 0.0)
-        steps += level["finetune"]["steps"] * spent / run.data.metrics["seconds"]
+        measured = run.data.metrics
+        if "refit_seconds" in measured:
+            step = measured["train_seconds"] / level["finetune"]["steps"]
+            steps += measured["refit_seconds"] / step
     return round(steps)
 
 
@@ -201,7 +203,7 @@ def opened(store: Path) -> Any:
 
 
 def selection_metric(primary: str, store: Path, run_id: str) -> float:
-    """What training chose its best weights by; options may be chosen by it, by dev never."""
+    """The metric on the selection split after the last step; options may be chosen by it, by dev never."""
     return float(opened(store).get_run(run_id).data.metrics[f"selection/{primary}"])
 
 

@@ -68,7 +68,7 @@ def finetune(
 
     Example: `rpmask finetune --epochs 6`
     """
-    _check_material(dense, source=source, teacher=teacher, model=model, data=data)
+    _check_material(dense, source=source, teacher=teacher, refit=refit, model=model, data=data)
     plan = replace(
         FINETUNE.plan,
         epochs=epochs,
@@ -107,12 +107,18 @@ def finetune(
 
 
 def _check_material(
-    dense: bool, *, source: str | None, teacher: str | None, model: str | None, data: DataChoice
+    dense: bool,
+    *,
+    source: str | None,
+    teacher: str | None,
+    refit: int | None,
+    model: str | None,
+    data: DataChoice,
 ) -> None:
     """Refuse options that the training asked for has no use for."""
     if dense:
-        given = ["--from"] * (source is not None) + ["--teacher"] * (teacher is not None)
-        if given:
+        asked = {"--from": source, "--teacher": teacher, "--refit": refit}
+        if given := [option for option, value in asked.items() if value is not None]:
             raise RpmaskError(
                 f"{' and '.join(given)} cannot go with --dense.",
                 "A dense training has no mask and no teacher; name what to train with --model.",

@@ -118,6 +118,15 @@ Examples = Annotated[
 RaceRate = Annotated[
     float, typer.Option("--race-rate", help="Learning rate of the race.", rich_help_panel=RACING)
 ]
+RaceRefit = Annotated[
+    int,
+    typer.Option(
+        "--race-refit",
+        min=0,
+        help="Rows to refit each candidate's kept weights on before it races.",
+        rich_help_panel=RACING,
+    ),
+]
 Take = Annotated[
     str,
     typer.Option(
@@ -137,12 +146,13 @@ RunDropout = Annotated[
         help=f"{_DROPOUT} with --recipe paper, and for the dense model].", rich_help_panel=TRAINING
     ),
 ]
-_REFIT = "Rows to refit the kept weights on before they are trained, by least squares"
 Refit = Annotated[
-    int | None, typer.Option(min=0, help=f"{_REFIT} [default: 0].", rich_help_panel=TRAINING)
-]
-RunRefit = Annotated[
-    int | None, typer.Option(min=0, help=f"{_REFIT} [default: 0].", rich_help_panel=TRAINING)
+    int | None,
+    typer.Option(
+        min=0,
+        help="Rows to refit the kept weights on, by least squares, before they are trained [default: 0].",
+        rich_help_panel=TRAINING,
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[

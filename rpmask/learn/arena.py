@@ -20,6 +20,8 @@ from rpmask.learn.batches import Split, generator, training_order
 from rpmask.learn.confidence import settled_losses
 from rpmask.learn.contenders import Contenders
 from rpmask.learn.evaluate import Evaluation, evaluate, example_losses
+from rpmask.learn.observer import Silent
+from rpmask.learn.refit import refit, refit_batches
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 from rpmask.tasks.spec import TaskSpec
@@ -27,11 +29,15 @@ from rpmask.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class RaceTraining(Record):
-    """How every candidate of a race is trained. The defaults are the paper's early evaluation."""
+    """How every candidate of a race is trained. The defaults are the paper's early evaluation.
+
+    refit is the number of rows on which each one's kept weights are refitted first.
+    """
 
     full_steps: int
     batch_size: int = 32
     learning_rate: float = 2e-4
+    refit: int = 0
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -104,6 +110,9 @@ class Arena:
         training = self._setup.training
         self._model.load_state_dict(self._start)
         hold = MaskHold(self._model, self._setup.contenders.mask(leg.candidate))
+        if leg.state is None and training.refit:
+            rows = refit_batches(self._setup.train, training.refit, training.seed)
+            refit(self._model, hold.mask, rows, Silent())
         hold.apply()
         optimizer = torch.optim.AdamW(
             self._model.parameters(),

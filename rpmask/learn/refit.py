@@ -24,7 +24,7 @@ from rpmask.learn.observer import Observer
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 
-ROWS = 64  # of a batch
+ROWS = 60  # of a batch: no multiple of eight, as tokens are, so that one is not taken for the other
 RIDGE = 0.01  # of the mean squared input
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
 
@@ -119,8 +119,8 @@ class _Passes:
         """The module of a tensor."""
         return _owner(self.base, name)
 
-    def input_of(self, name: str, index: int) -> torch.Tensor:
-        """What a matrix is given of a batch."""
+    def input_of(self, name: str, index: int) -> torch.Tensor | None:
+        """What a matrix is given of a batch, if the batch comes by."""
         found: list[torch.Tensor] = []
 
         def noted(_: str, seen: torch.Tensor) -> None:
@@ -130,11 +130,13 @@ class _Passes:
         self._index = index
         with _watching(self.base, [name], noted), suppress(_Reached):
             self._model(**self.batches[index])
-        return found[0]
+        return found[0] if found else None
 
     def leave_out(self, name: str) -> None:
-        """Keep what a block answers, and leave it out from now on."""
+        """Keep what a block answers, and leave it out from now on; a list of blocks answers nothing."""
         block = self.base.get_submodule(name)
+        if isinstance(block, nn.ModuleList):
+            return
         siblings, _, number = name.rpartition(".")
         place = siblings if number.isdecimal() else name
         self._answers[place] = [self._answer(block, i) for i in range(len(self.batches))]
@@ -175,8 +177,10 @@ def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str])
     }
     for index, batch in enumerate(given.batches):
         real = batch.get("attention_mask")
-        before = _extended(given.input_of(group[0], index), real)
-        now = _extended(reached.input_of(group[0], index), real)
+        before, now = (side.input_of(group[0], index) for side in (given, reached))
+        if before is None or now is None or before.shape != now.shape:
+            continue  # the model itself decides what comes here; without any, the ridge keeps the values
+        before, now = _extended(before, real), _extended(now, real)
         gram += now.T @ now
         for name, original in originals.items():
             answers[name] += now.T @ (before @ _with_bias(original))

@@ -169,10 +169,10 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     begun = _last_whole_checkpoint(folder)
     hold = MaskHold(model, mask) if mask is not None else None
-    if mask is not None and hold is not None:
+    if hold is not None:
         if plan.refit and begun is None:
             started = time.monotonic()
-            refit(model, mask, refit_batches(train_set, plan.refit, plan.seed), observer)
+            refit(model, hold.mask, refit_batches(train_set, plan.refit, plan.seed), observer)
             observer.metric("refit_seconds", time.monotonic() - started, 0)
         hold.apply()
     callbacks: list[transformers.TrainerCallback] = [_Report(observer)]

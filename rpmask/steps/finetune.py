@@ -208,6 +208,7 @@ def _finish(
                 run.metric(f"{group}/{name}", value)
     run.metric("retention", result.retention)
     run.metric("steps", result.steps)
+    run.metric("train_seconds", trained.seconds)
     run.tag(primary=result.primary)
     alias = DENSE if material.mask is None else CHAMPION
     registered = register(

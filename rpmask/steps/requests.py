@@ -31,6 +31,14 @@ def _one_of(what: str, given: str, known: Sequence[str]) -> None:
         raise RpmaskError(f"There is no {what} '{given}'.", f"Give one of {', '.join(known)}.")
 
 
+def _rows_to_refit(rows: int) -> None:
+    if rows < 0:
+        raise RpmaskError(
+            f"The weights are to be refitted on {rows} rows.",
+            "Give how many training rows to use, or 0 to keep the weights as they are.",
+        )
+
+
 def _between(what: str, given: float, low: float, high: float) -> None:
     if not low < given < high:
         raise RpmaskError(
@@ -111,6 +119,7 @@ class ScreenRequest(Record):
     epochs: float = 1.0
     batch_size: int = 32
     learning_rate: float = 2e-4
+    refit: int = 0
     examples: int = 500
     precision: str = "fp32"
     storage: str | None = None
@@ -126,6 +135,7 @@ class ScreenRequest(Record):
         _between("budget", self.budget, 0.0, math.inf)
         _between("eta", self.eta, 1.0 - 1e-9, math.inf)
         _between("learning rate", self.learning_rate, 0.0, math.inf)
+        _rows_to_refit(self.refit)
         for name in ("rungs", "batch_size", "examples"):
             _between(name.replace("_", " "), getattr(self, name), 0, math.inf)
         _one_of("precision of a race", self.precision, ("fp32", "bf16"))
@@ -185,11 +195,7 @@ class FinetuneRequest(Record):
             raise RpmaskError(
                 f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
             )
-        if plan.refit < 0:
-            raise RpmaskError(
-                f"The weights are to be refitted on {plan.refit} rows.",
-                "Give how many training rows to use, or 0 to keep the weights as they are.",
-            )
+        _rows_to_refit(plan.refit)
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)

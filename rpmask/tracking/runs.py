@@ -73,6 +73,7 @@ class StepRun:
     ) -> None:
         self.tracker, self.key, self.run_id, self.reused = tracker, key, run_id, reused
         self.resumed = resumed is not None
+        self._ended = reused
         self._client = tracker.client
         self._work = tracker.folder / "work" / key.key[:16]
         self._points: list[Metric] = []
@@ -224,7 +225,9 @@ class StepRun:
         self.log_text(MANIFEST, manifest)
         self._client.set_tag(self.run_id, TAG, digest)
         self._client.set_tag(self.run_id, NOTE, note)
-        self._client.set_terminated(self.run_id, "FINISHED")
+        with undivided(self.tracker.uri):
+            self._client.set_terminated(self.run_id, "FINISHED")
+            self._ended = True
         self.clear_work()
         return document
 
@@ -239,7 +242,7 @@ class StepRun:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: Any) -> None:
         try:
-            if kind is not None and not self.reused:
+            if kind is not None and not self._ended:
                 stopped = issubclass(kind, (KeyboardInterrupt, SystemExit))
                 self.fail("KILLED" if stopped else "FAILED", f"{kind.__name__}: {error}")
         except mlflow.exceptions.MlflowException:

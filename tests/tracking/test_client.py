@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rpmask.tracking import client as client_module
 from rpmask.tracking.client import Client, undivided
 
 STORE = "sqlite:///mlflow.db"
@@ -36,14 +37,30 @@ def signalled(uri: str, times: int) -> Iterator[int]:
             yield time
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_the_first_signal_waits_for_the_end_and_the_second_does_not(times: int) -> None:
+@pytest.mark.parametrize(
+    ("times", "again", "outlived"), [(1, 0.0, [0]), (2, 0.0, [0]), (2, 60.0, [0, 1])]
+)
+def test_the_first_signal_waits_for_the_end_and_one_sent_again_does_not(
+    times: int, again: float, outlived: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that follows at once is what a launcher passes on of the first, and waits as well."""
+    monkeypatch.setattr(client_module, "AGAIN_SECONDS", again)
     found: list[int] = []
     with pytest.raises(Stopped):
         found.extend(signalled(STORE, times))
-    assert found == [0]
+    assert found == outlived
     with pytest.raises(Stopped):  # the handlers of before are back
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with `rpmask ... &`
+    try:
+        with undivided(STORE):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_server_is_not_waited_for() -> None:
