@@ -1,7 +1,7 @@
 """Give the kept weights the values that do best without the dropped ones, before anything is trained.
 
 Matrix by matrix, in the order in which the model uses them: least squares between what the dense matrix
-answers in the dense model and what the kept weights can make of the inputs that reach it in the model
+answers in the model as it was and what the kept weights can make of the inputs that reach it in the model
 refitted so far. Each output unit is a small system of its own, whose unknowns are its kept weights and its
 bias; a ridge pulls them to the values they had. This is what Optimal Brain Surgeon does layer by layer
 (Hassibi and Stork, 1993; Dong et al., arXiv 1705.07565), solved at once, with the inputs of the pruned model.
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rpmask.errors import RpmaskError
 from rpmask.learn.batches import Split
 from rpmask.learn.calibrate import calibration_rows
 from rpmask.learn.observer import Observer
@@ -39,8 +40,8 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
     return [{k: v for k, v in batch.items() if k != "labels"} for batch in batches]
 
 
-def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> int:
-    """Mask the model and refit the Linear matrices that each batch passes once; how many they are.
+def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> None:
+    """Mask the model and refit the Linear matrices that each batch passes once.
 
     Others are masked and keep their values: convolutions, and matrices that several places share.
     """
@@ -53,6 +54,11 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
     with torch.no_grad(), _Passes(dense, batches) as given, _Passes(model, batches) as reached:
         groups = _groups(model, mask, batches[0])
+        if not groups:
+            raise RpmaskError(
+                "None of the masked tensors is the matrix of a Linear layer that is used once.",
+                "Refitting knows no others; leave --refit and --race-refit out.",
+            )
         blocks = [_block(group[0]) for group in groups]
         for done, (group, block) in enumerate(zip(groups, blocks, strict=True), start=1):
             _refit_group(given, reached, mask, group)
@@ -62,7 +68,6 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
             observer.progress(done, len(groups), "refit")
     hold.apply()
     model.train(training)
-    return sum(map(len, groups))
 
 
 class _Reached(Exception):
