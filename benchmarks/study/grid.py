@@ -116,11 +116,16 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 FACTOR_TASKS = ("cola", "mrpc")  # on RTE even the dense encoder hardly beats the majority
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
 _RACE = ("--one-shot", "--full", "--rungs", "3", "--epochs", "0.05")
+_CENTRES = (
+    *("--importance", "magnitude,wanda,taylor,fisher", "--allocation", "uniform,0.5,global"),
+    *("--k", "12"),
+)
+# A first look at the same masks after a single, tiny step: as they are, and with refitted weights.
+_LOOK = ("--one-shot", "--budget", "0.0005", "--rungs", "1", "--epochs", "0.05")
 RACES: dict[str, tuple[str, ...]] = {
-    "centres": (
-        *("--importance", "magnitude,wanda,taylor,fisher", "--allocation", "uniform,0.5,global"),
-        *("--k", "12", *_RACE),
-    ),
+    "centres": (*_CENTRES, *_RACE),
+    "look": (*_CENTRES, *_LOOK),
+    "look-refit": (*_CENTRES, *_LOOK, "--race-refit", "64"),
     "noise": (*_FISHER, "--k", "12", *_RACE),
 }
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
