@@ -35,8 +35,8 @@ def factor_table(rows: Rows) -> str:
         header += [f"{task}, seeds", "selection", "that of (c)", "dev", "to (c), points"]
     return (
         "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds. `refit` and "
-        "`refit-race` are trained for 0.3 and 0.6 epochs less. Refitting before the training takes as long as "
-        f"some steps do: {refits(rows)}. What it takes before the race is not counted.\n\n"
+        "`refit-race` are trained for 0.3 and 0.6 epochs less. Refitting before the training takes as long "
+        f"as so many steps: {refits(rows)}. What it takes before the race is not counted.\n\n"
         + table(header, lines)
     )
 
