@@ -34,10 +34,10 @@ def factor_table(rows: Rows) -> str:
     for task in FACTOR_TASKS:
         header += [f"{task}, seeds", "selection", "that of (c)", "dev", "to (c), points"]
     return (
-        "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds. `refit` and "
-        "`refit-race` are trained for 0.3 and 0.6 epochs less. Refitting before the training takes as long "
-        f"as so many steps: {refits(rows)}. What it takes before the race is not counted.\n\n"
-        + table(header, lines)
+        "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds. Where "
+        "weights are refitted the training is 0.3 epochs shorter, and 0.6 where candidates are as well. "
+        f"Before the training it took as long as so many steps: {refits(rows)}; before the race it was not "
+        "timed.\n\n" + table(header, lines)
     )
 
 

@@ -75,7 +75,7 @@ def finetune(
         learning_rate=learning_rate,
         batch_size=batch_size,
         dropout=dropout if dense or dropout is not None else FINETUNE.plan.dropout,
-        refit=refit if refit is not None else 0 if dense else FINETUNE.plan.refit,
+        refit=FINETUNE.plan.refit if refit is None else refit,
         evaluations=evaluations,
         patience=patience,
         precision=settled_precision(precision),

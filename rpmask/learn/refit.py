@@ -1,6 +1,6 @@
 """Give the kept weights the values that do best without the dropped ones, before anything is trained.
 
-Matrix by matrix, in the order in which the model uses them: least squares between what the dense matrix
+Matrix by matrix, in the order in which the model uses them: least squares between what the whole matrix
 answers in the model as it was and what the kept weights can make of the inputs that reach it in the model
 refitted so far. Each output unit is a small system of its own, whose unknowns are its kept weights and its
 bias; a ridge pulls them to the values they had. This is what Optimal Brain Surgeon does layer by layer
@@ -22,12 +22,11 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.batches import Split
 from rpmask.learn.calibrate import calibration_rows
 from rpmask.learn.observer import Observer
+from rpmask.masks.leastsquares import solve_kept
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 
 ROWS = 60  # of a batch: no multiple of eight, as tokens are, so that one is not taken for the other
-RIDGE = 0.01  # of the mean squared input
-MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
 
 Batches = Sequence[dict[str, torch.Tensor]]
 
@@ -45,14 +44,14 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
 
     Others are masked and keep their values: convolutions, and matrices that several places share.
     """
-    dense = copy.deepcopy(model).eval()
+    original = copy.deepcopy(model).eval()
     hold = MaskHold(model, mask)
     hold.apply()
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
-    with torch.no_grad(), _Passes(dense, batches) as given, _Passes(model, batches) as reached:
+    with torch.no_grad(), _Passes(original, batches) as given, _Passes(model, batches) as reached:
         groups = _groups(model, mask, batches[0])
         if not groups:
             raise RpmaskError(
@@ -194,54 +193,10 @@ def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str])
     for name, layer in layers.items():
         target = answers[name].cpu().double()
         start = _with_bias(originals[name]).cpu().double()
-        solved = _solve(gram, target, start, mask.keep(name), layer.bias is not None)
+        solved = solve_kept(gram, target, start, mask.keep(name), layer.bias is not None)
         layer.weight.copy_(solved[:-1].T)
         if layer.bias is not None:
             layer.bias.copy_(solved[-1])
-
-
-def _solve(
-    gram: torch.Tensor,  # (in + 1, in + 1)
-    target: torch.Tensor,  # (in + 1, out)
-    start: torch.Tensor,  # (in + 1, out)
-    keep: torch.Tensor,  # (out, in)
-    biased: bool,
-) -> torch.Tensor:
-    """The weights of every output unit, (in + 1, out): zero where dropped, the bias last."""
-    ridge = RIDGE * gram.diagonal()[:-1].mean().clamp_min(1e-12)
-    kept = torch.cat([keep.cpu(), torch.full((len(keep), 1), biased)], dim=1)  # (out, in + 1)
-    counts = kept.sum(1)
-    found = torch.zeros_like(start)
-    for units in _alike(counts):
-        most = int(counts[units].max())
-        if most == 0:
-            continue
-        # The positions of the kept weights first; what only fills up is cut loose below.
-        order = kept[units].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-        filled = torch.arange(most) < counts[units, None]  # (units, most)
-        rows = torch.arange(len(units))[:, None]
-        system = gram[order[:, :, None], order[:, None, :]]
-        system *= filled[:, :, None] & filled[:, None, :]
-        system += torch.diag_embed(torch.where(filled, ridge, torch.ones_like(ridge)))
-        before = start.T[units][rows, order]
-        wanted = (target.T[units][rows, order] + ridge * before) * filled
-        solution = torch.cholesky_solve(wanted[:, :, None], torch.linalg.cholesky(system))
-        values = torch.zeros(len(units), kept.shape[1], dtype=found.dtype)
-        values.scatter_(1, order, solution[:, :, 0] * filled)
-        found[:, units] = values.T
-    return found
-
-
-def _alike(counts: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The units in groups that keep about as many weights, each small enough to solve at once."""
-    order = counts.argsort()
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and (end + 1 - start) * int(counts[order[end]]) ** 2 <= MOST_ENTRIES:
-            end += 1
-        yield order[start:end]
-        start = end
 
 
 @contextmanager

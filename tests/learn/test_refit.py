@@ -14,6 +14,7 @@ from rpmask.errors import RpmaskError
 from rpmask.learn import refit as refitting
 from rpmask.learn.observer import Silent
 from rpmask.learn.refit import refit, refit_batches
+from rpmask.masks import leastsquares
 from rpmask.masks.mask import Mask
 
 
@@ -30,7 +31,7 @@ def inputs(rows: int = 400) -> torch.Tensor:
 def test_what_a_kept_weight_can_say_for_a_dropped_one_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(refitting, "RIDGE", 1e-9)
+    monkeypatch.setattr(leastsquares, "RIDGE", 1e-9)
     model = TenWeights()
     refit(model, one_matrix([[1, 1, 1, 1, 0], [0, 1, 1, 1, 1]]), [{"x": inputs()}], Silent())
     expected = [[6.0, 2.0, 3.0, 4.0, 0.0], [0.0, 7.0, 8.0, 9.0, 16.0]]
@@ -38,7 +39,7 @@ def test_what_a_kept_weight_can_say_for_a_dropped_one_it_says(
 
 
 def test_it_is_the_least_squares_solution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refitting, "RIDGE", 1e-9)
+    monkeypatch.setattr(leastsquares, "RIDGE", 1e-9)
     model, seen = TenWeights(), inputs()
     wanted = seen @ model.blocks[0].weight.T
     refit(model, one_matrix([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]), [{"x": seen}], Silent())
@@ -61,7 +62,7 @@ def test_the_model_answers_more_like_the_dense_one(
     together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many systems are solved together; and dropped weights are zero."""
-    monkeypatch.setattr(refitting, "MOST_ENTRIES", together)
+    monkeypatch.setattr(leastsquares, "MOST_ENTRIES", together)
     dense = tiny_bert().eval()
     mask = masked_bert(dense, 0.7)
     rows = refit_batches(toy_rows(256), 256, 0)
