@@ -7,6 +7,7 @@ interruption, to the same numbers.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,6 +81,8 @@ class LegResult:
     metric: float
     train_loss: float
     state: bytes | None = field(repr=False)
+    refit_seconds: float = 0.0
+    train_seconds: float = 0.0
 
 
 class Arena:
@@ -110,9 +113,11 @@ class Arena:
         training = self._setup.training
         self._model.load_state_dict(self._start)
         hold = MaskHold(self._model, self._setup.contenders.mask(leg.candidate))
+        started = time.monotonic()
         if leg.state is None and training.refit:
             rows = refit_batches(self._setup.train, training.refit, training.seed)
             refit(self._model, hold.mask, rows, Silent())
+        refitted = time.monotonic()
         hold.apply()
         optimizer = torch.optim.AdamW(
             self._model.parameters(),
@@ -131,6 +136,7 @@ class Arena:
                     break
         if not np.isfinite(total):
             return self._broken(leg)
+        trained = time.monotonic()
         try:
             evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
         except RunFailed:  # the last step's weights give no finite answer
@@ -143,6 +149,8 @@ class Arena:
             metric=evaluation.metrics[self._setup.task.primary],
             train_loss=total / (leg.to_step - leg.from_step),
             state=_captured(self._model, optimizer, hold.mask) if leg.keep_state else None,
+            refit_seconds=refitted - started,
+            train_seconds=trained - refitted,
         )
 
     def _comparable(self, evaluation: Evaluation) -> np.ndarray:

@@ -38,11 +38,16 @@ class RaceRules(Record):
 
 @dataclass(frozen=True)
 class RaceOutcome:
-    """Every rung of every candidate, and the held-out losses at each candidate's last rung."""
+    """Every rung of every candidate, and the held-out losses at each candidate's last rung.
+
+    The seconds are all workers' together, without those of legs that an earlier process ran.
+    """
 
     candidates: tuple[RacedCandidate, ...]
     losses: dict[int, np.ndarray]
     steps_spent: int
+    refit_seconds: float
+    train_seconds: float
 
 
 def survivors_of(k: int, eta: float) -> int:
@@ -113,6 +118,7 @@ def race(
     losses: dict[int, np.ndarray] = {}
     bound = _most_steps(len(names), rules)
     spent = 0
+    refit_seconds = train_seconds = 0.0
     for rung, step in enumerate(rules.rungs):
         before = rules.rungs[rung - 1] if rung else 0
         reached = {i: found for i in alive if (found := ledger.get(i, rung)) is not None}
@@ -127,6 +133,8 @@ def race(
         for result in engine.map(legs):
             reached[result.candidate] = ledger.put(result)
             spent += step - before
+            refit_seconds += result.refit_seconds
+            train_seconds += result.train_seconds
             observer.progress(spent, bound, "steps")
         for i in sorted(reached):
             score, per_example = reached[i]
@@ -154,7 +162,7 @@ def race(
         RacedCandidate(i, recipe, digest, status[i], tuple(scores[i]), reasons.get(i, ""))
         for i, (recipe, digest) in enumerate(names)
     )
-    return RaceOutcome(raced, losses, spent)
+    return RaceOutcome(raced, losses, spent, refit_seconds, train_seconds)
 
 
 def _most_steps(k: int, rules: RaceRules) -> int:

@@ -95,6 +95,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
         _tell(request, context, pool, report)
         _write(run, pool, report, outcome)
+        if training.refit:
+            run.metric("refit_seconds", outcome.refit_seconds)
+        run.metric("train_seconds", outcome.train_seconds)
         return run.finish(_result(report), _note(report), race=seconds)
 
 

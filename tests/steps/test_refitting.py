@@ -16,8 +16,13 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     plain, refitted = (answer([*racing, "--race-refit", rows], tmp_path) for rows in ("0", "64"))
     losses = [[one["score"] for one in raced["candidates"]] for raced in (plain, refitted)]
     assert losses[0] != losses[1]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    measured = [client.get_run(raced["run_id"]).data.metrics for raced in (plain, refitted)]
+    assert all(one["train_seconds"] > 0 for one in measured)
+    assert "refit_seconds" not in measured[0]
+    assert measured[1]["refit_seconds"] > 0
     answer(["select", "--from", refitted["run_id"], "--take", "best"], tmp_path)
     trained = answer(["finetune", "--epochs", "1", "--threads", "1", "--refit", "64"], tmp_path)
-    run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(trained["run_id"])
+    run = client.get_run(trained["run_id"])
     assert run.data.params["refit"] == "64"
     assert run.data.metrics["refit_seconds"] > 0
