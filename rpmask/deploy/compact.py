@@ -30,7 +30,7 @@ from rpmask.masks.distribution import Bools
 from rpmask.masks.masked import base_of
 from rpmask.masks.structure import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank
-from rpmask.masks.weights import find_prunable
+from rpmask.masks.weights import find_prunable, is_matrix
 
 FILE = "compact.safetensors"
 FORMAT = "rpmask.compact"
@@ -86,7 +86,7 @@ def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
     heads = _banks(model)[1]  # while the shapes are still the configuration's
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")
-        if _is_matrix(module) and weight is not None and weight.shape != module.weight.shape:
+        if is_matrix(module) and weight is not None and weight.shape != module.weight.shape:
             if weight.ndim != 2 or min(weight.shape) < 1:
                 raise damaged(path, f"'{name}' has the shape {tuple(weight.shape)}")
             _resize(module, weight, state.get(f"{name}.bias"))
@@ -159,10 +159,6 @@ def _cut(model: nn.Module, bank: Bank, alive: Bools) -> None:
 
 def _places(flags: NDArray[np.bool_]) -> torch.Tensor:
     return torch.from_numpy(np.flatnonzero(flags))
-
-
-def _is_matrix(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def _resize(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> None:

@@ -25,6 +25,7 @@ from rpmask.learn.observer import Observer
 from rpmask.masks.leastsquares import solve_kept
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
+from rpmask.masks.weights import is_matrix
 
 ROWS = 60  # of a batch: no multiple of eight, as tokens are, so that one is not taken for the other
 
@@ -40,7 +41,7 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
 
 
 def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> None:
-    """Mask the model and refit the Linear matrices that each batch passes once.
+    """Mask the model and refit the matrices, Linear or Conv1D, that each batch passes once.
 
     Others are masked and keep their values: convolutions, and matrices that several places share.
     """
@@ -55,7 +56,7 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
         groups = _groups(model, mask, batches[0])
         if not groups:
             raise RpmaskError(
-                "None of the masked tensors is the matrix of a Linear layer that is used once.",
+                "None of the masked tensors is the matrix of a layer that is used once.",
                 "Refitting knows no others; leave --refit and --race-refit out.",
             )
         blocks = [_block(group[0]) for group in groups]
@@ -77,12 +78,12 @@ def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> lis
     """The matrices in the order of their use; those that are given the very same input together."""
     used: list[tuple[str, torch.Tensor]] = []
     base = base_of(model)
-    linear = [name for name in mask.names if isinstance(_owner(base, name), nn.Linear)]
+    matrices = [name for name in mask.names if is_matrix(_owner(base, name))]
 
     def noted(name: str, seen: torch.Tensor) -> None:
         used.append((name, seen))
 
-    with _watching(base, linear, noted):
+    with _watching(base, matrices, noted):
         model(**batch)
     names = [name for name, _ in used]
     groups: list[list[str]] = []
@@ -172,11 +173,11 @@ def _block(name: str) -> str:
 def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str]) -> None:
     layers = {name: reached.owner(name) for name in group}
     originals = {name: given.owner(name) for name in group}
-    width = layers[group[0]].in_features + 1
+    width = len(_matrix(layers[group[0]])) + 1
     device = layers[group[0]].weight.device
     gram = torch.zeros(width, width, device=device)
     answers = {
-        name: torch.zeros(width, layer.out_features, device=device)
+        name: torch.zeros(width, _matrix(layer).shape[1], device=device)
         for name, layer in layers.items()
     }
     for index, batch in enumerate(given.batches):
@@ -193,8 +194,10 @@ def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str])
     for name, layer in layers.items():
         target = answers[name].cpu().double()
         start = _with_bias(originals[name]).cpu().double()
-        solved = solve_kept(gram, target, start, mask.keep(name), layer.bias is not None)
-        layer.weight.copy_(solved[:-1].T)
+        keep = mask.keep(name)
+        by_unit = keep if isinstance(layer, nn.Linear) else keep.T
+        solved = solve_kept(gram, target, start, by_unit, layer.bias is not None)
+        _matrix(layer).copy_(solved[:-1])
         if layer.bias is not None:
             layer.bias.copy_(solved[-1])
 
@@ -223,10 +226,17 @@ def _extended(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 
-def _with_bias(layer: nn.Linear) -> torch.Tensor:
+def _matrix(layer: Any) -> torch.Tensor:
+    """The weights of a matrix, (in, out)."""
+    weight: torch.Tensor = layer.weight
+    return weight.T if isinstance(layer, nn.Linear) else weight
+
+
+def _with_bias(layer: Any) -> torch.Tensor:
     """Weights and bias as one matrix, (in + 1, out)."""
-    bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
-    return torch.cat([layer.weight.T, bias[None]]).float()
+    weights = _matrix(layer)
+    bias = weights.new_zeros(weights.shape[1]) if layer.bias is None else layer.bias
+    return torch.cat([weights, bias[None]]).float()
 
 
 def _owner(base: nn.Module, name: str) -> Any:

@@ -155,6 +155,11 @@ def _matrices(model: nn.Module) -> Iterator[Prunable]:
         )
 
 
+def is_matrix(module: nn.Module) -> bool:
+    """Whether its weight multiplies vectors: Linear, or GPT-2's Conv1D, which is one transposed."""
+    return _kind_of(module) in ("linear", "conv1d")
+
+
 def _kind_of(module: nn.Module) -> str | None:
     if isinstance(module, nn.Linear):
         return "linear"

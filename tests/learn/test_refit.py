@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from toy import TenWeights, tiny_bert, toy_rows
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
 from rpmask.errors import RpmaskError
 from rpmask.learn import refit as refitting
@@ -16,6 +17,7 @@ from rpmask.learn.observer import Silent
 from rpmask.learn.refit import refit, refit_batches
 from rpmask.masks import leastsquares
 from rpmask.masks.mask import Mask
+from rpmask.masks.weights import find_prunable
 
 
 def one_matrix(keep: list[list[int]]) -> Mask:
@@ -51,20 +53,21 @@ def test_it_is_the_least_squares_solution(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_dense_mask_changes_nothing() -> None:
     model = tiny_bert()
     before = copy.deepcopy(model.state_dict())
-    mask = masked_bert(model, 0.0)
+    mask = random_mask(model, 0.0)
     refit(model, mask, refit_batches(toy_rows(64), 64, 0), Silent())
     for name, value in model.state_dict().items():
         assert torch.allclose(value, before[name], atol=1e-4), name
 
 
 @pytest.mark.parametrize("together", [1, 1 << 18])
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_the_model_answers_more_like_the_dense_one(
-    together: int, monkeypatch: pytest.MonkeyPatch
+    family: str, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many systems are solved together; and dropped weights are zero."""
     monkeypatch.setattr(leastsquares, "MOST_ENTRIES", together)
-    dense = tiny_bert().eval()
-    mask = masked_bert(dense, 0.7)
+    dense = tiny(family).eval()
+    mask = random_mask(dense, 0.7)
     rows = refit_batches(toy_rows(256), 256, 0)
     plain, refitted = copy.deepcopy(dense), copy.deepcopy(dense).train()
     from rpmask.masks.masked import MaskHold
@@ -98,15 +101,18 @@ def test_a_matrix_that_two_places_share_keeps_its_values() -> None:
     mask = Mask.from_bools({"first.weight": keep, "last.weight": keep})
     refit(model, mask, [{"x": inputs()}], Silent())
     assert torch.equal(model.first.weight, before * keep)
-    with pytest.raises(RpmaskError, match="Linear layer that is used once"):
+    with pytest.raises(RpmaskError, match="layer that is used once"):
         refit(model, Mask.from_bools({"first.weight": keep}), [{"x": inputs()}], Silent())
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_leaving_blocks_out_changes_nothing(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_leaving_blocks_out_changes_nothing(
+    family: str, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blocks that are done answer what they answered; the weights are those of whole forward passes."""
-    short, whole = tiny_bert(layers).eval(), tiny_bert(layers).eval()
-    mask = masked_bert(short, 0.7)
+    short, whole = tiny(family, layers).eval(), tiny(family, layers).eval()
+    mask = random_mask(short, 0.7)
     rows = refit_batches(toy_rows(100), 100, 0)
     refit(short, mask, rows, Silent())
     monkeypatch.setattr(refitting._Passes, "leave_out", lambda *_: None)
@@ -118,12 +124,23 @@ def test_leaving_blocks_out_changes_nothing(layers: int, monkeypatch: pytest.Mon
         assert torch.equal(short(**unseen).logits, whole(**unseen).logits)
 
 
-def masked_bert(model: nn.Module, sparsity: float) -> Mask:
+def tiny(family: str, layers: int = 2) -> nn.Module:
+    """A small classifier with Linear matrices, or with GPT-2's transposed ones."""
+    if family == "bert":
+        return tiny_bert(layers)
+    config = GPT2Config(
+        vocab_size=20, n_positions=16, n_embd=16, n_layer=layers, n_head=2, pad_token_id=0
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return GPT2ForSequenceClassification(config)
+
+
+def random_mask(model: nn.Module, sparsity: float) -> Mask:
     drawn = torch.Generator().manual_seed(0)
     return Mask.from_bools(
         {
-            name: torch.rand(value.shape, generator=drawn) >= sparsity
-            for name, value in model.base_model.named_parameters()
-            if name.startswith("encoder") and value.dim() == 2
+            tensor.name: torch.rand(tensor.shape, generator=drawn) >= sparsity
+            for tensor in find_prunable(model)
         }
     )
