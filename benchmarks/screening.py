@@ -3,8 +3,9 @@
     python benchmarks/screening.py                 # all four parts, an hour on one core
     python benchmarks/screening.py --only equal planted
 
-On the demo, one shot to 93.75 %, the defaults of `rpmask screen`; each part is a list of seeded units in
-benchmarks/screening.json, which is written after every unit and continued by the same command.
+On the demo, one shot to 93.75 %, the defaults of `rpmask screen` without refitting; each part is a list of
+seeded units in benchmarks/screening.json, which is written after every unit and continued by the same
+command.
 
 pools    pools of 8 over mixed importances, allocations and temperatures: the race beside the same pool
          trained for the full epoch; regret is the winner's full-epoch loss above the pool's lowest, in
@@ -55,6 +56,7 @@ from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.screen import held_out, plan_race
 from rpmask.steps.tune import tune
 
+PLAIN = ScreenRequest(threads=1, refit=0)
 K = 8
 SPARSITY = 0.9375
 LOW = 0.1  # temperature of draws that are meant to be equal
@@ -141,8 +143,8 @@ def mixed_recipes(demo: Demo, seed: int) -> list[MaskRecipe]:
 def pools(demo: Demo, seed: int) -> dict[str, Any]:
     """One pool, raced and trained in full."""
     recipes = mixed_recipes(demo, seed)
-    raced, rules, seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1))
-    full, _, full_seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1, full=True))
+    raced, rules, seconds = demo.race(recipes, replace(PLAIN, seed=seed))
+    full, _, full_seconds = demo.race(recipes, replace(PLAIN, seed=seed, full=True))
     winner = ranked(raced)[0]
     losses = [candidate.rungs[-1].loss for candidate in full.candidates]
     deviation = statistics.stdev(losses)
@@ -174,7 +176,7 @@ def ranked(outcome: RaceOutcome) -> list[int]:
 
 def judged(demo: Demo, seed: int, recipes: Sequence[MaskRecipe]) -> dict[str, Any]:
     """What `select` says of a pool: the best against the control, corrected for having looked at all."""
-    outcome, _, seconds = demo.race(recipes, ScreenRequest(seed=seed, threads=1))
+    outcome, _, seconds = demo.race(recipes, replace(PLAIN, seed=seed))
     rivals = [index for index in ranked(outcome) if index != 0]
     if not rivals:
         return {"seed": seed, "verdict": "no-evidence", "seconds": round(seconds, 1)}
@@ -217,7 +219,7 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
             request = TuneRequest(
                 steps=TUNE_STEPS,
                 sample=SampleRequest(seed=seed, k=K, sparsity=SPARSITY, space=space),
-                screen=ScreenRequest(seed=seed, threads=1),
+                screen=replace(PLAIN, seed=seed),
             )
             here = Path.cwd()
             os.chdir(folder)  # the store's artifacts belong beside it
@@ -235,7 +237,7 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
             finally:
                 os.chdir(here)
         demo.statistics = found
-        full, _, _ = demo.race([demo.base, recipe], ScreenRequest(seed=seed, threads=1, full=True))
+        full, _, _ = demo.race([demo.base, recipe], replace(PLAIN, seed=seed, full=True))
         row[name] = {
             "best": result["best"],
             "generations": len(result["generations"]),

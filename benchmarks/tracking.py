@@ -48,8 +48,10 @@ from rpmask.tracking.tracker import Tracker  # noqa: E402
 
 PACE = PACES["demo"]
 RACES = {
-    "as screen races": ScreenRequest(threads=1),
-    "as run races the demo": ScreenRequest(budget=PACE.budget, examples=PACE.examples, threads=1),
+    "as screen races": ScreenRequest(threads=1, refit=0),
+    "as run races the demo": ScreenRequest(
+        budget=PACE.budget, examples=PACE.examples, threads=1, refit=0
+    ),
 }
 
 

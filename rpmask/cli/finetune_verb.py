@@ -75,7 +75,7 @@ def finetune(
         learning_rate=learning_rate,
         batch_size=batch_size,
         dropout=dropout if dense or dropout is not None else FINETUNE.plan.dropout,
-        refit=FINETUNE.plan.refit if refit is None else refit,
+        refit=refit,
         evaluations=evaluations,
         patience=patience,
         precision=settled_precision(precision),

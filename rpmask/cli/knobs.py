@@ -11,7 +11,8 @@ from rpmask.cli.options import RACING, SAMPLING, TRAINING
 from rpmask.learn.plan import PAPER_TERMS, Distillation, SearchPlan
 from rpmask.records import SAMPLERS
 from rpmask.steps.recipes import PACES, Pace, starting_point
-from rpmask.steps.requests import SEARCH_PACES
+from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS, SEARCH_PACES
+from rpmask.words import percent
 
 SEARCH = "Search"
 
@@ -119,11 +120,13 @@ RaceRate = Annotated[
     float, typer.Option("--race-rate", help="Learning rate of the race.", rich_help_panel=RACING)
 ]
 RaceRefit = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--race-refit",
         min=0,
-        help="Rows to refit each candidate's kept weights on before it races.",
+        help="Rows to refit each candidate's kept weights on, by least squares, before it races "
+        f"[default: {RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on; 0 with --recipe paper].",
+        show_default=False,
         rich_help_panel=RACING,
     ),
 ]
@@ -150,7 +153,10 @@ Refit = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Rows to refit the kept weights on, by least squares, before they are trained [default: 0].",
+        help="Rows to refit the kept weights on, by least squares, before they are trained "
+        f"[default: {REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on; 0 after a jackpot and with "
+        "--recipe paper].",
+        show_default=False,
         rich_help_panel=TRAINING,
     ),
 ]

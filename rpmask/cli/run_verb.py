@@ -91,6 +91,7 @@ def run(
             racing,
             seed=seed,
             budget=_given(budget, base.screen.budget),
+            refit=_given(racing.refit, base.screen.refit),
             full=full or (base.screen.full and budget is None),
             examples=_given(examples, base.screen.examples),
             batch_size=batch_size,

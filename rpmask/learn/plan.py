@@ -50,7 +50,7 @@ class TrainPlan(Record):
     dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
     A model that lost nearly all its weights is short of capacity, and learns hidden states of a teacher
     that drops nothing. refit is the number of training rows on which the kept weights are refitted before
-    the training begins (`learn/refit.py`).
+    the training begins (`learn/refit.py`); None leaves it to the step that knows where the mask is from.
     """
 
     epochs: float = 6.0
@@ -60,7 +60,7 @@ class TrainPlan(Record):
     warmup: float = 0.1
     weight_decay: float = 0.01
     dropout: float | None = 0.0
-    refit: int = 0
+    refit: int | None = None
     evaluations: int = 6
     patience: int = 0
     seed: int = 0

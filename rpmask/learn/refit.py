@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from rpmask.errors import RpmaskError
 from rpmask.learn.batches import Split
 from rpmask.learn.calibrate import calibration_rows
 from rpmask.learn.observer import Observer
@@ -40,10 +39,11 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
     return [{k: v for k, v in batch.items() if k != "labels"} for batch in batches]
 
 
-def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> None:
-    """Mask the model and refit the matrices, Linear or Conv1D, that each batch passes once.
+def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> int:
+    """Mask the model and refit the matrices that each batch passes once; says how many they are.
 
-    Others are masked and keep their values: convolutions, and matrices that several places share.
+    A matrix is a Linear or a Conv1D weight. Others are masked and keep their values: convolutions, and
+    matrices that several places share.
     """
     original = copy.deepcopy(model).eval()
     hold = MaskHold(model, mask)
@@ -54,11 +54,6 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
     with torch.no_grad(), _Passes(original, batches) as given, _Passes(model, batches) as reached:
         groups = _groups(model, mask, batches[0])
-        if not groups:
-            raise RpmaskError(
-                "None of the masked tensors is the matrix of a layer that is used once.",
-                "Refitting knows no others; leave --refit and --race-refit out.",
-            )
         blocks = [_block(group[0]) for group in groups]
         for done, (group, block) in enumerate(zip(groups, blocks, strict=True), start=1):
             _refit_group(given, reached, mask, group)
@@ -68,6 +63,7 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
             observer.progress(done, len(groups), "refit")
     hold.apply()
     model.train(training)
+    return sum(len(group) for group in groups)
 
 
 class _Reached(Exception):

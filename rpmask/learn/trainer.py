@@ -38,13 +38,17 @@ from rpmask.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the model holds the best weights on the selection split."""
+    """What came of a training: the model holds the best weights on the selection split.
+
+    refitted is how many matrices were refitted first, if this process began the training.
+    """
 
     steps: int
     best_step: int
     selection: dict[str, float]
     nonzero: int
     seconds: float
+    refitted: int | None = None
 
 
 class MaskedTrainer(transformers.Trainer):
@@ -169,10 +173,13 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     begun = _last_whole_checkpoint(folder)
     hold = MaskHold(model, mask) if mask is not None else None
+    refitted = None
     if hold is not None:
         if plan.refit and begun is None:
             started = time.monotonic()
-            refit(model, hold.mask, refit_batches(train_set, plan.refit, plan.seed), observer)
+            refitted = refit(
+                model, hold.mask, refit_batches(train_set, plan.refit, plan.seed), observer
+            )
             observer.metric("refit_seconds", time.monotonic() - started, 0)
         hold.apply()
     callbacks: list[transformers.TrainerCallback] = [_Report(observer)]
@@ -217,6 +224,7 @@ def train(
         },
         nonzero=hold.verify() if hold is not None else 0,
         seconds=float(outcome.metrics["train_runtime"]),
+        refitted=refitted,
     )
 
 

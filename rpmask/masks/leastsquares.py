@@ -22,23 +22,23 @@ def solve_kept(
     kept = torch.cat([keep.cpu(), torch.full((len(keep), 1), biased)], dim=1)  # (out, in + 1)
     counts = kept.sum(1)
     found = torch.zeros_like(start)
+    pulled = target + ridge * start
     for units in _alike(counts):
         most = int(counts[units].max())
         if most == 0:
             continue
-        # The positions of the kept weights first; what only fills up is cut loose below.
-        order = kept[units].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        # Each unit's kept weights by their columns; what only fills up is cut loose below.
         filled = torch.arange(most) < counts[units, None]  # (units, most)
-        rows = torch.arange(len(units))[:, None]
-        system = gram[order[:, :, None], order[:, None, :]]
+        unit, column = kept[units].nonzero(as_tuple=True)
+        columns = torch.zeros(len(units), most, dtype=torch.long)
+        columns[filled] = column
+        system = gram[columns[:, :, None], columns[:, None, :]]
         system *= filled[:, :, None] & filled[:, None, :]
         system += torch.diag_embed(torch.where(filled, ridge, torch.ones_like(ridge)))
-        before = start.T[units][rows, order]
-        wanted = (target.T[units][rows, order] + ridge * before) * filled
+        wanted = torch.zeros(len(units), most, dtype=found.dtype)
+        wanted[filled] = pulled[column, units[unit]]
         solution = torch.cholesky_solve(wanted[:, :, None], torch.linalg.cholesky(system))
-        values = torch.zeros(len(units), kept.shape[1], dtype=found.dtype)
-        values.scatter_(1, order, solution[:, :, 0] * filled)
-        found[:, units] = values.T
+        found[column, units[unit]] = solution[:, :, 0][filled]
     return found
 
 

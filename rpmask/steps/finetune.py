@@ -22,7 +22,7 @@ from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
 from rpmask.steps.material import Material, find_material
-from rpmask.steps.requests import FinetuneRequest
+from rpmask.steps.requests import REFIT_FROM, REFIT_ROWS, FinetuneRequest
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.metrics import majority
 from rpmask.tasks.spec import TaskData
@@ -36,15 +36,24 @@ if TYPE_CHECKING:
 
 
 def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[str, Any]:
-    """Train a `select` or `jackpot` run's mask; by run id, or by what it registered."""
-    return _train(request, context, find_material(source, request.teacher, context))
+    """Train a `select` or `jackpot` run's mask; by run id, or by what it registered.
+
+    Refitting brings back what the weights did before they were masked. A jackpot's mask was searched so that
+    they do something else, and is trained as it is if nobody asks otherwise.
+    """
+    material = find_material(source, request.teacher, context)
+    if request.plan.refit is None:
+        pruned = material.pool_run_id and material.sparsity >= REFIT_FROM
+        rows = REFIT_ROWS if pruned else 0
+        request = replace(request, plan=replace(request.plan, refit=rows))
+    return _train(request, context, material)
 
 
 def finetune_dense(
     request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
 ) -> dict[str, Any]:
     """Train a model without a mask on a task's labels."""
-    plan = replace(request.plan, distill=LABELS_ONLY)
+    plan = replace(request.plan, distill=LABELS_ONLY, refit=0)
     material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
     return _train(replace(request, plan=plan), context, material)
 
@@ -89,6 +98,10 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         prepared = prepare(data, material.data, start)
         _log_datasets(run, data)
         trained, model, teacher = _fit(request, context, run, material, prepared, start)
+        if trained.refitted == 0:
+            context.console.say(
+                "Nothing was refitted: no masked tensor is the matrix of a layer that is used once."
+            )
         result, answers = _report(material, prepared, trained, model, teacher, run.run_id)
         save_file(answers, str(run.work / ANSWERS))
         return _finish(request, context, run, material, prepared, result, trained, model)

@@ -55,7 +55,7 @@ def _paper(road: RunRequest) -> RunRequest:
     return replace(
         road,
         sample=replace(road.sample, space=PAPER_SPACE),
-        screen=replace(road.screen, full=True),
+        screen=replace(road.screen, full=True, refit=0),
         finetune=replace(road.finetune, plan=plan),
         level_epochs=10.0,
     )

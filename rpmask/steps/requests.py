@@ -31,8 +31,15 @@ def _one_of(what: str, given: str, known: Sequence[str]) -> None:
         raise RpmaskError(f"There is no {what} '{given}'.", f"Give one of {', '.join(known)}.")
 
 
-def _rows_to_refit(rows: int) -> None:
-    if rows < 0:
+# What weights are refitted on where nobody says it: a candidate's before it races, a selected mask's
+# before it is trained. Where more weights are left they do nearly what they did, and the systems are large.
+RACE_REFIT_ROWS = 32
+REFIT_ROWS = 256
+REFIT_FROM = 0.9
+
+
+def _rows_to_refit(rows: int | None) -> None:
+    if rows is not None and rows < 0:
         raise RpmaskError(
             f"The weights are to be refitted on {rows} rows.",
             "Give how many training rows to use, or 0 to keep the weights as they are.",
@@ -106,6 +113,9 @@ class SampleRequest(Record):
 class ScreenRequest(Record):
     """What `screen` is asked for. budget is the share of K full epochs that may be spent.
 
+    refit is how many rows each candidate's kept weights are refitted on; None is RACE_REFIT_ROWS from a
+    sparsity of REFIT_FROM on.
+
     The last ones say where candidates are trained. Of those only threads has a part in the numbers; the
     shares of a candidate are those of a Ray cluster's nodes.
     """
@@ -119,7 +129,7 @@ class ScreenRequest(Record):
     epochs: float = 1.0
     batch_size: int = 32
     learning_rate: float = 2e-4
-    refit: int = 0
+    refit: int | None = None
     examples: int = 500
     precision: str = "fp32"
     storage: str | None = None

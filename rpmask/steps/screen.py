@@ -6,6 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from rpmask.steps.engines import (
     warmed_up,
 )
 from rpmask.steps.inputs import Prepared, load_data, prepare
-from rpmask.steps.requests import ScreenRequest
+from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, ScreenRequest
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
 
@@ -44,6 +45,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     request.check()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
+    if request.refit is None:
+        rows = RACE_REFIT_ROWS if pool.sparsity >= REFIT_FROM else 0
+        request = replace(request, refit=rows)
     data = load_data(pool.task, pool.data)
     decides = deciding(request)
     key = step_digest("screen", {"pool": pool_run_id, "data": data.digests}, decides)
@@ -112,7 +116,7 @@ def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, 
         full_steps=full_steps,
         batch_size=batch,
         learning_rate=request.learning_rate,
-        refit=request.refit,
+        refit=request.refit or 0,
         seed=request.seed,
         threads=race_threads(request),
         precision=request.precision,

@@ -22,7 +22,24 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     assert "refit_seconds" not in measured[0]
     assert measured[1]["refit_seconds"] > 0
     answer(["select", "--from", refitted["run_id"], "--take", "best"], tmp_path)
-    trained = answer(["finetune", "--epochs", "1", "--threads", "1", "--refit", "64"], tmp_path)
+    training = ["finetune", "--epochs", "0.2", "--threads", "1"]
+    trained = answer([*training, "--refit", "64"], tmp_path)
     run = client.get_run(trained["run_id"])
     assert run.data.params["refit"] == "64"
     assert run.data.metrics["refit_seconds"] > 0
+
+
+def test_what_is_refitted_where_nobody_says_it(tmp_path: Path) -> None:
+    """A selected mask's weights; not those of a dense model or of a mask that was searched for them."""
+    answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)
+    screened = answer(["screen", "--budget", "0.02", "--rungs", "1", "--threads", "1"], tmp_path)
+    answer(["select", "--take", "best"], tmp_path)
+    training = ["finetune", "--epochs", "0.1", "--threads", "1"]
+    selected = answer(training, tmp_path)
+    found = answer(["jackpot", "--epochs", "1", "--threads", "1", *SMALL], tmp_path)
+    searched = answer([*training, "--from", found["run_id"]], tmp_path)
+    dense = answer([*training, "--dense", *SMALL], tmp_path)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = [client.get_run(one["run_id"]).data for one in (screened, selected, searched, dense)]
+    assert [run.params["refit"] for run in runs] == ["32", "256", "0", "0"]
+    assert ["refit_seconds" in run.metrics for run in runs] == [True, True, False, False]
