@@ -8,45 +8,55 @@ from compare import Rows, gap, mean, of, signed, table
 from grid import EARLY_TASKS, FACTOR_TASKS, JACKPOTS, ONE_FACTOR, RATES
 from races import lead
 
+from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS
+from rpmask.words import percent
+
+
+def changed_from(rows: Rows, changed: dict[str, Any]) -> Rows:
+    """The row that one changed factor was changed from, if it was walked: (c), or (c) without refitting."""
+    plain = changed["arm"].startswith("no-refit-")
+    origin = (
+        {"question": "factor", "arm": "no-refit"} if plain else {"question": "main", "arm": "ours"}
+    )
+    here = {key: changed[key] for key in ("task", "sparsity", "seed")}
+    return of(rows, **origin, **here)
+
 
 def factor_table(rows: Rows) -> str:
     """Question 3: one factor at a time."""
     lines = []
     for arm in ONE_FACTOR:
-        line = [arm]
         for task in FACTOR_TASKS:
-            found = of(rows, question="factor", arm=arm, task=task)
-            seeds = {row["seed"] for row in found}
-            every = of(rows, question="main", arm="ours", task=task, sparsity=0.9375)
-            base = [row for row in every if row["seed"] in seeds]
-            line += [
-                ", ".join(str(seed) for seed in sorted(seeds)) or "-",
-                f"{mean(r['selection'] for r in found):.4f}" if found else "-",
-                f"{mean(r['selection'] for r in base):.4f}" if base else "-",
-                f"{mean(r['dev'] for r in found):.4f}" if found else "-",
-                signed(gap(found, base)) if found else "-",
-            ]
-        if any(cell != "-" for cell in line[1:]):
-            lines.append(line)
+            pairs = beside_origin(rows, arm, task)
+            if not pairs:
+                continue
+            found, base = ([pair[side] for pair in pairs] for side in (0, 1))
+            name = arm.removeprefix("no-refit-")
+            lines.append(
+                [
+                    name if name == arm else f"{name}, no-refit",
+                    *(task, ", ".join(str(row["seed"]) for row in found)),
+                    *(f"{mean(r['selection'] for r in side):.4f}" for side in (found, base)),
+                    *(f"{mean(r['dev'] for r in side):.4f}" for side in (found, base)),
+                    signed(gap(found, base)),
+                    f"{mean(sum(r['steps'].values()) for r in found):,.0f}",
+                ]
+            )
     if not lines:
         return ""
-    header = ["changed"]
-    for task in FACTOR_TASKS:
-        header += [f"{task}, seeds", "selection", "that of (c)", "dev", "to (c), points"]
+    header = ["changed", "task", "seeds", "selection", "that of (c)", "dev", "that of (c)"]
     return (
-        "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds. Where "
-        "weights are refitted the training is 0.3 epochs shorter, and 0.6 where candidates are as well. "
-        f"Before the training it took as long as so many steps: {refits(rows)}; before the race it was not "
-        "timed.\n\n" + table(header, lines)
+        "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds; those that "
+        "say no-refit are beside the row of that name.\n\n"
+        + table([*header, "to (c), points", "steps"], lines)
     )
 
 
 def refits(rows: Rows) -> str:
-    """How many training steps' time the refitting of a mask took, a row."""
-    counted = [row for row in of(rows, question="factor") if row["steps"].get("refit")]
-    return (
-        ", ".join(f"{row['steps']['refit']} on {row['task']}" for row in counted) or "not measured"
-    )
+    """How many training steps' time refitting took: of eight candidates and of the mask that was trained."""
+    counted = [row for row in of(rows, question="main", arm="ours") if row["steps"].get("refit")]
+    each = sorted(row["steps"]["refit"] for row in counted)
+    return f"{each[0]} to {each[-1]}" if each else "not measured"
 
 
 def jackpot_table(rows: Rows) -> str:
@@ -91,13 +101,14 @@ def rate_table(rows: Rows) -> str:
     )
 
 
-def beside_ours(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The rows of one changed factor, each with the row of (c) that it was changed from."""
+def beside_origin(
+    rows: Rows, arm: str, task: str | None = None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The rows of one changed factor, each with the row that it was changed from."""
     return [
-        (changed, mine)
-        for changed in of(rows, question="factor", arm=arm)
-        for mine in of(rows, question="main", arm="ours", task=changed["task"])
-        if (mine["sparsity"], mine["seed"]) == (changed["sparsity"], changed["seed"])
+        (changed, origin)
+        for changed in of(rows, question="factor", arm=arm, **({"task": task} if task else {}))
+        for origin in changed_from(rows, changed)
     ]
 
 
@@ -112,7 +123,7 @@ def defaults(rows: Rows) -> str:
             f"Lowest in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as "
             "the control. No allocation is best on all tasks, so uniform and global are both in the pool."
         )
-    for kept, mine in beside_ours(rows, "take-evidence"):
+    for kept, mine in beside_origin(rows, "no-refit-take-evidence"):
         said.append(
             f"**`run` takes the lowest loss of a race**, evidence or not. On {kept['task']} that is "
             f"{mine['selection']:.4f} on the selection split, and {kept['selection']:.4f} with the control, "
@@ -130,21 +141,22 @@ def defaults(rows: Rows) -> str:
             + "; ".join(pairs)
             + "."
         )
-    for lean, mine in beside_ours(rows, "lean-race"):
+    for lean, mine in beside_origin(rows, "no-refit-lean-race"):
         said.append(
             f"Left as it was: the race's budget. A tenth instead of a quarter, the epochs given to the "
             f"training, has {lean['selection']:.4f} against {mine['selection']:.4f} on the selection "
             f"split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
         )
     refitted = [
-        f"{changed['selection']:.4f} against {mine['selection']:.4f} on the selection split of "
-        f"{changed['task']} (seed {changed['seed']}), on dev {signed(gap([changed], [mine]))} points"
-        for changed, mine in beside_ours(rows, "refit-race")
+        f"{changed['task']}, seed {changed['seed']}: {mine['selection']:.4f} on the selection split, without "
+        f"{changed['selection']:.4f}; on dev {signed(gap([mine], [changed]))} points"
+        for changed, mine in beside_origin(rows, "no-refit")
     ]
     if refitted:
         said.append(
-            "Not a default yet: refitting, of the candidates before they race and of the mask before it is "
-            f"trained (`--race-refit 32 --refit 256`). {'; '.join(refitted)}."
+            "**Weights are refitted**, those of the candidates before they race and those of the mask before "
+            f"it is trained, from {percent(REFIT_FROM)} sparsity on (`--race-refit {RACE_REFIT_ROWS} --refit "
+            f"{REFIT_ROWS}`). {'; '.join(refitted)}."
         )
     if not said:
         return ""

@@ -26,12 +26,15 @@ SEEDS = 3
 
 LABELS = ("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0")
 
+UNREFITTED = ("--race-refit", "0", "--refit", "0")
+
 # The paper's recipe is 72 epochs as it stands: here each of its parts is a ninth as long.
 _SHARE = BUDGET / 72
 ARMS: dict[str, tuple[str, ...]] = {
     "magnitude": (
         *("--one-shot", "--importance", "magnitude", "--allocation", "uniform", "--k", "1"),
         *("--budget", "0.05", "--rungs", "1", "--epochs", f"{BUDGET - 0.05:g}"),
+        *UNREFITTED,
         *LABELS,
     ),
     "paper": (
@@ -39,7 +42,10 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--recipe", "paper", "--k", str(K), "--budget", f"{_SHARE:.4f}", "--rungs", "1"),
         *("--epochs", f"{10 * _SHARE:.4f}", "--level-epochs", f"{10 * _SHARE:.4f}"),
     ),
-    "ours": ("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "6"),
+    "ours": (  # what refitting costs comes off the training: a third of an epoch for each of the two
+        *("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "5.4"),
+        *("--race-refit", "32", "--refit", "256"),
+    ),
 }
 
 
@@ -91,34 +97,39 @@ class Row:
 
 # One factor at a time away from "ours"; of an option that is given twice the last one holds. The budget is
 # shared out anew where a factor changes what the races cost.
+_PLAIN = (*UNREFITTED, "--epochs", "6")
 _FISHER = ("--importance", "fisher", "--allocation", "global")
 ONE_FACTOR: dict[str, tuple[str, ...]] = {
-    # What refitting costs comes off the training: about a third of an epoch for each of the two.
-    "refit": ("--refit", "256", "--epochs", "5.7"),
-    "refit-race": ("--refit", "256", "--race-refit", "32", "--epochs", "5.4"),
+    "no-refit": _PLAIN,
+    "refit-training-only": ("--race-refit", "0", "--epochs", "5.7"),
+    "long": ("--epochs", "21.4"),  # three times the budget
     "magnitude-only": ("--importance", "magnitude"),
-    "lean-race": ("--budget", "0.1", "--epochs", "7.2"),
+    "lean-race": ("--budget", "0.1", "--epochs", "6.6"),
     "take-control": ("--take", "control"),
     "take-evidence": ("--take", "evidence"),
-    "k2": ("--k", "2", "--budget", "0.1", "--epochs", "7.8"),
+    "k2": ("--k", "2", "--budget", "0.1", "--epochs", "7.2"),
     "k4": ("--k", "4", "--budget", "0.5"),
-    "k16": ("--k", "16", "--budget", "0.125"),
-    "generations-3": ("--generations", "3", "--budget", "0.0833"),
+    "k16": ("--k", "16", "--budget", "0.125", "--epochs", "5.1"),
+    "generations-3": ("--generations", "3", "--budget", "0.0833", "--epochs", "4.8"),
     "levels": (
-        *("--levels", "0.54,0.83,0.92,0.9375", "--level-epochs", "1", "--epochs", "3"),
+        *("--levels", "0.54,0.83,0.92,0.9375", "--level-epochs", "0.8", "--epochs", "1.2"),
         *("--budget", "0.0625"),
     ),
     "no-logits": ("--distill-logits", "0", "--distill-labels", "1"),
     "no-hidden": ("--distill-hidden", "0"),
     "attention": ("--distill-attention", "1"),
     "labels-only": LABELS,
+    # Away from the plain one, which was (c) when these were walked.
+    "no-refit-lean-race": (*_PLAIN, "--budget", "0.1", "--epochs", "7.2"),
+    "no-refit-take-evidence": (*_PLAIN, "--take", "evidence"),
 }
-FACTOR_TASKS = ("cola", "mrpc")  # on RTE even the dense encoder hardly beats the majority
+FACTOR_TASKS = ("cola", "mrpc", "sst2")  # on RTE even the dense encoder hardly beats the majority
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
 _RACE = ("--one-shot", "--full", "--rungs", "3", "--epochs", "0.05")
 _CENTRES = (
     *("--importance", "magnitude,wanda,taylor,fisher", "--allocation", "uniform,0.5,global"),
     *("--k", "12"),
+    *UNREFITTED,
 )
 # A first look at the same masks after a single, tiny step: as they are, and with refitted weights.
 _LOOK = ("--one-shot", "--budget", "0.0005", "--rungs", "1", "--epochs", "0.05")
@@ -126,10 +137,21 @@ RACES: dict[str, tuple[str, ...]] = {
     "centres": (*_CENTRES, *_RACE),
     "look": (*_CENTRES, *_LOOK),
     "look-refit": (*_CENTRES, *_LOOK, "--race-refit", "64"),
-    "noise": (*_FISHER, "--k", "12", *_RACE),
+    "noise": (*_FISHER, "--k", "12", *UNREFITTED, *_RACE),
 }
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
-_SHORT = ("--one-shot", "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2")
+_SHORT = (
+    "--one-shot",
+    "--k",
+    "1",
+    "--budget",
+    "0.05",
+    "--rungs",
+    "1",
+    "--epochs",
+    "2",
+    *UNREFITTED,
+)
 _TRAINED: dict[str, tuple[str, ...]] = {"teacher": (), "labels": LABELS}
 RATES: dict[tuple[str, str, str], tuple[str, ...]] = {
     (how, rate, dropout): (*_SHORT, *_TRAINED[how], "--learning-rate", rate, "--dropout", dropout)

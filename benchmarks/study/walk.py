@@ -63,15 +63,16 @@ def walk(row: Row, model: str, store: Path, threads: int) -> dict[str, Any]:
 
 
 def refits(result: dict[str, Any], store: Path) -> int:
-    """What refitting the weights took, in training steps: its seconds by those of a step."""
-    steps = 0.0
+    """What refitting took, of candidates and of masks, in training steps: its seconds by those of a step."""
+    taken = 0.0
     for level in result["levels"]:
-        run = opened(store).get_run(level["finetune"]["run_id"])
-        measured = run.data.metrics
-        if "refit_seconds" in measured:
-            step = measured["train_seconds"] / level["finetune"]["steps"]
-            steps += measured["refit_seconds"] / step
-    return round(steps)
+        trainings = [(one["screen"]["run_id"], "steps_spent") for one in level["generations"]]
+        trainings.append((level["finetune"]["run_id"], "steps"))
+        for run_id, steps in trainings:
+            measured = opened(store).get_run(run_id).data.metrics
+            if "refit_seconds" in measured:
+                taken += measured["refit_seconds"] * measured[steps] / measured["train_seconds"]
+    return round(taken)
 
 
 def carried_out(command: list[str], store: Path, threads: int, log: Path) -> dict[str, Any]:
