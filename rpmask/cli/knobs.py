@@ -125,7 +125,7 @@ RaceRefit = Annotated[
         "--race-refit",
         min=0,
         help="Rows to refit each candidate's kept weights on, by least squares, before it races "
-        f"[default: {RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on; 0 with --recipe paper].",
+        f"[default: {RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on].",
         show_default=False,
         rich_help_panel=RACING,
     ),
@@ -149,13 +149,24 @@ RunDropout = Annotated[
         help=f"{_DROPOUT} with --recipe paper, and for the dense model].", rich_help_panel=TRAINING
     ),
 ]
+_REFIT = (
+    "Rows to refit the kept weights on, by least squares, before they are trained "
+    f"[default: {REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on"
+)
 Refit = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Rows to refit the kept weights on, by least squares, before they are trained "
-        f"[default: {REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on; 0 after a jackpot and with "
-        "--recipe paper].",
+        help=f"{_REFIT}; 0 after a jackpot].",
+        show_default=False,
+        rich_help_panel=TRAINING,
+    ),
+]
+RunRefit = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help=f"{_REFIT}; 0 with --recipe paper, for --race-refit as well].",
         show_default=False,
         rich_help_panel=TRAINING,
     ),

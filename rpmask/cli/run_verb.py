@@ -55,7 +55,7 @@ def run(
     learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
     dropout: n.RunDropout = None,
-    refit: n.Refit = None,
+    refit: n.RunRefit = None,
     precision: o.Precision = FINETUNE.plan.precision,
     distill_labels: n.RunTermLabels = None,
     distill_logits: n.RunTermLogits = None,

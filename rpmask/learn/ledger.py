@@ -39,6 +39,11 @@ class RungLedger:
         """The training state at the end of a rung; None before the first."""
         return self._path(candidate, rung, "state").read_bytes() if rung >= 0 else None
 
+    def seconds(self) -> tuple[float, float]:
+        """What all the finished rungs together took: refitting, and training."""
+        taken = [json.loads(path.read_text()) for path in self._folder.glob("*.seconds")]
+        return sum(refit for refit, _ in taken), sum(train for _, train in taken)
+
     def forget(self, candidate: int, rung: int) -> None:
         """Drop the training state of a candidate that goes on no further; it may be large."""
         self._path(candidate, rung, "state").unlink(missing_ok=True)
@@ -55,6 +60,8 @@ class RungLedger:
             train_loss=result.train_loss,
             losses_digest=hashlib.sha256(losses.tobytes()).hexdigest(),
         )
+        seconds = json.dumps([result.refit_seconds, result.train_seconds]).encode()
+        write_whole(self._path(result.candidate, result.rung, "seconds"), seconds)
         if result.state is not None:
             write_whole(self._path(result.candidate, result.rung, "state"), result.state)
         with replacing(self._path(result.candidate, result.rung, "npy")) as file:

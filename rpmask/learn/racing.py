@@ -1,4 +1,4 @@
-"""Race the candidates of a pool: same start, same batches, same order; losers stop early.
+"""Race the candidates of a pool: same start but for their masks, same batches, same order; losers stop early.
 
 At each rung every candidate still in the race is compared on the same held-out examples. Those that
 a paired test puts clearly behind the best stop, and of the others at most one in `eta` goes on. The
@@ -40,7 +40,7 @@ class RaceRules(Record):
 class RaceOutcome:
     """Every rung of every candidate, and the held-out losses at each candidate's last rung.
 
-    The seconds are all workers' together, without those of legs that an earlier process ran.
+    The seconds are all workers' together, without evaluations.
     """
 
     candidates: tuple[RacedCandidate, ...]
@@ -118,7 +118,6 @@ def race(
     losses: dict[int, np.ndarray] = {}
     bound = _most_steps(len(names), rules)
     spent = 0
-    refit_seconds = train_seconds = 0.0
     for rung, step in enumerate(rules.rungs):
         before = rules.rungs[rung - 1] if rung else 0
         reached = {i: found for i in alive if (found := ledger.get(i, rung)) is not None}
@@ -133,8 +132,6 @@ def race(
         for result in engine.map(legs):
             reached[result.candidate] = ledger.put(result)
             spent += step - before
-            refit_seconds += result.refit_seconds
-            train_seconds += result.train_seconds
             observer.progress(spent, bound, "steps")
         for i in sorted(reached):
             score, per_example = reached[i]
@@ -162,7 +159,7 @@ def race(
         RacedCandidate(i, recipe, digest, status[i], tuple(scores[i]), reasons.get(i, ""))
         for i, (recipe, digest) in enumerate(names)
     )
-    return RaceOutcome(raced, losses, spent, refit_seconds, train_seconds)
+    return RaceOutcome(raced, losses, spent, *ledger.seconds())
 
 
 def _most_steps(k: int, rules: RaceRules) -> int:

@@ -45,8 +45,11 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     A matrix is a Linear or a Conv1D weight. Others are masked and keep their values: convolutions, and
     matrices that several places share.
     """
-    original = copy.deepcopy(model).eval()
     hold = MaskHold(model, mask)
+    if not any(is_matrix(_owner(base_of(model), name)) for name in mask.names):
+        hold.apply()
+        return 0
+    original = copy.deepcopy(model).eval()
     hold.apply()
     training = model.training
     model.eval()

@@ -22,7 +22,7 @@ from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
 from rpmask.steps.material import Material, find_material
-from rpmask.steps.requests import REFIT_FROM, REFIT_ROWS, FinetuneRequest
+from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.metrics import majority
 from rpmask.tasks.spec import TaskData
@@ -42,10 +42,9 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
     they do something else, and is trained as it is if nobody asks otherwise.
     """
     material = find_material(source, request.teacher, context)
-    if request.plan.refit is None:
-        pruned = material.pool_run_id and material.sparsity >= REFIT_FROM
-        rows = REFIT_ROWS if pruned else 0
-        request = replace(request, plan=replace(request.plan, refit=rows))
+    default = REFIT_ROWS if material.pool_run_id is not None else 0
+    rows = refit_rows(request.plan.refit, default, material.sparsity)
+    request = replace(request, plan=replace(request.plan, refit=rows))
     return _train(request, context, material)
 
 
@@ -100,7 +99,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         trained, model, teacher = _fit(request, context, run, material, prepared, start)
         if trained.refitted == 0:
             context.console.say(
-                "Nothing was refitted: no masked tensor is the matrix of a layer that is used once."
+                "Nothing was refitted: only Linear and Conv1D layers that a pass uses once can be."
             )
         result, answers = _report(material, prepared, trained, model, teacher, run.run_id)
         save_file(answers, str(run.work / ANSWERS))

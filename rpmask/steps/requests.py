@@ -32,10 +32,17 @@ def _one_of(what: str, given: str, known: Sequence[str]) -> None:
 
 
 # What weights are refitted on where nobody says it: a candidate's before it races, a selected mask's
-# before it is trained. Where more weights are left they do nearly what they did, and the systems are large.
+# before it is trained. Where more weights are left the systems are large, and take long to solve.
 RACE_REFIT_ROWS = 32
 REFIT_ROWS = 256
 REFIT_FROM = 0.9
+
+
+def refit_rows(asked: int | None, default: int, sparsity: float) -> int:
+    """How many rows weights are refitted on under a mask of this sparsity."""
+    if asked is not None:
+        return asked
+    return default if sparsity >= REFIT_FROM else 0
 
 
 def _rows_to_refit(rows: int | None) -> None:

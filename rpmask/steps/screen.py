@@ -28,7 +28,7 @@ from rpmask.steps.engines import (
     warmed_up,
 )
 from rpmask.steps.inputs import Prepared, load_data, prepare
-from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, ScreenRequest
+from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
 
@@ -45,9 +45,8 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     request.check()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
-    if request.refit is None:
-        rows = RACE_REFIT_ROWS if pool.sparsity >= REFIT_FROM else 0
-        request = replace(request, refit=rows)
+    rows = refit_rows(request.refit, RACE_REFIT_ROWS, pool.sparsity)
+    request = replace(request, refit=rows)
     data = load_data(pool.task, pool.data)
     decides = deciding(request)
     key = step_digest("screen", {"pool": pool_run_id, "data": data.digests}, decides)

@@ -34,7 +34,8 @@ class Scripted:
             noise = rng(leg.to_step).normal(0, 0.05, 200)
             losses = self.means[leg.candidate] + noise + rng(leg.candidate).normal(0, 0.01, 200)
             state = b"state" if leg.keep_state else None
-            yield LegResult(leg.candidate, leg.rung, leg.to_step, losses, 0.5, 0.7, state)
+            seconds = 1.0 if leg.from_step == 0 else 0.0, 2.0
+            yield LegResult(leg.candidate, leg.rung, leg.to_step, losses, 0.5, 0.7, state, *seconds)
 
     def close(self) -> None:
         pass
@@ -95,6 +96,9 @@ def test_a_finished_rung_is_not_run_again(tmp_path: Path) -> None:
     assert second.legs == []
     assert again.candidates == whole.candidates
     assert again.steps_spent == whole.steps_spent
+    assert whole.refit_seconds == 3.0
+    assert whole.train_seconds == 2.0 * len(first.legs)
+    assert (again.refit_seconds, again.train_seconds) == (3.0, whole.train_seconds)
 
 
 def test_only_candidates_that_go_on_keep_their_state(tmp_path: Path) -> None:

@@ -103,6 +103,15 @@ def test_a_matrix_that_two_places_share_keeps_its_values() -> None:
     assert refit(model, Mask.from_bools({"first.weight": keep}), [{"x": inputs()}], Silent()) == 0
 
 
+def test_convolutions_are_masked_and_keep_their_values() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 2))
+    before = copy.deepcopy(model[0].weight)
+    keep = torch.rand(before.shape, generator=torch.Generator().manual_seed(0)) > 0.5
+    mask = Mask.from_bools({"0.weight": keep})
+    assert refit(model, mask, [{"x": torch.ones(1, 3, 4, 4)}], Silent()) == 0
+    assert torch.equal(model[0].weight, before * keep)
+
+
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_leaving_blocks_out_changes_nothing(
