@@ -58,11 +58,11 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
   some of the labels, no dropout.
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
-steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, which on MRPC, whose epochs are short, is
-not quite enough. Retention is the sparse model's dev metric over the dense one's; corrected for chance,
-(sparse - majority) / (dense - majority), since a broken model keeps most of the plain figure where one class
-is frequent. Where a table says *selection* it is the metric on that split after the last step; the weights
-that dev is read with are the best ones on it.
+steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, which on
+MRPC, whose epochs are short, is not quite enough. Retention is the sparse model's dev metric over the dense
+one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken model keeps most of the
+plain figure where one class is frequent. Where a table says *selection* it is the metric on that split after
+the last step; the weights that dev is read with are the best ones on it.
 
 Dev was read once per training. Two defaults were settled when dev of some rows had been seen: that `run`
 takes the lowest loss, and that weights are refitted. What they have on the selection split is given beside
