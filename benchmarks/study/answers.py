@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from compare import Rows, gap, mean, of, signed, table
-from grid import EARLY_TASKS, FACTOR_TASKS, JACKPOTS, ONE_FACTOR, RATES
+from grid import EARLY_TASKS, FACTOR_TASKS, JACKPOTS, ONE_FACTOR, RATES, SPARSITIES
 from races import lead
 
 from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS
@@ -26,8 +27,9 @@ def factor_table(rows: Rows) -> str:
     """Question 3: one factor at a time."""
     lines = []
     for arm in ONE_FACTOR:
-        for task in FACTOR_TASKS:
-            pairs = beside_origin(rows, arm, task)
+        for task, sparsity in product(FACTOR_TASKS, SPARSITIES):
+            here = of(rows, task=task, sparsity=sparsity)
+            pairs = beside_origin(here, arm)
             if not pairs:
                 continue
             found, base = ([pair[side] for pair in pairs] for side in (0, 1))
@@ -35,7 +37,7 @@ def factor_table(rows: Rows) -> str:
             lines.append(
                 [
                     name if name == arm else f"{name}, no-refit",
-                    *(task, ", ".join(str(row["seed"]) for row in found)),
+                    *(task, percent(sparsity), ", ".join(str(row["seed"]) for row in found)),
                     *(f"{mean(r['selection'] for r in side):.4f}" for side in (found, base)),
                     *(f"{mean(r['dev'] for r in side):.4f}" for side in (found, base)),
                     signed(gap(found, base)),
@@ -44,11 +46,11 @@ def factor_table(rows: Rows) -> str:
             )
     if not lines:
         return ""
-    header = ["changed", "task", "seeds", "selection", "that of (c)", "dev", "that of (c)"]
+    header = ["changed", "task", "sparse", "seeds", "selection", "unchanged", "dev", "unchanged"]
     return (
-        "## What helps\n\n(c) at 93.75 % with one thing changed, beside (c) with the same seeds; those that "
+        "## What helps\n\n(c) with one thing changed, beside (c) with the same seeds; those that "
         "say no-refit are beside the row of that name, which trains 0.6 epochs longer.\n\n"
-        + table([*header, "to (c), points", "steps"], lines)
+        + table([*header, "to unchanged, points", "steps"], lines)
     )
 
 
@@ -101,13 +103,11 @@ def rate_table(rows: Rows) -> str:
     )
 
 
-def beside_origin(
-    rows: Rows, arm: str, task: str | None = None
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def beside_origin(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The rows of one changed factor, each with the row that it was changed from."""
     return [
         (changed, origin)
-        for changed in of(rows, question="factor", arm=arm, **({"task": task} if task else {}))
+        for changed in of(rows, question="factor", arm=arm)
         for origin in changed_from(rows, changed)
     ]
 
@@ -126,9 +126,8 @@ def defaults(rows: Rows) -> str:
     for kept, mine in beside_origin(rows, "no-refit-take-evidence"):
         said.append(
             "**`run` takes the lowest loss of a race**, evidence or not. Without refitting that is on "
-            f"{kept['task']} "
-            f"{mine['selection']:.4f} on the selection split, and {kept['selection']:.4f} with the control, "
-            "which is kept for want of evidence. One seed of one task."
+            f"{kept['task']} {mine['selection']:.4f} on the selection split, and {kept['selection']:.4f} "
+            "with the control, which is kept for want of evidence. One seed of one task."
         )
     pairs = []
     for how in ("teacher", "labels"):
@@ -149,8 +148,9 @@ def defaults(rows: Rows) -> str:
             f"the selection split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
         )
     refitted = [
-        f"{changed['task']}, seed {changed['seed']}: {mine['selection']:.4f} on the selection split, without "
-        f"{changed['selection']:.4f}; on dev {signed(gap([mine], [changed]))} points"
+        f"{changed['task']} at {percent(changed['sparsity'])}, seed {changed['seed']}: "
+        f"{mine['selection']:.4f} on the selection split, without {changed['selection']:.4f}; "
+        f"on dev {signed(gap([mine], [changed]))} points"
         for changed, mine in beside_origin(rows, "no-refit")
     ]
     if refitted:

@@ -140,15 +140,7 @@ RACES: dict[str, tuple[str, ...]] = {
 }
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
 _SHORT = (
-    "--one-shot",
-    "--k",
-    "1",
-    "--budget",
-    "0.05",
-    "--rungs",
-    "1",
-    "--epochs",
-    "2",
+    *("--one-shot", "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2"),
     *UNREFITTED,
 )
 _TRAINED: dict[str, tuple[str, ...]] = {"teacher": (), "labels": LABELS}
@@ -197,3 +189,5 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for arm, options in ONE_FACTOR.items():
             for task in FACTOR_TASKS:
                 yield Row("factor", arm, task, 0.9375, seed, (*ARMS["ours"], *options))
+    for task in TASKS:
+        yield Row("factor", "no-refit", task, 0.99, 0, (*ARMS["ours"], *_PLAIN))

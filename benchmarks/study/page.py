@@ -12,17 +12,8 @@ from pathlib import Path
 import matplotlib
 from answers import defaults, factor_table, jackpot_table, rate_table, refits
 from compare import Rows, gap, load, mean, minutes, of, signed, table
-from grid import (
-    ARMS,
-    BUDGET,
-    EARLY,
-    EARLY_TASKS,
-    FACTOR_TASKS,
-    ONE_FACTOR,
-    SEEDS,
-    SPARSITIES,
-    TASKS,
-)
+from grid import ARMS, BUDGET, SPARSITIES, TASKS
+from grid import rows as grid_rows
 from matplotlib.figure import Figure
 from races import centre_table, early_table, look_table, noise_table
 
@@ -199,15 +190,16 @@ def why(rows: Rows) -> str:
 
 def missing(rows: Rows) -> str:
     """What was planned and is not there."""
-    done = len(of(rows, question="main"))
-    whole = len(ARMS) * len(TASKS) * len(SPARSITIES) * SEEDS
-    singles = len(ONE_FACTOR) * len(FACTOR_TASKS) * SEEDS
-    early, factor = len(of(rows, question="early")), len(of(rows, question="factor"))
+    planned = [row.question for row in grid_rows()]
+    walked = {
+        question: f"{len(of(rows, question=question))} of {planned.count(question)}"
+        for question in ("main", "early", "factor")
+    }
     return (
         "## What is not here yet\n\n"
-        f"Of the grid in `benchmarks/study/grid.py` {done} of {whole} rows of the comparison, {early} of "
-        f"{len(EARLY) * len(EARLY_TASKS)} of the early scores and {factor} of {singles} of the single "
-        "factors have been walked."
+        f"Of the grid in `benchmarks/study/grid.py` {walked['main']} rows of the comparison, "
+        f"{walked['early']} of the early scores and {walked['factor']} of the single factors have been "
+        "walked."
         + ("" if of(rows, question="jackpot") else " No jackpot search has been compared.")
         + " A jackpot search after training has nothing to search: pruned weights are zero by then."
         "\n\nPublished figures to stand beside, on larger models and with far more steps: 95.5 % "

@@ -68,10 +68,10 @@ def refits(result: dict[str, Any], store: Path) -> int:
     for level in result["levels"]:
         trainings = [(one["screen"]["run_id"], "steps_spent") for one in level["generations"]]
         trainings.append((level["finetune"]["run_id"], "steps"))
-        for run_id, steps in trainings:
+        for run_id, counted in trainings:
             measured = opened(store).get_run(run_id).data.metrics
             if "refit_seconds" in measured:
-                taken += measured["refit_seconds"] * measured[steps] / measured["train_seconds"]
+                taken += measured["refit_seconds"] * measured[counted] / measured["train_seconds"]
     return round(taken)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -149,28 +149,16 @@ RunDropout = Annotated[
         help=f"{_DROPOUT} with --recipe paper, and for the dense model].", rich_help_panel=TRAINING
     ),
 ]
-_REFIT = (
-    "Rows to refit the kept weights on, by least squares, before they are trained "
-    f"[default: {REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on"
-)
-Refit = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help=f"{_REFIT}; 0 after a jackpot].",
-        show_default=False,
-        rich_help_panel=TRAINING,
-    ),
-]
-RunRefit = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help=f"{_REFIT}; 0 with --recipe paper, for --race-refit as well].",
-        show_default=False,
-        rich_help_panel=TRAINING,
-    ),
-]
+
+
+def _refitted(but: str) -> Any:
+    text = "Rows to refit the kept weights on, by least squares, before they are trained "
+    text += f"[default: {REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on; 0 {but}]."
+    return typer.Option(min=0, help=text, show_default=False, rich_help_panel=TRAINING)
+
+
+Refit = Annotated[int | None, _refitted("after a jackpot")]
+RunRefit = Annotated[int | None, _refitted("with --recipe paper, for --race-refit as well")]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[
     int,

@@ -32,7 +32,7 @@ def _one_of(what: str, given: str, known: Sequence[str]) -> None:
 
 
 # What weights are refitted on where nobody says it: a candidate's before it races, a selected mask's
-# before it is trained. Where more weights are left the systems are large, and take long to solve.
+# before it is trained. Where more weights are left the systems are larger.
 RACE_REFIT_ROWS = 32
 REFIT_ROWS = 256
 REFIT_FROM = 0.9
