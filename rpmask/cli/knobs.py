@@ -159,6 +159,19 @@ def _refitted(but: str) -> Any:
 
 Refit = Annotated[int | None, _refitted("after a jackpot")]
 RunRefit = Annotated[int | None, _refitted("with --recipe paper, for --race-refit as well")]
+
+
+def _frozen(but: str) -> Any:
+    text = "Whether embeddings of tokens, positions and segments keep their values in training "
+    text += f"[default: frozen; trained {but}]."
+    names = "--freeze-embeddings/--train-embeddings"
+    return typer.Option(names, help=text, show_default=False, rich_help_panel=TRAINING)
+
+
+FreezeEmbeddings = Annotated[bool | None, _frozen("with --dense")]
+RunFreezeEmbeddings = Annotated[
+    bool | None, _frozen("with --recipe paper, and for the dense model")
+]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[
     int,

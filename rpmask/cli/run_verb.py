@@ -56,6 +56,7 @@ def run(
     batch_size: n.BatchSize = FINETUNE.plan.batch_size,
     dropout: n.RunDropout = None,
     refit: n.RunRefit = None,
+    freeze_embeddings: n.RunFreezeEmbeddings = None,
     precision: o.Precision = FINETUNE.plan.precision,
     distill_labels: n.RunTermLabels = None,
     distill_logits: n.RunTermLogits = None,
@@ -109,6 +110,7 @@ def run(
                 batch_size=batch_size,
                 dropout=_given(dropout, known.dropout),
                 refit=_given(refit, known.refit),
+                freeze_embeddings=_given(freeze_embeddings, known.freeze_embeddings),
                 precision=precision,
                 seed=seed,
                 distill=replace(

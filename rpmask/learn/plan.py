@@ -50,7 +50,8 @@ class TrainPlan(Record):
     dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
     A model that lost nearly all its weights is short of capacity, and learns hidden states of a teacher
     that drops nothing. refit is the number of training rows on which the kept weights are refitted before
-    the training begins (`learn/refit.py`); None leaves it to the step that knows where the mask is from.
+    the training begins (`learn/refit.py`). freeze_embeddings leaves the tables of tokens, positions and
+    segments as they are (`learn/freeze.py`). None leaves either to the step that knows where a mask is from.
     """
 
     epochs: float = 6.0
@@ -61,6 +62,7 @@ class TrainPlan(Record):
     weight_decay: float = 0.01
     dropout: float | None = 0.0
     refit: int | None = None
+    freeze_embeddings: bool | None = None
     evaluations: int = 6
     patience: int = 0
     seed: int = 0

@@ -25,6 +25,7 @@ from rpmask import ranks
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.learn.batches import Encoded
 from rpmask.learn.distill import distillation_loss
+from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.images import ImageRows
 from rpmask.learn.observer import Observer
 from rpmask.learn.plan import LABELS_ONLY, Distillation, TrainPlan
@@ -204,6 +205,8 @@ def train(
         trainer.learn_from(teacher, train_set)
     trainer.remove_callback(transformers.PrinterCallback)
     with ExitStack() as stack:
+        if plan.freeze_embeddings:
+            stack.enter_context(frozen_embeddings(model, mask.names if mask is not None else ()))
         if hold is not None:
             stack.enter_context(hold.gradients_masked())
         outcome = trainer.train(resume_from_checkpoint=begun)

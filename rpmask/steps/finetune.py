@@ -16,7 +16,7 @@ from torch import nn
 
 from rpmask import ranks
 from rpmask.learn.evaluate import evaluate
-from rpmask.learn.plan import LABELS_ONLY
+from rpmask.learn.plan import LABELS_ONLY, TrainPlan
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
@@ -44,17 +44,24 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
     material = find_material(source, request.teacher, context)
     default = REFIT_ROWS if material.pool_run_id is not None else 0
     rows = refit_rows(request.plan.refit, default, material.sparsity)
-    request = replace(request, plan=replace(request.plan, refit=rows))
-    return _train(request, context, material)
+    plan = replace(
+        request.plan, refit=rows, freeze_embeddings=_frozen(request.plan, otherwise=True)
+    )
+    return _train(replace(request, plan=plan), context, material)
 
 
 def finetune_dense(
     request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
 ) -> dict[str, Any]:
     """Train a model without a mask on a task's labels."""
-    plan = replace(request.plan, distill=LABELS_ONLY, refit=0)
+    frozen = _frozen(request.plan, otherwise=False)
+    plan = replace(request.plan, distill=LABELS_ONLY, refit=0, freeze_embeddings=frozen)
     material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
     return _train(replace(request, plan=plan), context, material)
+
+
+def _frozen(plan: TrainPlan, *, otherwise: bool) -> bool:
+    return otherwise if plan.freeze_embeddings is None else plan.freeze_embeddings
 
 
 def _train(request: FinetuneRequest, context: Context, material: Material) -> dict[str, Any]:

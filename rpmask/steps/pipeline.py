@@ -103,6 +103,7 @@ def _dense(request: RunRequest, context: Context) -> dict[str, Any]:
         epochs=request.dense_epochs,
         learning_rate=request.dense_learning_rate,
         dropout=None,
+        freeze_embeddings=None,
         max_steps=-1,
     )
     asked = replace(request.finetune, plan=plan)

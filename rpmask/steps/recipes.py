@@ -51,7 +51,14 @@ def _paper(road: RunRequest) -> RunRequest:
 
     The race's own rate and epoch are the paper's already.
     """
-    plan = replace(road.finetune.plan, epochs=10.0, distill=PAPER_TERMS, dropout=None, refit=0)
+    plan = replace(
+        road.finetune.plan,
+        epochs=10.0,
+        distill=PAPER_TERMS,
+        dropout=None,
+        refit=0,
+        freeze_embeddings=False,
+    )
     return replace(
         road,
         sample=replace(road.sample, space=PAPER_SPACE),

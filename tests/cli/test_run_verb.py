@@ -58,6 +58,7 @@ def test_the_paper_has_all_of_its_values(asked: Any) -> None:
     assert asked("--recipe", "paper", "--dropout", "0.2").finetune.plan.dropout == 0.2
     assert paper.screen.full
     assert (paper.screen.refit, paper.finetune.plan.refit) == (0, 0)
+    assert paper.finetune.plan.freeze_embeddings is False
     assert paper.select.take == "best"
     assert paper.sample.space.importances == ("magnitude",)
     assert paper.sample.space.allocations == (0.0,)
@@ -67,9 +68,11 @@ def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
     paper = asked(
         *("--recipe", "paper", "--epochs", "2", "--level-epochs", "1", "--take", "evidence"),
         *("--budget", "0.25", "--rungs", "1", "--distill-attention", "0", "--distill-labels", "1"),
-        *("--race-refit", "16", "--refit", "64"),
+        *("--race-refit", "16", "--refit", "64", "--freeze-embeddings"),
     )
     assert (paper.screen.refit, paper.finetune.plan.refit) == (16, 64)
+    assert paper.finetune.plan.freeze_embeddings is True
+    assert asked("--train-embeddings").finetune.plan.freeze_embeddings is False
     assert (paper.finetune.plan.epochs, paper.level_epochs) == (2.0, 1.0)
     assert (paper.screen.full, paper.screen.budget, paper.screen.rungs) == (False, 0.25, 1)
     assert paper.select.take == "evidence"

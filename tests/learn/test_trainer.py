@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,12 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
     assert (answers[0] == answers[1]).all()
 
 
-def test_resume_ends_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_resume_ends_with_the_same_weights(tmp_path: Path, frozen: bool) -> None:
+    plan = replace(PLAN, freeze_embeddings=frozen)
     torch.use_deterministic_algorithms(True)
     try:
-        whole = run(tmp_path / "whole", PLAN)
+        whole = run(tmp_path / "whole", plan)
         partial = tmp_path / "partial"
 
         class Stop(Exception):
@@ -140,9 +143,9 @@ def test_resume_ends_with_the_same_weights(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(MaskedTrainer, "train", interrupted)
             with pytest.raises(Stop):
-                run(partial, PLAN)
+                run(partial, plan)
         assert (partial / "checkpoint-8").exists()
-        resumed = run(partial, PLAN)
+        resumed = run(partial, plan)
     finally:
         torch.use_deterministic_algorithms(False)
     for name, value in whole.state_dict().items():

@@ -1,4 +1,4 @@
-"""Refitting from the command line: candidates before they race, the selected mask before it is trained."""
+"""Refitting and freezing from the command line: where they are asked for, and where nobody says it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     assert run.data.metrics["refit_seconds"] > 0
 
 
-def test_what_is_refitted_where_nobody_says_it(tmp_path: Path) -> None:
-    """A selected mask's weights; not those of a dense model or of a mask that was searched for them."""
+def test_what_is_refitted_and_frozen_where_nobody_says_it(tmp_path: Path) -> None:
+    """A selected mask's weights are refitted; not those of a dense model or of a mask that was searched for
+    them. Embeddings are frozen wherever there is a mask."""
     answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)
     screened = answer(["screen", "--budget", "0.02", "--rungs", "1", "--threads", "1"], tmp_path)
     answer(["select", "--take", "best"], tmp_path)
@@ -42,4 +43,5 @@ def test_what_is_refitted_where_nobody_says_it(tmp_path: Path) -> None:
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = [client.get_run(one["run_id"]).data for one in (screened, selected, searched, dense)]
     assert [run.params["refit"] for run in runs] == ["32", "256", "0", "0"]
+    assert [run.params.get("freeze_embeddings") for run in runs] == [None, "True", "True", "False"]
     assert ["refit_seconds" in run.metrics for run in runs] == [True, True, False, False]
