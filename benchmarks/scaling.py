@@ -91,7 +91,7 @@ def measured_costs() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         drawing = Drawing((recipe,), (mask.digest,), tensors, {}, None)
-        carried = Carried.of(folder, spec, drawing)
+        carried = Carried.of(folder, folder, spec, drawing)
         plan = RaceTraining(full_steps=4, batch_size=8, threads=1)
         arena = Arena(ArenaSetup(carried, spec, plan, rows, rows.take(np.arange(8))))
         arena(Leg(0, 0, 0, 1, None, keep_state=False))

@@ -109,7 +109,7 @@ class Demo:
         )
         training, rules = plan_race(request, len(self.prepared.train), len(recipes))
         setup = ArenaSetup(
-            contenders=OnDisk("demo", self.spec, masks),
+            contenders=OnDisk("demo", "demo", self.spec, masks),
             task=self.spec,
             training=training,
             train=self.prepared.train,

@@ -143,9 +143,9 @@ class Pool(Record):
 class Score(Record):
     """One candidate at one rung: mean loss and metric on the held-out examples of the race.
 
-    The loss is the one at the confidence that suits the model, which candidates are compared by.
-    train_loss is the mean training loss since the rung before; losses_digest names the per-example
-    losses, which lie beside the report as an array.
+    The loss is that of the labels, at the confidence that suits the model; distance is how far its answers
+    are from the dense model's, in a distilled race. train_loss is the mean training loss since the rung
+    before; losses_digest names the per-example losses, which lie beside the report as an array.
     """
 
     candidate: int
@@ -155,6 +155,12 @@ class Score(Record):
     metric: float
     train_loss: float
     losses_digest: str = ""
+    distance: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What candidates are ranked by; lower is better."""
+        return self.loss if self.distance is None else self.distance
 
 
 @dataclass(frozen=True)

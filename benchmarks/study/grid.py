@@ -27,6 +27,10 @@ SEEDS = 3
 LABELS = ("--distill-labels", "1", "--distill-logits", "0", "--distill-hidden", "0")
 
 UNREFITTED = ("--race-refit", "0", "--refit", "0")
+# What came after refitting: races that learn from the dense model, at the training's rate, and embeddings
+# that stay as they are.
+LABELLED = ("--race-labels", "--race-rate", "2e-4")
+BEFORE = (*LABELLED, "--train-embeddings")
 
 # The paper's recipe is 72 epochs as it stands: here each of its parts is a ninth as long.
 _SHARE = BUDGET / 72
@@ -35,6 +39,7 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--one-shot", "--importance", "magnitude", "--allocation", "uniform", "--k", "1"),
         *("--budget", "0.05", "--rungs", "1", "--epochs", f"{BUDGET - 0.05:g}"),
         *UNREFITTED,
+        "--train-embeddings",
         *LABELS,
     ),
     "paper": (
@@ -44,6 +49,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     ),
     "ours": (  # what refitting costs comes off the training: a third of an epoch for each of the two
         *("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "5.4"),
+        *("--race-rate", "4e-4"),
     ),
 }
 
@@ -96,10 +102,12 @@ class Row:
 
 # One factor at a time away from "ours"; of an option that is given twice the last one holds. The budget is
 # shared out anew where a factor changes what the races cost.
-_PLAIN = (*UNREFITTED, "--epochs", "6")
+_PLAIN = (*BEFORE, *UNREFITTED, "--epochs", "6")
 _FISHER = ("--importance", "fisher", "--allocation", "global")
 ONE_FACTOR: dict[str, tuple[str, ...]] = {
-    "no-refit": _PLAIN,
+    "race-labels": LABELLED,
+    "train-embeddings": ("--train-embeddings",),
+    "refit-alone": BEFORE,
     "refit-training-only": ("--race-refit", "0", "--epochs", "5.7"),
     "long": ("--epochs", "21.4"),  # three times the budget
     "magnitude-only": ("--importance", "magnitude"),
@@ -118,7 +126,9 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "no-hidden": ("--distill-hidden", "0"),
     "attention": ("--distill-attention", "1"),
     "labels-only": LABELS,
-    # Away from the plain one, which was (c) when these were walked.
+    # Away from refitting alone, and from the one without it: each was (c) when these were walked.
+    "refit-alone-long": (*BEFORE, "--epochs", "21.4"),
+    "no-refit": _PLAIN,
     "no-refit-lean-race": (*_PLAIN, "--budget", "0.1", "--epochs", "7.2"),
     "no-refit-take-evidence": (*_PLAIN, "--take", "evidence"),
 }
@@ -129,6 +139,7 @@ _CENTRES = (
     *("--importance", "magnitude,wanda,taylor,fisher", "--allocation", "uniform,0.5,global"),
     *("--k", "12"),
     *UNREFITTED,
+    *LABELLED,
 )
 # A first look at the same masks after a single, tiny step: as they are, and with refitted weights.
 _LOOK = ("--one-shot", "--budget", "0.0005", "--rungs", "1", "--epochs", "0.05")
@@ -136,12 +147,13 @@ RACES: dict[str, tuple[str, ...]] = {
     "centres": (*_CENTRES, *_RACE),
     "look": (*_CENTRES, *_LOOK),
     "look-refit": (*_CENTRES, *_LOOK, "--race-refit", "64"),
-    "noise": (*_FISHER, "--k", "12", *UNREFITTED, *_RACE),
+    "noise": (*_FISHER, "--k", "12", *UNREFITTED, *LABELLED, *_RACE),
 }
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
 _SHORT = (
     *("--one-shot", "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2"),
     *UNREFITTED,
+    *BEFORE,
 )
 _TRAINED: dict[str, tuple[str, ...]] = {"teacher": (), "labels": LABELS}
 RATES: dict[tuple[str, str, str], tuple[str, ...]] = {

@@ -130,6 +130,16 @@ RaceRefit = Annotated[
         rich_help_panel=RACING,
     ),
 ]
+RaceDistill = Annotated[
+    bool | None,
+    typer.Option(
+        "--race-distill/--race-labels",
+        help="Whether candidates learn from the dense model, as in the training after the race, or from "
+        "labels alone [default: distilled; labels with --recipe paper].",
+        show_default=False,
+        rich_help_panel=RACING,
+    ),
+]
 Take = Annotated[
     str,
     typer.Option(

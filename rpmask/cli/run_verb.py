@@ -74,6 +74,25 @@ def run(
     base = starting_point(recipe, task)
     precision = settled_precision(precision)  # once: a trial may come out otherwise the next time
     known, terms = base.finetune.plan, base.finetune.plan.distill
+    plan = replace(
+        known,
+        epochs=_given(epochs, known.epochs),
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        dropout=_given(dropout, known.dropout),
+        refit=_given(refit, known.refit),
+        freeze_embeddings=_given(freeze_embeddings, known.freeze_embeddings),
+        precision=precision,
+        seed=seed,
+        distill=replace(
+            terms,
+            labels=_given(distill_labels, terms.labels),
+            logits=_given(distill_logits, terms.logits),
+            hidden=_given(distill_hidden, terms.hidden),
+            attention=_given(distill_attention, terms.attention),
+        ),
+        extra=settings(setting),
+    )
     request = RunRequest(
         levels=_road(levels, sparsity, one_shot),
         generations=generations,
@@ -93,6 +112,10 @@ def run(
             seed=seed,
             budget=_given(budget, base.screen.budget),
             refit=_given(racing.refit, base.screen.refit),
+            distilled=_given(racing.distilled, base.screen.distilled),
+            distill=plan.distill,
+            dropout=plan.dropout,
+            freeze_embeddings=plan.freeze_embeddings is not False,
             full=full or (base.screen.full and budget is None),
             examples=_given(examples, base.screen.examples),
             batch_size=batch_size,
@@ -103,25 +126,7 @@ def run(
         select=replace(base.select, take=take, seed=seed),
         finetune=replace(
             base.finetune,
-            plan=replace(
-                known,
-                epochs=_given(epochs, known.epochs),
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                dropout=_given(dropout, known.dropout),
-                refit=_given(refit, known.refit),
-                freeze_embeddings=_given(freeze_embeddings, known.freeze_embeddings),
-                precision=precision,
-                seed=seed,
-                distill=replace(
-                    terms,
-                    labels=_given(distill_labels, terms.labels),
-                    logits=_given(distill_logits, terms.logits),
-                    hidden=_given(distill_hidden, terms.hidden),
-                    attention=_given(distill_attention, terms.attention),
-                ),
-                extra=settings(setting),
-            ),
+            plan=plan,
             retain=retain,
         ),
         level_epochs=_given(level_epochs, base.level_epochs),

@@ -59,13 +59,14 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
             result["candidates"][i]["score"] or float("inf"),
         ),
     )
+    far = any("distance" in rung for c in result["candidates"] for rung in c["rungs"])
+    measured = (*(("distance",) if far else ()), "loss", "metric")
     rows = (
         (
             str(i),
             c["status"],
             str(c["rungs"][-1]["step"]) if c["rungs"] else "-",
-            _number(c["score"]),
-            _number(c["rungs"][-1]["metric"]) if c["rungs"] else "-",
+            *(_number(c["rungs"][-1][name]) if c["rungs"] else "-" for name in measured),
         )
         for i in order
         for c in [result["candidates"][i]]
@@ -73,7 +74,7 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
     share = result["steps_spent"] / result["steps_full"]
     title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
     return [
-        _table(title, ("candidate", "status", "step", "loss", "metric"), rows),
+        _table(title, ("candidate", "status", "step", *measured), rows),
         f"next: rpmask select --from {result['run_id']}",
     ]
 
@@ -155,7 +156,7 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
     return [
         _table(
             f"tuned at {percent(result['sparsity'])}: {result['steps_spent']} steps",
-            ("generation", "steps", "lowest loss"),
+            ("generation", "steps", "lowest score"),
             rows,
         ),
         f"best: candidate {best['candidate']}, {best['importance']}, allocation "

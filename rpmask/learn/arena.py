@@ -8,6 +8,7 @@ interruption, to the same numbers.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +19,15 @@ from torch import nn
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
 from rpmask.learn.batches import Split, generator, training_order
-from rpmask.learn.confidence import settled_losses
+from rpmask.learn.confidence import settled_distances, settled_losses
 from rpmask.learn.contenders import Contenders
-from rpmask.learn.evaluate import Evaluation, evaluate, example_losses
+from rpmask.learn.distill import distillation_loss
+from rpmask.learn.evaluate import Evaluation, evaluate
+from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.observer import Silent
+from rpmask.learn.plan import LABELS_ONLY, Distillation
 from rpmask.learn.refit import refit, refit_batches
+from rpmask.learn.teacher import Remembered
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 from rpmask.tasks.spec import TaskSpec
@@ -32,13 +37,17 @@ from rpmask.tasks.spec import TaskSpec
 class RaceTraining(Record):
     """How every candidate of a race is trained. The defaults are the paper's early evaluation.
 
-    refit is the number of rows on which each one's kept weights are refitted first.
+    refit is the number of rows on which each one's kept weights are refitted first; distill, dropout and
+    freeze_embeddings are those of a training (`learn/plan.py`).
     """
 
     full_steps: int
     batch_size: int = 32
     learning_rate: float = 2e-4
     refit: int = 0
+    distill: Distillation = LABELS_ONLY
+    dropout: float | None = None
+    freeze_embeddings: bool = False
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -72,7 +81,10 @@ class Leg:
 
 @dataclass(frozen=True)
 class LegResult:
-    """What a leg found out, and the training state to go on from."""
+    """What a leg found out, and the training state to go on from.
+
+    losses are of the labels; distances, from the dense model's answers, are what a distilled race ranks by.
+    """
 
     candidate: int
     rung: int
@@ -83,6 +95,7 @@ class LegResult:
     state: bytes | None = field(repr=False)
     refit_seconds: float = 0.0
     train_seconds: float = 0.0
+    distances: np.ndarray | None = field(default=None, repr=False)  # (held-out rows,)
 
 
 class Arena:
@@ -92,9 +105,19 @@ class Arena:
         self._setup = setup
         torch.set_num_threads(setup.training.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, self._start = setup.contenders.opened()
-        self._model = model.to(self._device)
         training = setup.training
+        attentions = training.distill.attention > 0
+        model, self._start = setup.contenders.opened(
+            attentions=attentions, dropout=training.dropout
+        )
+        self._model = model.to(self._device)
+        self._teacher: Remembered | None = None
+        self._answers: np.ndarray | None = None  # the teacher's on the held-out rows
+        if training.distill.needs_teacher:
+            dense = setup.contenders.teacher(attentions=attentions).to(self._device)
+            dense.eval().requires_grad_(False)
+            self._teacher = Remembered(dense, training.distill)
+            self._answers = evaluate(dense, setup.held_out, setup.task).logits
         self._order = training_order(
             setup.train, training.batch_size, training.full_steps, training.seed
         )
@@ -119,23 +142,25 @@ class Arena:
             refit(self._model, hold.mask, rows, Silent())
         refitted = time.monotonic()
         hold.apply()
-        optimizer = torch.optim.AdamW(
-            self._model.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
-        if leg.state is not None:
-            _restore(self._model, optimizer, hold.mask, leg.state)
-        self._model.train()
-        total = 0.0
-        with hold.gradients_masked():
+        with ExitStack() as stack:
+            if training.freeze_embeddings:
+                stack.enter_context(frozen_embeddings(self._model, hold.mask.names))
+            optimizer = torch.optim.AdamW(
+                [p for p in self._model.parameters() if p.requires_grad],
+                lr=training.learning_rate,
+                weight_decay=training.weight_decay,
+                fused=True,
+            )
+            if leg.state is not None:
+                _restore(self._model, optimizer, hold.mask, leg.state)
+            self._model.train()
+            total = 0.0
+            stack.enter_context(hold.gradients_masked())
             for step in range(leg.from_step, leg.to_step):
                 total += self._step(optimizer, hold, step)
                 if not np.isfinite(total):
-                    break
-        if not np.isfinite(total):
-            return self._broken(leg)
+                    return self._broken(leg)
+            state = _captured(self._model, optimizer, hold.mask) if leg.keep_state else None
         trained = time.monotonic()
         try:
             evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
@@ -148,16 +173,24 @@ class Arena:
             losses=self._comparable(evaluation),
             metric=evaluation.metrics[self._setup.task.primary],
             train_loss=total / (leg.to_step - leg.from_step),
-            state=_captured(self._model, optimizer, hold.mask) if leg.keep_state else None,
+            state=state,
             refit_seconds=refitted - started,
             train_seconds=trained - refitted,
+            distances=self._distances(evaluation),
         )
 
     def _comparable(self, evaluation: Evaluation) -> np.ndarray:
-        """The losses that candidates are compared by."""
+        """The losses of the labels, as they are compared."""
         if self._setup.task.kind == "regression":
             return evaluation.losses
         return settled_losses(evaluation.logits, np.asarray(self._setup.held_out.labels))
+
+    def _distances(self, evaluation: Evaluation) -> np.ndarray | None:
+        if self._answers is None:
+            return None
+        if self._setup.task.kind == "regression":
+            return np.square(evaluation.logits - self._answers).mean(axis=1)
+        return settled_distances(evaluation.logits, self._answers)
 
     def _broken(self, leg: Leg) -> LegResult:
         """A candidate whose loss is no number any more; the race marks it failed and goes on."""
@@ -176,8 +209,16 @@ class Arena:
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=training.precision == "bf16"
         ):
-            logits = self._model(**batch).logits
-        loss = example_losses(self._setup.task, logits, labels).mean()
+            outputs = self._model(**batch, **training.distill.outputs)
+            target = self._teacher(step, batch) if self._teacher is not None else None
+        loss = distillation_loss(
+            outputs,
+            target,
+            labels,
+            batch.get("attention_mask"),
+            self._setup.task,
+            training.distill,
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
@@ -203,10 +244,12 @@ def _kept_positions(model: nn.Module, mask: Mask) -> dict[int, torch.Tensor]:
 
 
 def _captured(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask) -> bytes:
-    """Parameters and moments as safetensors; of masked tensors only the kept positions."""
+    """What trains and its moments as safetensors; of masked tensors only the kept positions."""
     kept = _kept_positions(model, mask)
     arrays: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # as it was at the start
+            continue
         state = optimizer.state.get(parameter, {})
         parts = {"value": parameter.detach(), **state}
         for part, value in parts.items():

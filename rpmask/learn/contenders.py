@@ -1,4 +1,4 @@
-"""What a race starts from: the level's weights, and the mask of each candidate.
+"""What a race starts from: the level's weights, the mask of each candidate, and what they learn from.
 
 On this machine both are read from where they lie. To another machine the weights travel once, and of a
 mask only its recipe: it is drawn again there, and its digest proves that it is the same one.
@@ -36,8 +36,13 @@ DECIDING = ("torch", "transformers", "numpy")  # another version may give other 
 class Contenders(Protocol):
     """Where a worker has its model and its masks from; picklable."""
 
-    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    def opened(
+        self, *, attentions: bool, dropout: float | None
+    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
         """The classifier, and the level's starting weights, which the caller leaves as they are."""
+
+    def teacher(self, *, attentions: bool) -> nn.Module:
+        """The dense model."""
 
     def mask(self, candidate: int) -> Mask:
         """The mask of one candidate."""
@@ -45,16 +50,23 @@ class Contenders(Protocol):
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A model folder of this machine, and masks that were read and proved."""
+    """Model folders of this machine, and masks that were read and proved."""
 
     start: str
+    dense: str
     task: TaskSpec
     masks: tuple[Mask, ...]
 
-    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    def opened(
+        self, *, attentions: bool, dropout: float | None
+    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
         """Read from the folder."""
-        model = load_classifier(self.start, self.task)
+        model = load_classifier(self.start, self.task, attentions=attentions, dropout=dropout)
         return model, {name: value.clone() for name, value in model.state_dict().items()}
+
+    def teacher(self, *, attentions: bool) -> nn.Module:
+        """Read from its folder."""
+        return load_classifier(self.dense, self.task, attentions=attentions)
 
     def mask(self, candidate: int) -> Mask:
         """As it was read."""
@@ -72,30 +84,47 @@ class Drawing:
     parent: Mask | None
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A classifier as its configuration and arrays, with the prefix of what masks name."""
+
+    config: Any
+    weights: Arrays
+    base: str
+
+    @classmethod
+    def of(cls, folder: str, task: TaskSpec) -> Packed:
+        """Read a model folder of this machine."""
+        model = load_classifier(folder, task)
+        weights = {name: value.numpy() for name, value in model.state_dict().items()}
+        base = next(path for path, module in model.named_modules() if module is base_of(model))
+        return cls(model.config, weights, f"{base}." if base else "")
+
+
 class Carried:
-    """Weights as arrays and masks as recipes.
+    """Weights as arrays and masks as recipes. Without a dense model of its own the start is the teacher.
 
     Plain numpy arrays, because Ray maps those into every worker of a node from one copy in its store.
     """
 
     def __init__(
-        self, config: Any, task: TaskSpec, weights: Arrays, base: str, drawing: Drawing
+        self, task: TaskSpec, start: Packed, drawing: Drawing, dense: Packed | None = None
     ) -> None:
-        self._config, self._task = config, task
-        self._weights, self._base, self._drawing = weights, base, drawing
+        self._task, self._start, self._drawing = task, start, drawing
+        self._dense = dense or start
         self._versions = {name: version(name) for name in DECIDING}
         self._masks: OrderedDict[int, Mask] = OrderedDict()
         self._statistics: dict[str, Statistics] | None = None
 
     @classmethod
-    def of(cls, start: str, task: TaskSpec, drawing: Drawing) -> Carried:
-        """Pack a model folder of this machine."""
-        model = load_classifier(start, task)
-        weights = {name: value.numpy() for name, value in model.state_dict().items()}
-        base = next(path for path, module in model.named_modules() if module is base_of(model))
-        return cls(model.config, task, weights, f"{base}." if base else "", drawing)
+    def of(cls, start: str, dense: str, task: TaskSpec, drawing: Drawing) -> Carried:
+        """Pack the model folders of this machine, once if they are the same."""
+        own = None if dense == start else Packed.of(dense, task)
+        return cls(task, Packed.of(start, task), drawing, own)
 
-    def opened(self) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    def opened(
+        self, *, attentions: bool, dropout: float | None
+    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
         """Built from its configuration, then given the weights."""
         for name, ours in self._versions.items():
             if (here := version(name)) != ours:
@@ -103,8 +132,16 @@ class Carried:
                     f"A worker has {name} {here}; the race was started with {ours}.",
                     "Install the same versions on every node, for example from constraints.txt.",
                 )
-        weights = _tensors(self._weights)
-        return restored_classifier(self._config, self._task, weights), weights
+        weights = _tensors(self._start.weights)
+        model = restored_classifier(
+            self._start.config, self._task, weights, attentions=attentions, dropout=dropout
+        )
+        return model, weights
+
+    def teacher(self, *, attentions: bool) -> nn.Module:
+        """Built like the other."""
+        weights = _tensors(self._dense.weights)
+        return restored_classifier(self._dense.config, self._task, weights, attentions=attentions)
 
     def mask(self, candidate: int) -> Mask:
         """Drawn again, unless it was drawn lately."""
@@ -124,8 +161,8 @@ class Carried:
                 for kind, arrays in drawing.statistics.items()
             }
         # Masks name tensors without the base model's prefix.
-        names = {tensor.name: self._base + tensor.name for tensor in drawing.tensors}
-        weights = _tensors({name: self._weights[stored] for name, stored in names.items()})
+        names = {tensor.name: self._start.base + tensor.name for tensor in drawing.tensors}
+        weights = _tensors({name: self._start.weights[stored] for name, stored in names.items()})
         mask = draw_mask(
             recipe,
             TensorWeights(weights),

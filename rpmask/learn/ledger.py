@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ import numpy as np
 from rpmask.files import replacing, write_whole
 from rpmask.learn.arena import LegResult
 from rpmask.records import Score
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished rung: its score, and of each example the loss and what candidates are ranked by."""
+
+    score: Score
+    losses: np.ndarray
+    values: np.ndarray
 
 
 class RungLedger:
@@ -27,13 +37,14 @@ class RungLedger:
     def _path(self, candidate: int, rung: int, kind: str) -> Path:
         return self._folder / f"candidate-{candidate}-rung-{rung}.{kind}"
 
-    def get(self, candidate: int, rung: int) -> tuple[Score, np.ndarray] | None:
-        """The score and the per-example losses of a finished rung."""
+    def get(self, candidate: int, rung: int) -> Finished | None:
+        """What a finished rung found out."""
         path = self._path(candidate, rung, "json")
         if not path.exists():
             return None
         score = Score.from_dict(json.loads(path.read_text()), path.name)
-        return score, np.load(self._path(candidate, rung, "npy"), allow_pickle=False)
+        kept = np.load(self._path(candidate, rung, "npy"), allow_pickle=False)
+        return Finished(score, kept[0], kept[-1])
 
     def state(self, candidate: int, rung: int) -> bytes | None:
         """The training state at the end of a rung; None before the first."""
@@ -48,9 +59,11 @@ class RungLedger:
         """Drop the training state of a candidate that goes on no further; it may be large."""
         self._path(candidate, rung, "state").unlink(missing_ok=True)
 
-    def put(self, result: LegResult) -> tuple[Score, np.ndarray]:
+    def put(self, result: LegResult) -> Finished:
         """Keep a finished rung, and forget the training state of the rung before it."""
-        losses = result.losses.astype(np.float64)
+        found = [result.losses] if result.distances is None else [result.losses, result.distances]
+        kept = np.stack(found).astype(np.float64)  # (1 or 2, rows)
+        losses = kept[0]
         score = Score(
             candidate=result.candidate,
             rung=result.rung,
@@ -59,15 +72,16 @@ class RungLedger:
             metric=result.metric,
             train_loss=result.train_loss,
             losses_digest=hashlib.sha256(losses.tobytes()).hexdigest(),
+            distance=float(kept[1].mean()) if len(kept) > 1 else None,
         )
         seconds = json.dumps([result.refit_seconds, result.train_seconds]).encode()
         write_whole(self._path(result.candidate, result.rung, "seconds"), seconds)
         if result.state is not None:
             write_whole(self._path(result.candidate, result.rung, "state"), result.state)
         with replacing(self._path(result.candidate, result.rung, "npy")) as file:
-            np.save(file, losses, allow_pickle=False)
+            np.save(file, kept, allow_pickle=False)
         document = json.dumps(score.to_dict()).encode()
         write_whole(self._path(result.candidate, result.rung, "json"), document)
         if result.rung:
             self.forget(result.candidate, result.rung - 1)
-        return score, losses
+        return Finished(score, losses, kept[-1])

@@ -5,6 +5,7 @@ Local places are looked at first, and a hub that cannot be reached is said so wi
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,14 +214,30 @@ def _dropout_rates(config: Any) -> dict[str, float]:
     }
 
 
-def restored_classifier(config: Any, task: TaskSpec, weights: dict[str, torch.Tensor]) -> nn.Module:
+def restored_classifier(
+    config: Any,
+    task: TaskSpec,
+    weights: dict[str, torch.Tensor],
+    *,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> nn.Module:
     """What load_classifier gave on another machine, from its configuration and its state."""
     from transformers.initialization import no_init_weights
 
+    config = copy.deepcopy(config)
+    own = {} if dropout is None else _dropout_rates(config)
+    config.update(dict.fromkeys(own, dropout))
     with no_init_weights():
-        model: nn.Module = _auto_class(task).from_config(config, dtype=torch.float32)
+        model: Any = _auto_class(task).from_config(
+            config,
+            dtype=torch.float32,
+            attn_implementation="eager" if attentions else None,
+        )
+    model.config.update(own)
     model.load_state_dict(weights)
-    return model.eval()
+    network: nn.Module = model.eval()
+    return network
 
 
 def load_tokenizer(source: str) -> Any:

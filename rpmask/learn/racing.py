@@ -77,14 +77,14 @@ def rung_steps(
 
 
 def keep_racing(
-    losses: Mapping[int, np.ndarray], control: int, rules: RaceRules
+    values: Mapping[int, np.ndarray], control: int, rules: RaceRules
 ) -> tuple[list[int], dict[int, str]]:
     """Who goes on from a rung, best first, and why each of the others does not."""
-    ranking = sorted(losses, key=lambda i: (float(losses[i].mean()), i))
+    ranking = sorted(values, key=lambda i: (float(values[i].mean()), i))
     best = ranking[0]
     stopped: dict[int, str] = {}
     for i in ranking[1:]:
-        gap = losses[i] - losses[best]  # paired: the same examples
+        gap = values[i] - values[best]  # paired: the same examples
         error = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
         if i != control and float(gap.mean()) > rules.behind * error:
             stopped[i] = (
@@ -116,6 +116,7 @@ def race(
     status = dict.fromkeys(alive, "finished")
     reasons: dict[int, str] = {}
     losses: dict[int, np.ndarray] = {}
+    values: dict[int, np.ndarray] = {}
     bound = _most_steps(len(names), rules)
     spent = 0
     for rung, step in enumerate(rules.rungs):
@@ -134,11 +135,11 @@ def race(
             spent += step - before
             observer.progress(spent, bound, "steps")
         for i in sorted(reached):
-            score, per_example = reached[i]
+            score, losses[i], values[i] = reached[i].score, reached[i].losses, reached[i].values
             observer.rung(score)
             scores[i].append(score)
-            losses[i] = per_example
-            if not np.isfinite(per_example).all() or not math.isfinite(score.train_loss):
+            whole = np.isfinite(losses[i]).all() and np.isfinite(values[i]).all()
+            if not (whole and math.isfinite(score.train_loss)):
                 status[i] = "failed"
                 reasons[i] = (
                     f"the loss was {score.train_loss} in training and {score.loss} held out"
@@ -150,7 +151,7 @@ def race(
                 "Every candidate is measured against it. Lower --learning-rate.",
             )
         if rung + 1 < len(rules.rungs):
-            alive, stopped = keep_racing({i: losses[i] for i in alive}, control, rules)
+            alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules)
             for i in stopped:
                 ledger.forget(i, rung)
             status.update(dict.fromkeys(stopped, "stopped"))

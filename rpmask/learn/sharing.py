@@ -18,12 +18,14 @@ CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take in every process
 FRAGMENTATION = 1.2  # what torch's allocator holds over what is in use
 
 
-def candidate_bytes(model: nn.Module, batch_size: int, tokens: int) -> int | None:
+def candidate_bytes(
+    model: nn.Module, batch_size: int, tokens: int, *, taught: bool = False
+) -> int | None:
     """An upper estimate of what training one candidate takes of a device; None if it cannot be made.
 
     Activations are those of a transformer layer kept for the backward pass in float32: 17 vectors of the
     hidden size a token (inputs of the six products, norms, activation function, dropout) and 2.5
-    attention maps a head.
+    attention maps a head. A teacher adds its weights and, in both, the hidden states of every layer.
     """
     config = getattr(model, "config", None)
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -35,6 +37,8 @@ def candidate_bytes(model: nn.Module, batch_size: int, tokens: int) -> int | Non
     row = layers * longest * (17 * hidden + 2.5 * heads * longest)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     in_use = BYTES_A_PARAMETER * parameters + 4 * batch_size * row
+    if taught:
+        in_use += 4 * parameters + 4 * batch_size * 2 * (layers + 1) * longest * hidden
     return CONTEXT_BYTES + int(FRAGMENTATION * in_use)
 
 

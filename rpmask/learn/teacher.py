@@ -1,4 +1,4 @@
-"""What a teacher answers: batch by batch, or, where its answers can be kept, once a row before training.
+"""What a teacher answers: batch by batch, or, where its answers can be kept, once a row or a step.
 
 A frozen network says the same of a row in every epoch, so its logits and hidden states are kept while a
 training lasts. Attention maps grow with the square of a row's tokens and are asked for every time, as is
@@ -18,6 +18,7 @@ from rpmask.learn.batches import Encoded, Split
 from rpmask.learn.plan import Distillation
 
 KEPT_BYTES = 2 << 30
+REMEMBERED_BYTES = 1 << 29  # of a race's steps, in each of its workers
 AT_ONCE = 64  # rows asked about together
 ROW = "row"  # the name under which a batch says which rows of its split it holds
 
@@ -61,10 +62,47 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """A kept answer to a batch; what is padded is zero."""
+    """A kept answer to a batch; what is padded may be zero."""
 
     logits: torch.Tensor  # (batch, labels)
     hidden_states: tuple[torch.Tensor, ...]  # of each layer (batch, tokens, width)
+    attentions: tuple[torch.Tensor, ...] = ()  # of each layer (batch, heads, from, to)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes to keep it."""
+        return sum(t.numel() * t.element_size() for t in self._tensors())
+
+    def to(self, device: torch.device | str) -> Answer:
+        """The same on this device."""
+        return Answer(
+            self.logits.to(device),
+            tuple(layer.to(device) for layer in self.hidden_states),
+            tuple(layer.to(device) for layer in self.attentions),
+        )
+
+    def _tensors(self) -> tuple[torch.Tensor, ...]:
+        return (self.logits, *self.hidden_states, *self.attentions)
+
+
+class Remembered:
+    """A teacher whose answer to the batch of a step is kept: every candidate of a race meets the same one."""
+
+    def __init__(self, network: nn.Module, terms: Distillation) -> None:
+        self._asked, self._device = Asked(network, terms), next(network.parameters()).device
+        self._answers: dict[int, Answer] = {}
+        self._left = REMEMBERED_BYTES
+
+    def __call__(self, step: int, inputs: dict[str, torch.Tensor]) -> Answer:
+        """As it was answered before, or asked; kept off the device."""
+        if step in self._answers:
+            return self._answers[step].to(self._device)
+        said = self._asked(torch.empty(0), inputs)
+        answer = Answer(said.logits, said.hidden_states or (), said.attentions or ())
+        if answer.bytes <= self._left:
+            self._left -= answer.bytes
+            self._answers[step] = answer.to("cpu")
+        return answer
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ class Tee(Observer):
         """Shown and logged."""
         self._shown.rung(score)
         self._run.metric(f"loss/candidate-{score.candidate}", score.loss, score.step)
+        if score.distance is not None:
+            self._run.metric(f"distance/candidate-{score.candidate}", score.distance, score.step)
 
 
 @cache

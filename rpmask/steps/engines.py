@@ -63,11 +63,11 @@ def race_device(request: ScreenRequest) -> str:
 
 
 def contenders(
-    request: ScreenRequest, pool: Pool, start: str, spec: TaskSpec, context: Context
+    request: ScreenRequest, pool: Pool, start: str, dense: str, spec: TaskSpec, context: Context
 ) -> Contenders:
     """The weights and masks of a pool, in the form in which they reach the engine's workers."""
     if request.engine == "local":
-        return OnDisk(start, spec, load_masks(pool, pool.run_id, context))
+        return OnDisk(start, dense, spec, load_masks(pool, pool.run_id, context))
     recipes = tuple(candidate.recipe for candidate in pool.candidates)
     needed = load_ingredients(pool, recipes, start, spec, context)
     drawing = Drawing(
@@ -80,7 +80,7 @@ def contenders(
         },
         parent=needed.parent,
     )
-    return Carried.of(start, spec, drawing)
+    return Carried.of(start, dense, spec, drawing)
 
 
 @contextmanager
@@ -169,8 +169,12 @@ def _on_devices(
     most = min(k, request.workers or max(1, available_cores()))
     need: int | None = 0  # asked for by number, they are shared out without a look at the memory
     if request.workers is None:
-        batch = setup.training.batch_size
-        need = candidate_bytes(skeleton(start, setup.task), batch, int(setup.train.lengths.max()))
+        need = candidate_bytes(
+            skeleton(start, setup.task),
+            setup.training.batch_size,
+            int(setup.train.lengths.max()),
+            taught=setup.training.distill.needs_teacher,
+        )
     where = places(free_devices(), need, most)
     if len(where) == 1:
         return InProcess(factory)

@@ -91,7 +91,7 @@ def earlier(request: SampleRequest, context: Context) -> Earlier:
             report = tracker.artifacts.record(run.info.run_id, "screen.json", ScreenReport)
             best = min(
                 (raced for raced in report.candidates if raced.status == "finished"),
-                key=lambda raced: raced.rungs[-1].loss,
+                key=lambda raced: raced.rungs[-1].value,
             )
             return Earlier(
                 pool, None if best.index == pool.control else pool.candidates[best.index].recipe

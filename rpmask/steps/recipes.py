@@ -62,7 +62,7 @@ def _paper(road: RunRequest) -> RunRequest:
     return replace(
         road,
         sample=replace(road.sample, space=PAPER_SPACE),
-        screen=replace(road.screen, full=True, refit=0),
+        screen=replace(road.screen, full=True, refit=0, distilled=False),
         finetune=replace(road.finetune, plan=plan),
         level_epochs=10.0,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.learn.plan import SearchPlan, TrainPlan
+from rpmask.learn.plan import Distillation, SearchPlan, TrainPlan
 from rpmask.masks.schedule import PAPER_LEVELS
 from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
 
@@ -123,6 +123,9 @@ class ScreenRequest(Record):
     refit is how many rows each candidate's kept weights are refitted on; None is RACE_REFIT_ROWS from a
     sparsity of REFIT_FROM on.
 
+    distilled: candidates are trained as the selected one will be, with the terms, dropout and frozen
+    embeddings that follow it; so with None. Else on the labels alone, the paper's early evaluation.
+
     The last ones say where candidates are trained. Of those only threads has a part in the numbers; the
     shares of a candidate are those of a Ray cluster's nodes.
     """
@@ -137,6 +140,10 @@ class ScreenRequest(Record):
     batch_size: int = 32
     learning_rate: float = 2e-4
     refit: int | None = None
+    distilled: bool | None = None
+    distill: Distillation = field(default_factory=Distillation)
+    dropout: float | None = 0.0
+    freeze_embeddings: bool = True
     examples: int = 500
     precision: str = "fp32"
     storage: str | None = None

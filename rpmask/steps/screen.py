@@ -18,7 +18,7 @@ from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
 from rpmask.learn.batches import Split, generator
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
-from rpmask.records import Pool, ScreenReport
+from rpmask.records import Pool, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.engines import (
     contenders,
@@ -46,7 +46,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
     rows = refit_rows(request.refit, RACE_REFIT_ROWS, pool.sparsity)
-    request = replace(request, refit=rows)
+    request = replace(request, refit=rows, distilled=request.distilled is not False)
     data = load_data(pool.task, pool.data)
     decides = deciding(request)
     key = step_digest("screen", {"pool": pool_run_id, "data": data.digests}, decides)
@@ -57,7 +57,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         task=pool.task,
         level=pool.level,
         sparsity=pool.sparsity,
-        params={"model": pool.model, "pool": pool_run_id, **decides},
+        params={"model": pool.model, "pool": pool_run_id, **_shown_params(decides)},
         tags={"rpmask.pool": pool_run_id},
     )
     with tracker.open(step_key, force=context.force, parent=context.parent) as run:
@@ -73,8 +73,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
                 f"{len(prepared.train):,} rows."
             )
+            dense = fetch(context.tracker, pool.teacher) if request.distilled else start
             setup = ArenaSetup(
-                contenders=contenders(request, pool, start, data.spec, context),
+                contenders=contenders(request, pool, start, dense, data.spec, context),
                 task=data.spec,
                 training=training,
                 train=prepared.train,
@@ -104,6 +105,15 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         return run.finish(_result(report), _note(report), race=seconds)
 
 
+def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the race, a parameter each; of a race on labels, nothing of a teacher."""
+    shown = dict(decides)
+    terms = shown.pop("distill")
+    if not decides["distilled"]:
+        return {k: v for k, v in shown.items() if k not in ("dropout", "freeze_embeddings")}
+    return {**shown, **{f"distill_{k}": v for k, v in terms.items() if k != "layer_map"}}
+
+
 NOBODY = 1e9  # standard errors behind the best: nobody stops
 
 
@@ -111,11 +121,16 @@ def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, 
     """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
+    as_trained: dict[str, Any] = {}
+    if request.distilled:
+        names = ("distill", "dropout", "freeze_embeddings")
+        as_trained = {name: getattr(request, name) for name in names}
     training = RaceTraining(
         full_steps=full_steps,
         batch_size=batch,
         learning_rate=request.learning_rate,
         refit=request.refit or 0,
+        **as_trained,
         seed=request.seed,
         threads=race_threads(request),
         precision=request.precision,
@@ -203,6 +218,7 @@ def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
             for score in raced.rungs
             for name, value in (
                 ("loss", score.loss),
+                ("distance", math.nan if score.distance is None else score.distance),
                 (report.metric_name, score.metric),
                 ("train_loss", score.train_loss),
             )
@@ -255,10 +271,8 @@ def _result(report: ScreenReport) -> dict[str, Any]:
             {
                 "id": raced.recipe_id,
                 "status": raced.status,
-                "rungs": [
-                    {"step": s.step, "loss": s.loss, "metric": s.metric} for s in raced.rungs
-                ],
-                "score": raced.rungs[-1].loss if raced.rungs else None,
+                "rungs": [_rung(score) for score in raced.rungs],
+                "score": raced.rungs[-1].value if raced.rungs else None,
             }
             for raced in report.candidates
         ],
@@ -266,16 +280,27 @@ def _result(report: ScreenReport) -> dict[str, Any]:
     }
 
 
+def _rung(score: Score) -> dict[str, Any]:
+    shown = {"step": score.step, "loss": score.loss, "metric": score.metric}
+    return shown if score.distance is None else {**shown, "distance": score.distance}
+
+
 def _note(report: ScreenReport) -> str:
     finished = [raced for raced in report.candidates if raced.status == "finished"]
-    best = min(finished, key=lambda raced: raced.rungs[-1].loss)
+    best = min(finished, key=lambda raced: raced.rungs[-1].value)
+    last = best.rungs[-1]
+    how = f"Lowest loss: candidate {best.index}, {last.loss:.4f} "
+    if last.distance is not None:
+        how = (
+            f"Nearest the dense model's answers: candidate {best.index}, distance "
+            f"{last.distance:.4f}, loss {last.loss:.4f} "
+        )
     share = report.steps_spent / report.steps_full
     return (
         f"**Raced {len(report.candidates)} candidates** for `{report.task}` at "
         f"{percent(report.sparsity)} on {report.examples} held-out examples; "
         f"{len(finished)} reached the last rung. Spent {report.steps_spent} training steps, "
         f"{share:.0%} of what training each for the whole schedule costs.\n\n"
-        f"Lowest loss: candidate {best.index}, {best.rungs[-1].loss:.4f} "
-        f"({report.metric_name} {best.rungs[-1].metric:.4f}).\n\n"
+        f"{how}({report.metric_name} {last.metric:.4f}).\n\n"
         f"Next: `rpmask select --from {report.run_id}`"
     )

@@ -2,7 +2,7 @@
 
 The best candidate is compared with the control on the same examples. Without evidence that it is
 better, the control is kept: a mask chosen by luck is not better next time. `run`, which has to go on with
-one of them, asks for the lowest loss whatever the evidence.
+one of them, asks for the first of the ranking whatever the evidence.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def judge(
 ) -> tuple[Selection, dict[int, Paired]]:
     """Rank those that finished and compare the best of them with the control."""
     finished = [raced for raced in report.candidates if raced.status == "finished"]
-    ranking = sorted(finished, key=lambda raced: (raced.rungs[-1].loss, raced.index))
+    ranking = sorted(finished, key=lambda raced: (raced.rungs[-1].value, raced.index))
     control = pool.control
     rivals = [raced.index for raced in ranking if raced.index != control]
     compared = max(1, len(report.candidates) - 1 + pool.looked)

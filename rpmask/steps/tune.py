@@ -89,7 +89,7 @@ def _generations(request: TuneRequest, first: Any, context: Context) -> list[dic
 
 
 def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
-    """The lowest loss at the end of the last race, which the best of earlier ones ran in too."""
+    """The first at the end of the last race, which the best of earlier ones ran in too."""
     last = done[-1]
     finished = [
         (raced["score"], i)

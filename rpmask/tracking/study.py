@@ -25,6 +25,7 @@ from rpmask.tracking.locks import hold_lock
 
 OWNER = "pool"  # the trial attribute that names the `sample` run
 LAST = "allocation"  # the parameter that is asked for last
+KIND = "ranked-by"  # the study attribute that says what its trials' values are
 CENTRES = "centres"  # the study attributes of the pools that hold masks without noise
 ENOUGH = 8  # complete trials below which importances are noise
 
@@ -167,20 +168,32 @@ class Ledger:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def tell(self, trial: int, raced: RacedCandidate) -> None:
-        """Report a candidate's rungs and close its trial; telling twice changes nothing."""
+        """Report a candidate's rungs and close its trial; telling twice changes nothing.
+
+        A study learns from one kind of value, that of the race it was told of first; a trial of a race with
+        another kind fails.
+        """
         frozen = self._study.get_trials(deepcopy=False)[trial]
         if frozen.state.is_finished():
             return
+        if raced.rungs:
+            kind = "loss" if raced.rungs[-1].distance is None else "distance"
+            known = self._study.user_attrs.get(KIND)
+            if known is None:
+                self._study.set_user_attr(KIND, kind)
+            elif known != kind:
+                self._study.tell(trial, state=TrialState.FAIL)
+                return
         handle = Trial(self._study, frozen._trial_id)
         for score in raced.rungs:
-            if math.isfinite(score.loss):
-                handle.report(score.loss, score.step)
+            if math.isfinite(score.value):
+                handle.report(score.value, score.step)
         if raced.status == "failed":
             self._study.tell(trial, state=TrialState.FAIL)
         elif raced.status == "stopped":
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._study.tell(trial, raced.rungs[-1].loss)
+            self._study.tell(trial, raced.rungs[-1].value)
 
     def history(self) -> list[Told]:
         """Every trial in the order it was asked for."""

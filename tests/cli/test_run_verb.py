@@ -59,6 +59,7 @@ def test_the_paper_has_all_of_its_values(asked: Any) -> None:
     assert paper.screen.full
     assert (paper.screen.refit, paper.finetune.plan.refit) == (0, 0)
     assert paper.finetune.plan.freeze_embeddings is False
+    assert paper.screen.distilled is False
     assert paper.select.take == "best"
     assert paper.sample.space.importances == ("magnitude",)
     assert paper.sample.space.allocations == (0.0,)
@@ -78,6 +79,16 @@ def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
     assert paper.select.take == "evidence"
     terms = paper.finetune.plan.distill
     assert (terms.labels, terms.logits, terms.hidden, terms.attention) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_a_race_is_trained_as_what_comes_after_it(asked: Any) -> None:
+    race = asked().screen
+    assert race.distilled is None
+    assert (race.distill, race.dropout, race.freeze_embeddings) == (Distillation(), 0.0, True)
+    race = asked("--distill-attention", "1", "--dropout", "0.1", "--train-embeddings").screen
+    assert (race.distill.attention, race.dropout, race.freeze_embeddings) == (1.0, 0.1, False)
+    assert asked("--race-labels").screen.distilled is False
+    assert asked("--recipe", "paper", "--race-distill").screen.distilled is True
 
 
 def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:

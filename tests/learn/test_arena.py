@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,31 +13,48 @@ import torch
 from test_trainer import magnitude
 from toy import TOY_TASK, tiny_bert, toy_rows
 
+from rpmask.learn import teacher
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
 from rpmask.learn.contenders import OnDisk
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.observer import Silent
+from rpmask.learn.plan import Distillation
 from rpmask.learn.refit import refit, refit_batches
+from rpmask.learn.teacher import Asked
 
 
-def arena(folder: Path, **training: float) -> Arena:
+def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> Arena:
+    """Of a model whose matrices are as many times as large: as they are drawn it answers all rows alike."""
     model = tiny_bert()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale if parameter.ndim > 1 else 1.0)
     model.save_pretrained(folder)
     plan = RaceTraining(**{"full_steps": 8, "batch_size": 8, "learning_rate": 1e-2, **training})
     masks = (magnitude(model, 0.5), magnitude(model, 0.75))
-    contenders = OnDisk(str(folder), TOY_TASK, masks)
+    contenders = OnDisk(str(folder), str(folder), TOY_TASK, masks)
     return Arena(ArenaSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
 
 
-@pytest.mark.parametrize("refit", [0, 64])
+DISTILLED: dict[str, Any] = {
+    "distill": Distillation(attention=1.0),
+    "dropout": 0.0,
+    "freeze_embeddings": True,
+}
+
+
+@pytest.mark.parametrize("how", [{}, {"refit": 64}, DISTILLED], ids=["plain", "refit", "distilled"])
 @pytest.mark.parametrize("candidate", [0, 1])
-def test_two_legs_are_one(candidate: int, refit: int, tmp_path: Path) -> None:
-    run = arena(tmp_path, refit=refit)
+def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -> None:
+    run = arena(tmp_path, **how)
     whole = run(Leg(candidate, 0, 0, 8, None))
     first = run(Leg(candidate, 0, 0, 3, None))
     run(Leg(1 - candidate, 0, 0, 3, None))  # another candidate in between leaves no trace
-    second = arena(tmp_path, refit=refit)(Leg(candidate, 1, 3, 8, first.state))
+    second = arena(tmp_path, **how)(Leg(candidate, 1, 3, 8, first.state))
     assert np.array_equal(whole.losses, second.losses)
+    assert (whole.distances is None) == (second.distances is None) == (how is not DISTILLED)
+    if whole.distances is not None:
+        assert np.array_equal(whole.distances, second.distances)
     assert whole.metric == second.metric
     assert whole.state == second.state
 
@@ -67,6 +85,55 @@ def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path) -> None:
     assert math.isnan(result.metric)
     assert np.isnan(result.losses).all()
     assert len(result.losses) == 32
-    score, losses = RungLedger(tmp_path / "rungs").put(result)
-    assert math.isnan(score.loss)
-    assert not np.isfinite(losses).any()
+    kept = RungLedger(tmp_path / "rungs").put(result)
+    assert math.isnan(kept.score.loss)
+    assert not np.isfinite(kept.losses).any()
+    assert not np.isfinite(kept.values).any()
+
+
+def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
+    run = arena(tmp_path, scale=20.0, **DISTILLED, learning_rate=1e-2, full_steps=80)
+    early, late = (run(Leg(1, 0, 0, step, None)).distances for step in (1, 80))
+    assert early is not None
+    assert late is not None
+    assert (early >= 0).all()
+    assert late.mean() < 0.5 * early.mean()
+
+
+def test_what_is_frozen_is_neither_trained_nor_stored(tmp_path: Path) -> None:
+    free, frozen = (
+        arena(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state for how in (False, True)
+    )
+    assert free is not None
+    assert frozen is not None
+    kept = [safetensors.torch.load(state) for state in (free, frozen)]
+    tables = {f"value/bert.embeddings.{kind}_embeddings.weight" for kind in TABLES}
+    assert tables <= kept[0].keys()
+    assert not tables & kept[1].keys()
+
+
+TABLES = ("word", "position", "token_type")
+
+
+def test_a_teacher_is_asked_once_a_step_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask = Asked.__call__
+
+    def counted(self: Asked, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
+        asked.append(len(rows))
+        return ask(self, rows, inputs)
+
+    monkeypatch.setattr(Asked, "__call__", counted)
+    legs = [Leg(i, 0, 0, 4, None) for i in (0, 1)]
+    whole = [arena(tmp_path, **DISTILLED)(leg).losses for leg in legs]
+    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    shared = [run(leg).losses for leg in legs]
+    assert len(asked) - before == 4
+    monkeypatch.setattr(teacher, "REMEMBERED_BYTES", 0)
+    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    forgotten = [run(leg).losses for leg in legs]
+    assert len(asked) - before == 8
+    assert np.array_equal(whole, shared)
+    assert np.array_equal(whole, forgotten)

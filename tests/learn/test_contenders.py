@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -42,11 +43,15 @@ def drawing() -> tuple[Drawing, list[Mask]]:
     return Drawing(recipes, digests, tensors, {"fisher": arrays}, parent), masks
 
 
-def test_carried_is_what_lies_on_disk(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "as_it_is", [{"attentions": False, "dropout": None}, {"attentions": True, "dropout": 0.0}]
+)
+def test_carried_is_what_lies_on_disk(folder: Path, as_it_is: dict[str, Any]) -> None:
     how, masks = drawing()
-    carried = pickle.loads(pickle.dumps(Carried.of(str(folder), TOY_TASK, how)))
-    here, start = OnDisk(str(folder), TOY_TASK, tuple(masks)).opened()
-    there, carried_start = carried.opened()
+    carried = pickle.loads(pickle.dumps(Carried.of(str(folder), str(folder), TOY_TASK, how)))
+    on_disk = OnDisk(str(folder), str(folder), TOY_TASK, tuple(masks))
+    here, start = on_disk.opened(**as_it_is)
+    there, carried_start = carried.opened(**as_it_is)
     assert type(here) is type(there)
     assert here.config.to_dict() == there.config.to_dict()
     assert here.config._attn_implementation == there.config._attn_implementation
@@ -59,12 +64,29 @@ def test_carried_is_what_lies_on_disk(folder: Path) -> None:
     assert [carried.mask(i).digest for i in (1, 0, 1)] == [masks[i].digest for i in (1, 0, 1)]
 
 
+def test_the_dense_model_travels_beside_the_weights_of_the_level(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    dense = tiny_bert()
+    with torch.no_grad():
+        dense.classifier.bias.add_(1.0)
+    dense.save_pretrained(other := tmp_path_factory.mktemp("dense"))
+    for start, teacher, expected in ((folder, other, dense), (folder, folder, tiny_bert())):
+        carried = Carried.of(str(start), str(teacher), TOY_TASK, drawing()[0])
+        for contenders in (
+            OnDisk(str(start), str(teacher), TOY_TASK, ()),
+            pickle.loads(pickle.dumps(carried)),
+        ):
+            found = contenders.teacher(attentions=False).state_dict()
+            assert all(torch.equal(found[k], v) for k, v in expected.state_dict().items())
+
+
 def test_training_leaves_the_starting_weights_as_they_are(folder: Path) -> None:
     for contenders in (
-        OnDisk(str(folder), TOY_TASK, ()),
-        Carried.of(str(folder), TOY_TASK, drawing()[0]),
+        OnDisk(str(folder), str(folder), TOY_TASK, ()),
+        Carried.of(str(folder), str(folder), TOY_TASK, drawing()[0]),
     ):
-        model, start = contenders.opened()
+        model, start = contenders.opened(attentions=False, dropout=None)
         before = {name: value.clone() for name, value in start.items()}
         with torch.no_grad():
             for parameter in model.parameters():
@@ -76,13 +98,13 @@ def test_another_mask_than_the_pools_is_not_raced(folder: Path) -> None:
     how, _ = drawing()
     swapped = replace(how, digests=(how.digests[1], how.digests[0]))
     with pytest.raises(RunFailed, match="Candidate 0 redrawn on a worker is"):
-        Carried.of(str(folder), TOY_TASK, swapped).mask(0)
+        Carried.of(str(folder), str(folder), TOY_TASK, swapped).mask(0)
 
 
 def test_a_worker_with_other_versions_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carried = Carried.of(str(folder), TOY_TASK, drawing()[0])
+    carried = Carried.of(str(folder), str(folder), TOY_TASK, drawing()[0])
     monkeypatch.setattr("rpmask.learn.contenders.version", lambda name: "0.1")
     with pytest.raises(RpmaskError, match=r"A worker has torch 0\.1; the race was started with"):
-        carried.opened()
+        carried.opened(attentions=False, dropout=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,30 @@ def names(k: int) -> list[tuple[str, str]]:
 
 
 RULES = RaceRules(rungs=(4, 8, 16))
+
+
+class Distilled(Scripted):
+    """Ranked by distances, in another order than the losses are in."""
+
+    def __init__(self, means: Sequence[float], distances: Sequence[float]) -> None:
+        super().__init__(means)
+        self.distances = distances
+
+    def map(self, items: Iterable[Leg]) -> Iterator[LegResult]:
+        for result in super().map(items):
+            yield replace(result, distances=result.losses - 1.0 + self.distances[result.candidate])
+
+
+def test_a_distilled_race_ranks_by_distance_and_keeps_the_losses(tmp_path: Path) -> None:
+    engine = Distilled([0.6, 0.6, 0.6, 0.6], [0.4, 0.1, 0.3, 0.35])
+    outcome = race(engine, RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    ends = {raced.index: raced.status for raced in outcome.candidates}
+    assert ends == {0: "finished", 1: "finished", 2: "stopped", 3: "stopped"}
+    last = outcome.candidates[1].rungs[-1]
+    assert last.value == last.distance != last.loss
+    assert outcome.losses[1].mean() == pytest.approx(last.loss)
+    again = race(Distilled([], []), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    assert again.candidates == outcome.candidates  # all of it from the ledger
 
 
 def test_rungs_double_and_fit_the_budget() -> None:

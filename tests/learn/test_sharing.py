@@ -54,7 +54,7 @@ def test_a_process_sees_one_of_the_devices_that_we_see(monkeypatch: pytest.Monke
 def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path) -> None:
     model = tiny_bert()
     model.save_pretrained(tmp_path)
-    contenders = OnDisk(str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
+    contenders = OnDisk(str(tmp_path), str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
     setup = ArenaSetup(
         contenders, TOY_TASK, RaceTraining(full_steps=4, batch_size=32), toy_rows(64), toy_rows(32)
     )

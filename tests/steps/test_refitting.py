@@ -16,6 +16,9 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     plain, refitted = (answer([*racing, "--race-refit", rows], tmp_path) for rows in ("0", "64"))
     losses = [[one["score"] for one in raced["candidates"]] for raced in (plain, refitted)]
     assert losses[0] != losses[1]
+    assert all("distance" in one["rungs"][-1] for one in refitted["candidates"])
+    labels = answer([*racing, "--race-refit", "0", "--race-labels"], tmp_path)
+    assert all("distance" not in one["rungs"][-1] for one in labels["candidates"])
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     measured = [client.get_run(raced["run_id"]).data.metrics for raced in (plain, refitted)]
     assert all(one["train_seconds"] > 0 for one in measured)

@@ -131,3 +131,14 @@ def test_storage_in_a_database(tmp_path: Path) -> None:
 def test_an_unusable_storage_is_named(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match="nosuchdb"):
         Ledger("nosuchdb://host/x", tmp_path, "study")
+
+
+def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    asked = ask(study, "p", 3)
+    near = Score(0, 0, 10, 0.9, 0.5, 0.9, distance=0.2)
+    study.tell(asked[0].trial, RacedCandidate(0, "recipe", "mask", "finished", (near,)))
+    study.tell(asked[1].trial, raced("finished", 0.1))  # a loss would lead all distances
+    study.tell(asked[2].trial, RacedCandidate(0, "recipe", "mask", "stopped", (near,)))
+    assert states(ledger(tmp_path)) == ["complete", "failed", "pruned"]
+    assert [told.value for told in study.history()][::2] == [0.2, 0.2]

@@ -1,4 +1,4 @@
-"""The race: held-out loss of every candidate against training step, losers fading out."""
+"""The race: what ranks the candidates against training step, losers fading out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def race(
     dense_loss: float | None = None,
     winner: int | None = None,
 ) -> Figure:
-    """Held-out loss against step. Without a winner the lowest last loss is brought forward."""
+    """What ranks them against step: held-out loss, or distance from the dense model's answers.
+
+    Without a winner the lowest last one is brought forward.
+    """
     if dense_loss is not None and not math.isfinite(dense_loss):
         dense_loss = None
     lanes = _lanes(report, pool, winner)
@@ -66,7 +69,7 @@ def race(
     axes = style.plain_axes(
         figure.add_subplot(),
         x="training step",
-        y=f"held-out loss (mean of {report.examples:,} examples)",
+        y=f"{_measured(report)} (mean of {report.examples:,} examples)",
         grid="y",
     )
     last = max(lane.steps[-1] for lane in drawn)
@@ -94,9 +97,9 @@ def _lanes(report: ScreenReport, pool: Pool, winner: int | None) -> list[_Lane]:
     lead, word = winner, "winner"
     if winner is None:
         ends = {
-            raced.index: raced.rungs[-1].loss
+            raced.index: raced.rungs[-1].value
             for raced in report.candidates
-            if raced.status == "finished" and raced.rungs and math.isfinite(raced.rungs[-1].loss)
+            if raced.status == "finished" and raced.rungs and math.isfinite(raced.rungs[-1].value)
         }
         lead, word = min(ends, key=lambda index: ends[index], default=None), "lowest"
         word = word if len(ends) > 1 else ""
@@ -104,7 +107,7 @@ def _lanes(report: ScreenReport, pool: Pool, winner: int | None) -> list[_Lane]:
 
 
 def _lane(raced: RacedCandidate, pool: Pool, lead: int | None, word: str) -> _Lane:
-    rungs = [rung for rung in raced.rungs if math.isfinite(rung.loss)]
+    rungs = [rung for rung in raced.rungs if math.isfinite(rung.value)]
     caption = style.name_in(pool, raced.index)
     if raced.status != "finished":
         caption += f", {raced.status}"
@@ -113,7 +116,7 @@ def _lane(raced: RacedCandidate, pool: Pool, lead: int | None, word: str) -> _La
     return _Lane(
         index=raced.index,
         steps=tuple(rung.step for rung in rungs),
-        losses=tuple(rung.loss for rung in rungs),
+        losses=tuple(rung.value for rung in rungs),
         status=raced.status,
         control=style.candidate_in(pool, raced.index).control,
         lead=raced.index == lead,
@@ -221,7 +224,14 @@ def _description(
     ]
     if dense_loss is not None:
         ends.append(f"dense model: {dense_loss:.4f}")
-    return f"{title}. {_standing(report)}. Last held-out losses: {'; '.join(ends)}."
+    return f"{title}. {_standing(report)}. At its last rung, {_measured(report)}: {'; '.join(ends)}."
+
+
+def _measured(report: ScreenReport) -> str:
+    rungs = (rung for raced in report.candidates for rung in raced.rungs)
+    if any(rung.distance is not None for rung in rungs):
+        return "distance from the dense model's answers"
+    return "held-out loss"
 
 
 def _nothing(lanes: list[_Lane]) -> str:

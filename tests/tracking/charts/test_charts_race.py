@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,21 @@ def test_race_says_what_is_on_it() -> None:
     assert f"{charts.label(candidate(2), 2)}, stopped" in text
     assert f"{charts.label(candidate(4), 4)}, failed" in text
     assert {"#2", "#4"} <= set(text.splitlines())
+
+
+def test_a_distilled_race_shows_what_it_ranks_by() -> None:
+    far = [
+        replace(
+            raced(i, (0.9, 0.9)),
+            rungs=tuple(
+                replace(rung, distance=0.3 - 0.1 * i) for rung in raced(i, (0.9, 0.9)).rungs
+            ),
+        )
+        for i in range(2)
+    ]
+    text = words(charts.race(report_of(*far), pool_of(2)))
+    assert "distance from the dense model's answers (mean of 1,500 examples)" in text
+    assert "held-out loss" not in text
 
 
 def test_race_without_a_winner_brings_the_lowest_loss_forward() -> None:
