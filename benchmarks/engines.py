@@ -63,7 +63,16 @@ def turn(order: list[str]) -> dict[str, Any]:
         pools = {k: rpmask(["sample", "--k", str(k)], folder)[0]["run_id"] for k in POOLS}
         for engine in order:
             k, options = ENGINES[engine]
-            what = ["--from", pools[k], "--force", "--budget", str(POOLS[k]), "--race-refit", "0"]
+            what = [
+                "--from",
+                pools[k],
+                "--force",
+                "--budget",
+                str(POOLS[k]),
+                "--race-refit",
+                "0",
+                "--race-labels",
+            ]
             result, wall = rpmask(["screen", *what, *options], folder)
             found[engine] = {
                 "wall_seconds": wall,

@@ -48,9 +48,9 @@ from rpmask.tracking.tracker import Tracker  # noqa: E402
 
 PACE = PACES["demo"]
 RACES = {
-    "as screen races": ScreenRequest(threads=1, refit=0),
+    "as screen races": ScreenRequest(threads=1, refit=0, distilled=False),
     "as run races the demo": ScreenRequest(
-        budget=PACE.budget, examples=PACE.examples, threads=1, refit=0
+        budget=PACE.budget, examples=PACE.examples, threads=1, refit=0, distilled=False
     ),
 }
 

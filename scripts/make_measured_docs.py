@@ -25,13 +25,14 @@ TEXT = """# Measured
 
 Figures of this project's own benchmarks, from the JSON files beside them, on two cores of a processor
 without an accelerator. Each is one command; what is compared was run in turn, and is reported as a ratio
-or a difference. Races are without refitting. Jackpots, deployment and real tasks have pages of their own:
-[Jackpots](jackpot.md), [Deployment](deploy.md), [Results on real tasks](results.md).
+or a difference. Where nothing else is said, races learn from labels, without refitting. Jackpots, deployment
+and real tasks have pages of their own: [Jackpots](jackpot.md), [Deployment](deploy.md),
+[Results on real tasks](results.md).
 
 ## Screening
 
-`python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread, the defaults of `rpmask screen`
-but for refitting.
+`python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread. What `select` says of pools with
+nothing, and with something, to find is of races as `rpmask screen` runs them, distilled and refitted.
 
 {screening}
 

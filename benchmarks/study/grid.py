@@ -201,5 +201,6 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for arm, options in ONE_FACTOR.items():
             for task in FACTOR_TASKS:
                 yield Row("factor", arm, task, 0.9375, seed, (*ARMS["ours"], *options))
-    for task in TASKS:
-        yield Row("factor", "no-refit", task, 0.99, 0, (*ARMS["ours"], *_PLAIN))
+    for arm in ("refit-alone", "no-refit"):
+        for task in TASKS:
+            yield Row("factor", arm, task, 0.99, 0, (*ARMS["ours"], *ONE_FACTOR[arm]))

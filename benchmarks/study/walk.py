@@ -129,7 +129,10 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         },
         "pool": pool,
         "rungs": [
-            [[rung["step"], rung["loss"]] for rung in candidate["rungs"]]
+            [
+                [rung[name] for name in ("step", "loss", "distance") if name in rung]
+                for rung in candidate["rungs"]
+            ]
             for candidate in races[-1]["candidates"]
         ],
         "ahead_of_control": ahead(store, races[-1], [0] * len(pool)),

@@ -224,7 +224,9 @@ def _description(
     ]
     if dense_loss is not None:
         ends.append(f"dense model: {dense_loss:.4f}")
-    return f"{title}. {_standing(report)}. At its last rung, {_measured(report)}: {'; '.join(ends)}."
+    return (
+        f"{title}. {_standing(report)}. At its last rung, {_measured(report)}: {'; '.join(ends)}."
+    )
 
 
 def _measured(report: ScreenReport) -> str:
