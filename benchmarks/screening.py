@@ -52,11 +52,11 @@ from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_dige
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import load_data, prepare
-from rpmask.steps.requests import RACE_REFIT_ROWS, SampleRequest, ScreenRequest, TuneRequest
-from rpmask.steps.screen import held_out, plan_race
+from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
+from rpmask.steps.screen import held_out, plan_race, settled_race
 from rpmask.steps.tune import tune
 
-USUAL = ScreenRequest(threads=1, refit=RACE_REFIT_ROWS, distilled=True)
+USUAL = ScreenRequest(threads=1)
 PLAIN = ScreenRequest(threads=1, refit=0, distilled=False)
 K = 8
 SPARSITY = 0.9375
@@ -108,6 +108,7 @@ class Demo:
         masks = tuple(
             draw_masks(recipes, self.source, self.tensors, statistics=self.statistics, parent=None)
         )
+        request = settled_race(request, "demo", SPARSITY)
         training, rules = plan_race(request, len(self.prepared.train), len(recipes))
         setup = ArenaSetup(
             contenders=OnDisk("demo", "demo", self.spec, masks),

@@ -162,6 +162,11 @@ class Score(Record):
         """What candidates are ranked by; lower is better."""
         return self.loss if self.distance is None else self.distance
 
+    @property
+    def kind(self) -> str:
+        """The name of that value."""
+        return "loss" if self.distance is None else "distance"
+
 
 @dataclass(frozen=True)
 class RacedCandidate(Record):

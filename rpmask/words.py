@@ -1,8 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers and values as people read them."""
 
 from __future__ import annotations
 
 from typing import Any
+
+MEASURED = {  # what candidates are ranked by, by its kind
+    "loss": "held-out loss",
+    "distance": "distance from the dense model's answers",
+}
 
 
 def percent(sparsity: float) -> str:

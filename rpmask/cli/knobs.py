@@ -134,8 +134,8 @@ RaceDistill = Annotated[
     bool | None,
     typer.Option(
         "--race-distill/--race-labels",
-        help="Whether candidates learn from the dense model, as in the training after the race, or from "
-        "labels alone [default: distilled; labels with --recipe paper].",
+        help="Whether candidates learn from the dense model, as in a training, or from labels alone "
+        "[default: distilled; in `run`, labels with --recipe paper].",
         show_default=False,
         rich_help_panel=RACING,
     ),
@@ -178,9 +178,9 @@ def _frozen(but: str) -> Any:
     return typer.Option(names, help=text, show_default=False, rich_help_panel=TRAINING)
 
 
-FreezeEmbeddings = Annotated[bool | None, _frozen("with --dense")]
+FreezeEmbeddings = Annotated[bool | None, _frozen("for the demo and with --dense")]
 RunFreezeEmbeddings = Annotated[
-    bool | None, _frozen("with --recipe paper, and for the dense model")
+    bool | None, _frozen("for the demo, with --recipe paper, and in the dense model")
 ]
 BatchSize = Annotated[int, typer.Option(help="Rows a step.", rich_help_panel=TRAINING)]
 Patience = Annotated[

@@ -115,7 +115,7 @@ def run(
             distilled=_given(racing.distilled, base.screen.distilled),
             distill=plan.distill,
             dropout=plan.dropout,
-            freeze_embeddings=plan.freeze_embeddings is not False,
+            freeze_embeddings=plan.freeze_embeddings,
             full=full or (base.screen.full and budget is None),
             examples=_given(examples, base.screen.examples),
             batch_size=batch_size,

@@ -66,7 +66,7 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
             str(i),
             c["status"],
             str(c["rungs"][-1]["step"]) if c["rungs"] else "-",
-            *(_number(c["rungs"][-1][name]) if c["rungs"] else "-" for name in measured),
+            *(_number(c["rungs"][-1].get(name)) if c["rungs"] else "-" for name in measured),
         )
         for i in order
         for c in [result["candidates"][i]]

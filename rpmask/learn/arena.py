@@ -102,6 +102,15 @@ class Arena:
     """Runs legs. Built once a worker; called once a leg."""
 
     def __init__(self, setup: ArenaSetup) -> None:
+        try:
+            self._build(setup)
+        except torch.OutOfMemoryError as error:
+            raise RunFailed(
+                f"The models of a race do not fit into the device's memory: {error}",
+                "Let fewer share the device (--workers), or race without the dense model (--race-labels).",
+            ) from error
+
+    def _build(self, setup: ArenaSetup) -> None:
         self._setup = setup
         torch.set_num_threads(setup.training.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -160,8 +169,8 @@ class Arena:
                 total += self._step(optimizer, hold, step)
                 if not np.isfinite(total):
                     return self._broken(leg)
+            trained = time.monotonic()
             state = _captured(self._model, optimizer, hold.mask) if leg.keep_state else None
-        trained = time.monotonic()
         try:
             evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
         except RunFailed:  # the last step's weights give no finite answer
@@ -194,8 +203,17 @@ class Arena:
 
     def _broken(self, leg: Leg) -> LegResult:
         """A candidate whose loss is no number any more; the race marks it failed and goes on."""
-        losses = np.full(len(self._setup.held_out), np.nan)
-        return LegResult(leg.candidate, leg.rung, leg.to_step, losses, np.nan, np.nan, None)
+        nothing = np.full(len(self._setup.held_out), np.nan)
+        return LegResult(
+            candidate=leg.candidate,
+            rung=leg.rung,
+            step=leg.to_step,
+            losses=nothing,
+            metric=np.nan,
+            train_loss=np.nan,
+            state=None,
+            distances=None if self._answers is None else nothing,
+        )
 
     def _step(self, optimizer: torch.optim.Optimizer, hold: MaskHold, step: int) -> float:
         training = self._setup.training

@@ -90,7 +90,8 @@ def _hidden_term(
         raise RpmaskError(
             f"The teacher's hidden states are {theirs[0].shape[-1]} wide, "
             f"the student's {ours[0].shape[-1]}.",
-            "Leave the hidden term out (--distill-hidden 0) or use a teacher of the same width.",
+            "Leave the hidden term out (--distill-hidden 0; in a race, --race-labels), or use a teacher of "
+            "the same width.",
         )
     if attention_mask is None:
         return torch.stack([F.mse_loss(a.float(), b.float()) for a, b in matched]).sum()

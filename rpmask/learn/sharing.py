@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from rpmask.learn.plan import LABELS_ONLY, Distillation
+
 # float32 weights, gradients and both moments of the optimizer, and one byte for the mask.
 BYTES_A_PARAMETER = 4 * 4 + 1
 CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take in every process
@@ -19,13 +21,14 @@ FRAGMENTATION = 1.2  # what torch's allocator holds over what is in use
 
 
 def candidate_bytes(
-    model: nn.Module, batch_size: int, tokens: int, *, taught: bool = False
+    model: nn.Module, batch_size: int, tokens: int, terms: Distillation = LABELS_ONLY
 ) -> int | None:
     """An upper estimate of what training one candidate takes of a device; None if it cannot be made.
 
     Activations are those of a transformer layer kept for the backward pass in float32: 17 vectors of the
     hidden size a token (inputs of the six products, norms, activation function, dropout) and 2.5
-    attention maps a head. A teacher adds its weights and, in both, the hidden states of every layer.
+    attention maps a head. A teacher, taken to be of the same size, adds its weights, the hidden states of
+    both and their differences, and the attention maps of both where those are learnt.
     """
     config = getattr(model, "config", None)
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -37,8 +40,10 @@ def candidate_bytes(
     row = layers * longest * (17 * hidden + 2.5 * heads * longest)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     in_use = BYTES_A_PARAMETER * parameters + 4 * batch_size * row
-    if taught:
-        in_use += 4 * parameters + 4 * batch_size * 2 * (layers + 1) * longest * hidden
+    if terms.needs_teacher:
+        states = 3 * (layers + 1) * longest * hidden
+        maps = 3 * layers * heads * longest**2 if terms.attention else 0
+        in_use += 4 * parameters + 4 * batch_size * (states + maps)
     return CONTEXT_BYTES + int(FRAGMENTATION * in_use)
 
 

@@ -173,7 +173,7 @@ def _on_devices(
             skeleton(start, setup.task),
             setup.training.batch_size,
             int(setup.train.lengths.max()),
-            taught=setup.training.distill.needs_teacher,
+            setup.training.distill,
         )
     where = places(free_devices(), need, most)
     if len(where) == 1:

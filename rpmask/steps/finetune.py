@@ -16,12 +16,13 @@ from torch import nn
 
 from rpmask import ranks
 from rpmask.learn.evaluate import evaluate
-from rpmask.learn.plan import LABELS_ONLY, TrainPlan
+from rpmask.learn.plan import LABELS_ONLY
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
 from rpmask.steps.material import Material, find_material
+from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.metrics import majority
@@ -44,9 +45,8 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
     material = find_material(source, request.teacher, context)
     default = REFIT_ROWS if material.pool_run_id is not None else 0
     rows = refit_rows(request.plan.refit, default, material.sparsity)
-    plan = replace(
-        request.plan, refit=rows, freeze_embeddings=_frozen(request.plan, otherwise=True)
-    )
+    frozen = freezes(request.plan.freeze_embeddings, material.task)
+    plan = replace(request.plan, refit=rows, freeze_embeddings=frozen)
     return _train(replace(request, plan=plan), context, material)
 
 
@@ -54,14 +54,10 @@ def finetune_dense(
     request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
 ) -> dict[str, Any]:
     """Train a model without a mask on a task's labels."""
-    frozen = _frozen(request.plan, otherwise=False)
+    frozen = bool(request.plan.freeze_embeddings)
     plan = replace(request.plan, distill=LABELS_ONLY, refit=0, freeze_embeddings=frozen)
     material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
     return _train(replace(request, plan=plan), context, material)
-
-
-def _frozen(plan: TrainPlan, *, otherwise: bool) -> bool:
-    return otherwise if plan.freeze_embeddings is None else plan.freeze_embeddings
 
 
 def _train(request: FinetuneRequest, context: Context, material: Material) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rpmask.steps.requests import PAPER_SPACE, RunRequest
 
 @dataclass(frozen=True)
 class Pace(Record):
-    """How much of a machine's time `run` takes where it is not told.
+    """What suits a task where nobody says it: how much of a machine's time `run` takes, and what trains.
 
     level_epochs trains every level but the last, epochs the last; budget is the race's share of K full
     epochs, and examples are what candidates are compared on.
@@ -24,10 +24,19 @@ class Pace(Record):
     level_epochs: float = 2.0
     budget: float = 0.25
     examples: int = 500
+    freeze_embeddings: bool = True
 
 
-# The demo shows the road in about a minute; its model recovers within a few hundred steps.
-PACES = {"demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300)}
+# The demo shows the road in about a minute; its model recovers within a few hundred steps. It knows a few
+# words alone, met in every batch, and at 93.75 % it keeps 98.2 % when they train and 95.7 % when they do not.
+PACES = {
+    "demo": Pace(epochs=1.0, level_epochs=0.25, budget=0.08, examples=300, freeze_embeddings=False)
+}
+
+
+def freezes(asked: bool | None, task: str) -> bool:
+    """Whether the embeddings of a masked model keep their values while it trains."""
+    return PACES.get(task, Pace()).freeze_embeddings if asked is None else asked
 
 
 def starting_point(recipe: str, task: str) -> RunRequest:

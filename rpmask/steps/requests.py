@@ -143,7 +143,7 @@ class ScreenRequest(Record):
     distilled: bool | None = None
     distill: Distillation = field(default_factory=Distillation)
     dropout: float | None = 0.0
-    freeze_embeddings: bool = True
+    freeze_embeddings: bool | None = None
     examples: int = 500
     precision: str = "fp32"
     storage: str | None = None
@@ -160,6 +160,11 @@ class ScreenRequest(Record):
         _between("eta", self.eta, 1.0 - 1e-9, math.inf)
         _between("learning rate", self.learning_rate, 0.0, math.inf)
         _rows_to_refit(self.refit)
+        if self.distilled and not self.distill.needs_teacher:
+            raise RpmaskError(
+                "No term of --race-distill looks at the dense model.",
+                "Give --distill-logits or --distill-hidden a weight, or race with --race-labels.",
+            )
         for name in ("rungs", "batch_size", "examples"):
             _between(name.replace("_", " "), getattr(self, name), 0, math.inf)
         _one_of("precision of a race", self.precision, ("fp32", "bf16"))

@@ -17,6 +17,7 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
 from rpmask.learn.batches import Split, generator
 from rpmask.learn.ledger import RungLedger
+from rpmask.learn.plan import LABELS_ONLY
 from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
 from rpmask.records import Pool, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, step_digest, versions
@@ -27,7 +28,8 @@ from rpmask.steps.engines import (
     race_threads,
     warmed_up,
 )
-from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
+from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
@@ -45,11 +47,15 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     request.check()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
-    rows = refit_rows(request.refit, RACE_REFIT_ROWS, pool.sparsity)
-    request = replace(request, refit=rows, distilled=request.distilled is not False)
+    request = settled_race(request, pool.task, pool.sparsity)
     data = load_data(pool.task, pool.data)
     decides = deciding(request)
-    key = step_digest("screen", {"pool": pool_run_id, "data": data.digests}, decides)
+    inputs = {
+        "pool": pool_run_id,
+        "teacher": source_digest(tracker, pool.teacher) if request.distilled else None,
+        "data": data.digests,
+    }
+    key = step_digest("screen", inputs, decides)
     step_key = StepKey(
         step="screen",
         key=key,
@@ -105,6 +111,17 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         return run.finish(_result(report), _note(report), race=seconds)
 
 
+def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
+    """The request with what the pool decides; a race on labels is the paper's early evaluation."""
+    request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
+    if request.distilled is False or not request.distill.needs_teacher:
+        return replace(
+            request, distilled=False, distill=LABELS_ONLY, dropout=None, freeze_embeddings=False
+        )
+    frozen = freezes(request.freeze_embeddings, task)
+    return replace(request, distilled=True, freeze_embeddings=frozen)
+
+
 def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the race, a parameter each; of a race on labels, nothing of a teacher."""
     shown = dict(decides)
@@ -121,16 +138,14 @@ def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, 
     """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
-    as_trained: dict[str, Any] = {}
-    if request.distilled:
-        names = ("distill", "dropout", "freeze_embeddings")
-        as_trained = {name: getattr(request, name) for name in names}
     training = RaceTraining(
         full_steps=full_steps,
         batch_size=batch,
         learning_rate=request.learning_rate,
         refit=request.refit or 0,
-        **as_trained,
+        distill=request.distill,
+        dropout=request.dropout,
+        freeze_embeddings=bool(request.freeze_embeddings),
         seed=request.seed,
         threads=race_threads(request),
         precision=request.precision,
@@ -185,9 +200,17 @@ def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenRe
     if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
         return
     ledger = Ledger(request.storage, context.folder, pool.study)
-    for candidate, raced in zip(pool.candidates, report.candidates, strict=True):
-        if candidate.trial is not None:
-            ledger.tell(candidate.trial, raced)
+    refused = sum(
+        not ledger.tell(candidate.trial, raced)
+        for candidate, raced in zip(pool.candidates, report.candidates, strict=True)
+        if candidate.trial is not None
+    )
+    if refused:
+        option = "--race-labels" if ledger.kind == "loss" else "--race-distill"
+        context.console.say(
+            f"The study learnt nothing from {refused} candidates: its values are {ledger.kind}s, those of "
+            f"races with {option}."
+        )
 
 
 def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome) -> None:

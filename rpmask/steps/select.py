@@ -217,7 +217,8 @@ def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -
         NO_EVIDENCE: "cannot be told from the control",
     }.get(selection.verdict, "is worse than the control")
     lines = [
-        f"**Verdict: {selection.verdict}.** Candidate {selection.best} {says}: its held-out loss "
+        f"**Verdict: {selection.verdict}.** Candidate {selection.best}, the first but for the control, "
+        f"{says}: its held-out loss "
         f"is lower by {selection.effect:.4f}, {selection.confidence:.1%} interval "
         f"[{low:.4f}, {high:.4f}] (paired, corrected for {selection.compared} comparisons).",
         f"Kept: {which}, candidate {selection.winner} ({recipe.importance}, allocation "

@@ -10,7 +10,7 @@ from rpmask.steps.inputs import load_data, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation
 from rpmask.tracking.study import Ledger, Told
-from rpmask.words import percent
+from rpmask.words import MEASURED, percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart
@@ -59,11 +59,11 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
         best = _best(done)
         spent = sum(one["screen"]["steps_spent"] for one in done)
         note = _note(request, done, best, spent, importances)
-        run.log_charts(_charts(trials, importances), intro=note)
+        run.log_charts(_charts(trials, importances, MEASURED[ledger.kind or "loss"]), intro=note)
         run.metric("steps_spent", spent)
         run.metric("trials", len(trials))
         for number, one in enumerate(done, start=1):
-            run.metric("best_loss", _best([one])["score"], number)
+            run.metric("best_score", _best([one])["score"], number)
         return run.finish(
             {
                 "study": ledger.name,
@@ -107,24 +107,26 @@ def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _charts(trials: list[Told], importances: dict[str, float]) -> list[Chart]:
+def _charts(trials: list[Told], importances: dict[str, float], measured: str) -> list[Chart]:
     from rpmask.tracking import charts
     from rpmask.tracking.runs import Chart
 
     values = [charts.TrialValue(t.number, t.value, t.state, t.params) for t in trials]
     return [
         Chart(
-            "tuning-history", "Every trial, and the lowest so far.", charts.tuning_history(values)
+            "tuning-history",
+            "Every trial, and the lowest so far.",
+            charts.tuning_history(values, value_name=measured),
         ),
         Chart(
             "tuning-importances",
-            "What the loss depended on.",
+            f"What the {measured} depended on.",
             charts.importances(importances),
         ),
         Chart(
             "tuning-parallel",
-            "Every trial through its hyperparameters to its loss.",
-            charts.parallel_coordinates(values),
+            f"Every trial through its hyperparameters to its {measured}.",
+            charts.parallel_coordinates(values, value_name=measured),
         ),
     ]
 
@@ -138,7 +140,7 @@ def _note(
 ) -> str:
     weight = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
     return (
-        f"**{len(done)} generations, {spent} of {request.steps} training steps.** Lowest loss: "
+        f"**{len(done)} generations, {spent} of {request.steps} training steps.** Lowest score: "
         f"{best['score']:.4f}, candidate {best['candidate']} of the last race "
         f"({best['importance']}, allocation {best['allocation']:g}, temperature "
         f"{best['temperature']:.3g}).\n\n"

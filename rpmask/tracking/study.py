@@ -167,33 +167,38 @@ class Ledger:
     def _open(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
-    def tell(self, trial: int, raced: RacedCandidate) -> None:
+    def tell(self, trial: int, raced: RacedCandidate) -> bool:
         """Report a candidate's rungs and close its trial; telling twice changes nothing.
 
-        A study learns from one kind of value, that of the race it was told of first; a trial of a race with
-        another kind fails.
+        A study learns from one kind of value, that of the race it was told of first. A trial of a race with
+        another kind fails, and False is said of it.
         """
         frozen = self._study.get_trials(deepcopy=False)[trial]
         if frozen.state.is_finished():
-            return
-        if raced.rungs:
-            kind = "loss" if raced.rungs[-1].distance is None else "distance"
-            known = self._study.user_attrs.get(KIND)
-            if known is None:
-                self._study.set_user_attr(KIND, kind)
-            elif known != kind:
-                self._study.tell(trial, state=TrialState.FAIL)
-                return
+            return True
+        if raced.status != "failed" and self.kind not in (None, raced.rungs[-1].kind):
+            self._study.tell(trial, state=TrialState.FAIL)
+            return False
         handle = Trial(self._study, frozen._trial_id)
         for score in raced.rungs:
             if math.isfinite(score.value):
                 handle.report(score.value, score.step)
         if raced.status == "failed":
             self._study.tell(trial, state=TrialState.FAIL)
-        elif raced.status == "stopped":
+            return True
+        self._study.set_user_attr(KIND, raced.rungs[-1].kind)
+        if raced.status == "stopped":
             self._study.tell(trial, state=TrialState.PRUNED)
         else:
             self._study.tell(trial, raced.rungs[-1].value)
+        return True
+
+    @property
+    def kind(self) -> str | None:
+        """What its values are, `loss` or `distance`, once it has some; losses until that was written down."""
+        told = any(trial.value is not None for trial in self._study.get_trials(deepcopy=False))
+        known: str | None = self._study.user_attrs.get(KIND)
+        return known or ("loss" if told else None)
 
     def history(self) -> list[Told]:
         """Every trial in the order it was asked for."""

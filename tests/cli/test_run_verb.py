@@ -8,7 +8,7 @@ import pytest
 
 from rpmask.cli import entry
 from rpmask.errors import RpmaskError
-from rpmask.learn.plan import PAPER_TERMS, Distillation, TrainPlan
+from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
 from rpmask.steps.requests import (
@@ -18,6 +18,7 @@ from rpmask.steps.requests import (
     ScreenRequest,
     SelectRequest,
 )
+from rpmask.steps.screen import settled_race
 
 
 @pytest.fixture
@@ -84,11 +85,25 @@ def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
 def test_a_race_is_trained_as_what_comes_after_it(asked: Any) -> None:
     race = asked().screen
     assert race.distilled is None
-    assert (race.distill, race.dropout, race.freeze_embeddings) == (Distillation(), 0.0, True)
+    assert (race.distill, race.dropout, race.freeze_embeddings) == (Distillation(), 0.0, None)
     race = asked("--distill-attention", "1", "--dropout", "0.1", "--train-embeddings").screen
     assert (race.distill.attention, race.dropout, race.freeze_embeddings) == (1.0, 0.1, False)
     assert asked("--race-labels").screen.distilled is False
     assert asked("--recipe", "paper", "--race-distill").screen.distilled is True
+
+
+def test_a_race_that_is_settled() -> None:
+    """Distilled where a term looks at the dense model; on labels nothing is left of the training's ways."""
+    race = settled_race(ScreenRequest(), "rte", 0.9)
+    assert (race.distilled, race.freeze_embeddings, race.refit) == (True, True, 32)
+    assert settled_race(ScreenRequest(), "demo", 0.5).freeze_embeddings is False
+    assert settled_race(ScreenRequest(freeze_embeddings=True), "demo", 0.5).freeze_embeddings
+    labels = settled_race(ScreenRequest(distilled=False, dropout=0.3), "rte", 0.5)
+    alone = settled_race(ScreenRequest(distill=LABELS_ONLY), "rte", 0.5)
+    assert labels == alone
+    assert (labels.distilled, labels.dropout, labels.freeze_embeddings) == (False, None, False)
+    with pytest.raises(RpmaskError, match="looks at the dense model"):
+        ScreenRequest(distilled=True, distill=LABELS_ONLY).check()
 
 
 def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:

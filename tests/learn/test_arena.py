@@ -80,13 +80,16 @@ def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
     assert len(quarter) < len(half)
 
 
-def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path) -> None:
-    result = arena(tmp_path, learning_rate=1e30, max_grad_norm=1e30)(Leg(0, 0, 0, 4, None))
+@pytest.mark.parametrize("how", [{}, DISTILLED], ids=["labels", "distilled"])
+def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str, Any]) -> None:
+    run = arena(tmp_path, learning_rate=1e30, max_grad_norm=1e30, **how)
+    result = run(Leg(0, 0, 0, 4, None))
     assert math.isnan(result.metric)
     assert np.isnan(result.losses).all()
     assert len(result.losses) == 32
     kept = RungLedger(tmp_path / "rungs").put(result)
     assert math.isnan(kept.score.loss)
+    assert kept.score.kind == ("distance" if how else "loss")
     assert not np.isfinite(kept.losses).any()
     assert not np.isfinite(kept.values).any()
 

@@ -11,6 +11,7 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
 from rpmask.learn.contenders import OnDisk
+from rpmask.learn.plan import LABELS_ONLY, Distillation
 from rpmask.learn.sharing import CONTEXT_BYTES, candidate_bytes, places, seeing
 
 GIB = 1 << 30
@@ -50,14 +51,31 @@ def test_a_process_sees_one_of_the_devices_that_we_see(monkeypatch: pytest.Monke
     assert seeing(1) == {"CUDA_VISIBLE_DEVICES": "1"}
 
 
+def test_a_teacher_takes_memory_too() -> None:
+    model = tiny_bert()
+    alone, taught, mapped = (
+        candidate_bytes(model, 32, 10, terms)
+        for terms in (LABELS_ONLY, Distillation(), Distillation(attention=1.0))
+    )
+    assert alone is not None
+    assert taught is not None
+    assert mapped is not None
+    assert alone < taught < mapped
+
+
 @pytest.mark.gpu
-def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("terms", [LABELS_ONLY, Distillation(), Distillation(attention=1.0)])
+def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path, terms: Distillation) -> None:
     model = tiny_bert()
     model.save_pretrained(tmp_path)
     contenders = OnDisk(str(tmp_path), str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
     setup = ArenaSetup(
-        contenders, TOY_TASK, RaceTraining(full_steps=4, batch_size=32), toy_rows(64), toy_rows(32)
+        contenders,
+        TOY_TASK,
+        RaceTraining(full_steps=4, batch_size=32, distill=terms),
+        toy_rows(64),
+        toy_rows(32),
     )
     torch.cuda.reset_peak_memory_stats()
     Arena(setup)(Leg(0, 0, 0, 4, None))
-    assert torch.cuda.max_memory_reserved() <= candidate_bytes(model, 32, 10)
+    assert torch.cuda.max_memory_reserved() <= candidate_bytes(model, 32, 10, terms)

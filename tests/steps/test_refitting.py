@@ -17,9 +17,12 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     losses = [[one["score"] for one in raced["candidates"]] for raced in (plain, refitted)]
     assert losses[0] != losses[1]
     assert all("distance" in one["rungs"][-1] for one in refitted["candidates"])
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     labels = answer([*racing, "--race-refit", "0", "--race-labels"], tmp_path)
     assert all("distance" not in one["rungs"][-1] for one in labels["candidates"])
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    params = [client.get_run(raced["run_id"]).data.params for raced in (refitted, labels)]
+    assert params[0]["distill_hidden"] == "1.0"
+    assert not {"distill_hidden", "dropout", "freeze_embeddings"} & params[1].keys()
     measured = [client.get_run(raced["run_id"]).data.metrics for raced in (plain, refitted)]
     assert all(one["train_seconds"] > 0 for one in measured)
     assert "refit_seconds" not in measured[0]
@@ -34,7 +37,7 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
 
 def test_what_is_refitted_and_frozen_where_nobody_says_it(tmp_path: Path) -> None:
     """A selected mask's weights are refitted; not those of a dense model or of a mask that was searched for
-    them. Embeddings are frozen wherever there is a mask."""
+    them."""
     answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)
     screened = answer(["screen", "--budget", "0.02", "--rungs", "1", "--threads", "1"], tmp_path)
     answer(["select", "--take", "best"], tmp_path)
@@ -46,5 +49,9 @@ def test_what_is_refitted_and_frozen_where_nobody_says_it(tmp_path: Path) -> Non
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = [client.get_run(one["run_id"]).data for one in (screened, selected, searched, dense)]
     assert [run.params["refit"] for run in runs] == ["32", "256", "0", "0"]
-    assert [run.params.get("freeze_embeddings") for run in runs] == [None, "True", "True", "False"]
+    assert {run.params["freeze_embeddings"] for run in runs} == {"False"}  # as the demo has it
+    frozen = answer(
+        [*training, "--from", selected["selection_run_id"], "--freeze-embeddings"], tmp_path
+    )
+    assert client.get_run(frozen["run_id"]).data.params["freeze_embeddings"] == "True"
     assert ["refit_seconds" in run.metrics for run in runs] == [True, True, False, False]

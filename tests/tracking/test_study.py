@@ -135,10 +135,13 @@ def test_an_unusable_storage_is_named(tmp_path: Path) -> None:
 
 def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
     study = ledger(tmp_path)
-    asked = ask(study, "p", 3)
+    asked = ask(study, "p", 4)
     near = Score(0, 0, 10, 0.9, 0.5, 0.9, distance=0.2)
-    study.tell(asked[0].trial, RacedCandidate(0, "recipe", "mask", "finished", (near,)))
-    study.tell(asked[1].trial, raced("finished", 0.1))  # a loss would lead all distances
-    study.tell(asked[2].trial, RacedCandidate(0, "recipe", "mask", "stopped", (near,)))
-    assert states(ledger(tmp_path)) == ["complete", "failed", "pruned"]
-    assert [told.value for told in study.history()][::2] == [0.2, 0.2]
+    assert study.tell(asked[0].trial, raced("failed", math.nan))
+    assert study.kind is None  # one that failed says nothing
+    assert study.tell(asked[1].trial, RacedCandidate(0, "recipe", "mask", "finished", (near,)))
+    assert not study.tell(asked[2].trial, raced("finished", 0.1))  # it would lead all distances
+    assert study.tell(asked[3].trial, RacedCandidate(0, "recipe", "mask", "stopped", (near,)))
+    assert states(ledger(tmp_path)) == ["failed", "complete", "failed", "pruned"]
+    assert [told.value for told in study.history()][1::2] == [0.2, 0.2]
+    assert study.kind == "distance"

@@ -31,7 +31,9 @@ def effect(
     pool: Pool,
     paired: Mapping[int, tuple[float, float, float]],
 ) -> Figure:
-    """Paired differences, best at the top: the control's held-out loss minus the candidate's.
+    """Paired differences, largest at the top: the control's held-out loss minus the candidate's.
+
+    A distilled race may rank another one first: the losses are of the labels.
 
     `paired` holds (mean, low, high) of each candidate that finished, in the sign of
     `Selection.effect`: above zero the candidate is better than the control. The selection's own

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rpmask.records import Pool, RacedCandidate, ScreenReport
 from rpmask.tracking.charts import style
 from rpmask.tracking.charts.endnames import EndName, Stop, write_names, write_numbers
+from rpmask.words import MEASURED
 
 FADE_PIECES = 60
 
@@ -230,13 +231,11 @@ def _description(
 
 
 def _measured(report: ScreenReport) -> str:
-    rungs = (rung for raced in report.candidates for rung in raced.rungs)
-    if any(rung.distance is not None for rung in rungs):
-        return "distance from the dense model's answers"
-    return "held-out loss"
+    kinds = {rung.kind for raced in report.candidates for rung in raced.rungs}
+    return MEASURED["distance" if "distance" in kinds else "loss"]
 
 
 def _nothing(lanes: list[_Lane]) -> str:
     if not lanes:
         return "No candidate took part."
-    return "No candidate has a finite held-out loss: " + "; ".join(lane.caption for lane in lanes)
+    return "No candidate has a finite score: " + "; ".join(lane.caption for lane in lanes)

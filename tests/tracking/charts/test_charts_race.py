@@ -93,7 +93,7 @@ def test_race_in_which_all_failed_is_a_sentence() -> None:
     failed = report_of(raced(0, [math.nan], "failed"), raced(1, [], "failed"))
     figure = charts.race(failed, pool_of(2))
     assert not figure.axes
-    assert "No candidate has a finite held-out loss: control, failed" in words(figure)
+    assert "No candidate has a finite score: control, failed" in words(figure)
 
 
 def test_race_lists_a_candidate_that_failed_at_once() -> None:
