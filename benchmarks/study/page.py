@@ -45,9 +45,9 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
 - **(c) rpmask**: one shot, eight masks: the magnitude mask, which is the control, and masks of Fisher
   information, uniform and global, as they are and drawn around. Each has its kept weights refitted on 32 rows
   (`--race-refit 32`); they are raced on a quarter of the steps, learning from the dense model as in the
-  training and at its rate, and the one that answers most like it is taken. Its kept weights are refitted on 256 rows
-  (`--refit 256`) and trained: distillation of logits and hidden states with some of the labels, no dropout,
-  frozen embeddings.
+  training and at its rate, and the one that answers most like it is taken. Its kept weights are refitted on
+  256 rows (`--refit 256`) and trained: distillation of logits and hidden states with some of the labels, no
+  dropout, frozen embeddings.
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
 steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, which on
@@ -180,9 +180,9 @@ def why(rows: Rows) -> str:
         mine = row["rungs"][taken][-1]
         said.append(
             f"In the race of (c) on CoLA (seed {row['seed']}, step {control[0]}), learning from the dense "
-            f"model, the labels' loss is {control[1]:.4f} with the control and {mine[1]:.4f} with the mask that "
-            f"is taken, the distance from the dense model {control[2]:.4f} and {mine[2]:.4f}; the verdict is "
-            f"`{row['verdicts'][-1]}`."
+            f"model, the labels' loss is {control[1]:.4f} with the control and {mine[1]:.4f} with the mask "
+            f"that is taken, and the distance from the dense model {control[2]:.4f} and {mine[2]:.4f}; the "
+            f"verdict is `{row['verdicts'][-1]}`."
         )
     dense = [row for row in of(rows, task="rte") if row["question"] in ("main", "factor")]
     if dense:

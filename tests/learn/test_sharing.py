@@ -69,13 +69,8 @@ def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path, terms: Disti
     model = tiny_bert()
     model.save_pretrained(tmp_path)
     contenders = OnDisk(str(tmp_path), str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
-    setup = ArenaSetup(
-        contenders,
-        TOY_TASK,
-        RaceTraining(full_steps=4, batch_size=32, distill=terms),
-        toy_rows(64),
-        toy_rows(32),
-    )
+    training = RaceTraining(full_steps=4, batch_size=32, distill=terms)
+    setup = ArenaSetup(contenders, TOY_TASK, training, toy_rows(64), toy_rows(32))
     torch.cuda.reset_peak_memory_stats()
     Arena(setup)(Leg(0, 0, 0, 4, None))
     assert torch.cuda.max_memory_reserved() <= candidate_bytes(model, 32, 10, terms)
