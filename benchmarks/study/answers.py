@@ -184,8 +184,9 @@ def defaults(rows: Rows) -> str:
     if taught:
         said.append(
             "**Races learn from the dense model, and embeddings are frozen** in races and training "
-            "(`--race-distill --freeze-embeddings`). They were tried together, and with the race at the rate of "
-            f"the training, where it had half of it; that is no default. {'; '.join(taught)}."
+            "(`--race-distill --freeze-embeddings`). They were tried together, and with the race at the rate "
+            "of the training, where it had half of it; that is no default. "
+            f"{'; '.join(taught)}."
         )
     if not said:
         return ""
