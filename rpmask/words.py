@@ -6,7 +6,7 @@ from typing import Any
 
 MEASURED = {  # what candidates are ranked by, by its kind
     "loss": "held-out loss",
-    "distance": "distance from the dense model's answers",
+    "distance": "distance from the dense model",
 }
 
 

@@ -70,7 +70,7 @@ def race(
     axes = style.plain_axes(
         figure.add_subplot(),
         x="training step",
-        y=f"{_measured(report)} (mean of {report.examples:,} examples)",
+        y=_measured(report),
         grid="y",
     )
     last = max(lane.steps[-1] for lane in drawn)
@@ -212,7 +212,7 @@ def _standing(report: ScreenReport) -> str:
         if (number := sum(raced.status == status for raced in report.candidates))
     ]
     spent = f"{report.steps_spent:,} of {report.steps_full:,} training steps spent"
-    return style.DOT.join([", ".join(counts), spent])
+    return style.DOT.join([", ".join(counts), spent, f"means of {report.examples:,} examples"])
 
 
 def _description(
