@@ -46,15 +46,12 @@ def race(
     report: ScreenReport,
     pool: Pool,
     *,
-    dense_loss: float | None = None,
     winner: int | None = None,
 ) -> Figure:
     """What ranks them against step: held-out loss, or distance from the dense model's answers.
 
     Without a winner the lowest last one is brought forward.
     """
-    if dense_loss is not None and not math.isfinite(dense_loss):
-        dense_loss = None
     lanes = _lanes(report, pool, winner)
     place = style.level_name(report.task, report.level, report.sparsity)
     title = f"Race of {len(lanes)} mask{'s' if len(lanes) != 1 else ''}: {place}"
@@ -65,7 +62,7 @@ def race(
         max(3.9, style.LINE * (len(lanes) + 2) + 0.7),
         title,
         _standing(report),
-        description=_description(title, report, drawn, dense_loss),
+        description=_description(title, report, drawn),
     )
     axes = style.plain_axes(
         figure.add_subplot(),
@@ -76,14 +73,11 @@ def race(
     last = max(lane.steps[-1] for lane in drawn)
     axes.set_xlim(0, max(last, 1))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
-    _scale(axes, drawn, dense_loss)
+    _scale(axes, drawn)
     for lane in sorted(drawn, key=lambda lane: (lane.lead, lane.control, lane.status != "stopped")):
         _draw(axes, lane)
     # From the bottom up, so that names without a line of their own read in the pool's order.
     captions = [_caption(lane, last) for lane in reversed(lanes)]
-    if dense_loss is not None:
-        axes.axhline(dense_loss, color=style.GREEN, linewidth=1.4, linestyle=(0, (1, 1.5)))
-        captions.append(EndName(f"dense, {dense_loss:.3f}", dense_loss, style.GREEN))
     write_names(figure, axes, captions)
     stops = [
         Stop(lane.index, lane.steps[-1], lane.losses[-1], lane.colour)
@@ -125,11 +119,9 @@ def _lane(raced: RacedCandidate, pool: Pool, lead: int | None, word: str) -> _La
     )
 
 
-def _scale(axes: Axes, lanes: list[_Lane], dense_loss: float | None) -> None:
+def _scale(axes: Axes, lanes: list[_Lane]) -> None:
     """A log axis where the first rungs would otherwise press the last ones flat."""
     losses = [loss for lane in lanes for loss in lane.losses]
-    if dense_loss is not None:
-        losses.append(dense_loss)
     low, high = min(losses), max(losses)
     if low > 0 and high > 3 * low:
         axes.set_yscale("log")
@@ -215,16 +207,12 @@ def _standing(report: ScreenReport) -> str:
     return style.DOT.join([", ".join(counts), spent, f"means of {report.examples:,} examples"])
 
 
-def _description(
-    title: str, report: ScreenReport, lanes: list[_Lane], dense_loss: float | None
-) -> str:
+def _description(title: str, report: ScreenReport, lanes: list[_Lane]) -> str:
     ends = [
         f"{lane.caption}: {lane.losses[-1]:.4f}"
         for lane in lanes
         if lane.lead or lane.control or lane.status == "finished"
     ]
-    if dense_loss is not None:
-        ends.append(f"dense model: {dense_loss:.4f}")
     return (
         f"{title}. {_standing(report)}. At its last rung, {_measured(report)}: {'; '.join(ends)}."
     )

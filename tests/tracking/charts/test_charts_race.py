@@ -33,14 +33,13 @@ def test_race_fades_a_loser_out_at_its_last_step() -> None:
 
 
 def test_race_says_what_is_on_it() -> None:
-    text = words(charts.race(FULL_RACE, pool_of(5), dense_loss=0.25, winner=1))
+    text = words(charts.race(FULL_RACE, pool_of(5), winner=1))
     assert "Race of 5 masks: rte, level 4, 93.75 % sparse" in text
     assert "3 finished, 1 stopped early, 1 failed" in text
     assert "130 of 160 training steps spent" in text
     assert "training step" in text
-    assert "held-out loss, log scale" in text
+    assert "held-out loss" in text
     assert "means of 1,500 examples" in text
-    assert "dense, 0.250" in text
     assert f"{charts.label(candidate(2), 2)}, stopped" in text
     assert f"{charts.label(candidate(4), 4)}, failed" in text
     assert {"#2", "#4"} <= set(text.splitlines())
@@ -49,15 +48,15 @@ def test_race_says_what_is_on_it() -> None:
 def test_a_distilled_race_shows_what_it_ranks_by() -> None:
     far = [
         replace(
-            raced(i, (0.9, 0.9)),
+            raced(i, (0.9, 0.2)),
             rungs=tuple(
-                replace(rung, distance=0.3 - 0.1 * i) for rung in raced(i, (0.9, 0.9)).rungs
+                replace(rung, distance=rung.loss - 0.01 * i) for rung in raced(i, (0.9, 0.2)).rungs
             ),
         )
         for i in range(2)
     ]
     text = words(charts.race(report_of(*far), pool_of(2)))
-    assert "distance from the dense model" in text
+    assert "distance from the dense model, log scale" in text
     assert "held-out loss" not in text
 
 
@@ -100,11 +99,6 @@ def test_race_in_which_all_failed_is_a_sentence() -> None:
 def test_race_lists_a_candidate_that_failed_at_once() -> None:
     figure = charts.race(report_of(raced(0, [0.5, 0.4]), raced(1, [], "failed")), pool_of(2))
     assert f"{charts.label(candidate(1), 1)}, failed at once" in words(figure)
-
-
-@pytest.mark.parametrize("dense", [math.nan, math.inf, None])
-def test_race_leaves_out_a_dense_loss_that_is_not_a_number(dense: float | None) -> None:
-    assert "dense" not in words(charts.race(FULL_RACE, pool_of(5), dense_loss=dense))
 
 
 def test_race_gathers_the_numbers_of_many_that_stop_together() -> None:
