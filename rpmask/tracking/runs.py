@@ -34,6 +34,8 @@ FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+ATTEMPTS = 3
+ADDED_BEFORE = ("unique constraint", "duplicate entry")  # as SQLite, PostgreSQL and MySQL say it
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,19 @@ class StepRun:
             )
             tag = InputTag(MLFLOW_DATASET_CONTEXT, name)
             inputs.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
-        self._client.log_inputs(self.run_id, datasets=inputs)
+        self._log_inputs(inputs)
+
+    def _log_inputs(self, inputs: list[DatasetInput]) -> None:
+        """MLflow looks whether a dataset is known, then adds it: of two steps at once one is too late."""
+        for attempts_left in reversed(range(ATTEMPTS)):
+            try:
+                self._client.log_inputs(self.run_id, datasets=inputs)
+            except mlflow.exceptions.MlflowException as error:
+                known = any(words in str(error).lower() for words in ADDED_BEFORE)
+                if not (known and attempts_left):
+                    raise
+            else:
+                return
 
     @contextmanager
     def current(self) -> Iterator[None]:
