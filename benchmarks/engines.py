@@ -37,6 +37,7 @@ ENGINES = {
     "ray-2-of-22": (22, ["--workers", "2", "--engine", "ray"]),
 }
 SAME = (("local-1-thread", "local-2"), ("local-2-of-22", "ray-2-of-22"))
+PLAIN = ("--race-refit", "0", "--race-labels")
 
 
 def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
@@ -63,16 +64,7 @@ def turn(order: list[str]) -> dict[str, Any]:
         pools = {k: rpmask(["sample", "--k", str(k)], folder)[0]["run_id"] for k in POOLS}
         for engine in order:
             k, options = ENGINES[engine]
-            what = [
-                "--from",
-                pools[k],
-                "--force",
-                "--budget",
-                str(POOLS[k]),
-                "--race-refit",
-                "0",
-                "--race-labels",
-            ]
+            what = ["--from", pools[k], "--force", "--budget", str(POOLS[k]), *PLAIN]
             result, wall = rpmask(["screen", *what, *options], folder)
             found[engine] = {
                 "wall_seconds": wall,

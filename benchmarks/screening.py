@@ -5,8 +5,7 @@
 
 On the demo, one shot to 93.75 %; each part is a list of seeded units in benchmarks/screening.json, which is
 written after every unit and continued by the same command. The first two are of distilled races, the others
-of races on labels; all are without refitting, after which a draw at a low temperature is no longer equal to
-the control, nor that centre far better.
+of races on labels; all are without refitting.
 
 equal    pools of the control and seven draws around it at a low temperature: nothing to find
 planted  the same, one draw replaced by one around a far better centre
@@ -57,7 +56,7 @@ from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.screen import held_out, plan_race, settled_race
 from rpmask.steps.tune import tune
 
-USUAL = ScreenRequest(threads=1, refit=0)
+DISTILLED = ScreenRequest(threads=1, refit=0)
 PLAIN = ScreenRequest(threads=1, refit=0, distilled=False)
 K = 8
 SPARSITY = 0.9375
@@ -179,7 +178,7 @@ def ranked(outcome: RaceOutcome) -> list[int]:
 
 def judged(demo: Demo, seed: int, recipes: Sequence[MaskRecipe]) -> dict[str, Any]:
     """What `select` says of a pool: the best against the control, corrected for having looked at all."""
-    outcome, _, seconds = demo.race(recipes, replace(USUAL, seed=seed))
+    outcome, _, seconds = demo.race(recipes, replace(DISTILLED, seed=seed))
     rivals = [index for index in ranked(outcome) if index != 0]
     if not rivals:
         return {"seed": seed, "verdict": "no-evidence", "seconds": round(seconds, 1)}

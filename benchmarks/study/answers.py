@@ -12,10 +12,8 @@ from races import lead
 from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS
 from rpmask.words import percent
 
-FORMER = (
-    "refit-alone",
-    "no-refit",
-)  # what was (c) before: single factors were changed from these too
+# What was (c) before; single factors were changed from these too.
+FORMER = ("refit-alone", "no-refit")
 
 
 def changed_from(rows: Rows, changed: dict[str, Any]) -> Rows:
