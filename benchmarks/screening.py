@@ -52,8 +52,8 @@ from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_dige
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import load_data, prepare
+from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
-from rpmask.steps.screen import held_out, plan_race, settled_race
 from rpmask.steps.tune import tune
 
 DISTILLED = ScreenRequest(threads=1, refit=0)

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import nn
 
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
 from rpmask.learn.batches import Split, generator, training_order
+from rpmask.learn.candidatestate import captured, restore
 from rpmask.learn.confidence import settled_distances, settled_losses
 from rpmask.learn.contenders import Contenders
 from rpmask.learn.distill import distillation_loss
@@ -28,8 +28,7 @@ from rpmask.learn.observer import Silent
 from rpmask.learn.plan import LABELS_ONLY, Distillation
 from rpmask.learn.refit import refit, refit_batches
 from rpmask.learn.teacher import Remembered
-from rpmask.masks.mask import Mask
-from rpmask.masks.masked import MaskHold, base_of
+from rpmask.masks.masked import MaskHold
 from rpmask.tasks.spec import TaskSpec
 
 
@@ -161,7 +160,7 @@ class Arena:
                 fused=True,
             )
             if leg.state is not None:
-                _restore(self._model, optimizer, hold.mask, leg.state)
+                restore(self._model, optimizer, hold.mask, leg.state)
             self._model.train()
             total = 0.0
             stack.enter_context(hold.gradients_masked())
@@ -170,7 +169,7 @@ class Arena:
                 if not np.isfinite(total):
                     return self._broken(leg)
             trained = time.monotonic()
-            state = _captured(self._model, optimizer, hold.mask) if leg.keep_state else None
+            state = captured(self._model, optimizer, hold.mask) if leg.keep_state else None
         try:
             evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
         except RunFailed:  # the last step's weights give no finite answer
@@ -251,57 +250,3 @@ def _linear(step: int, training: RaceTraining) -> float:
     if step < warm:
         return (step + 1) / warm
     return max(0.0, (training.full_steps - step) / max(1, training.full_steps - warm))
-
-
-def _kept_positions(model: nn.Module, mask: Mask) -> dict[int, torch.Tensor]:
-    base = base_of(model)
-    return {
-        id(parameter := base.get_parameter(name)): mask.keep(name).to(parameter.device)
-        for name in mask.names
-    }
-
-
-def _captured(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask) -> bytes:
-    """What trains and its moments as safetensors; of masked tensors only the kept positions."""
-    kept = _kept_positions(model, mask)
-    arrays: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:  # as it was at the start
-            continue
-        state = optimizer.state.get(parameter, {})
-        parts = {"value": parameter.detach(), **state}
-        for part, value in parts.items():
-            masked = id(parameter) in kept and value.shape == parameter.shape
-            arrays[f"{part}/{name}"] = (
-                value[kept[id(parameter)]] if masked else value.detach().clone()
-            ).contiguous()
-    for name, buffer in model.named_buffers():  # batch norm's running statistics
-        arrays[f"buffer/{name}"] = buffer.detach().clone().contiguous()
-    return safetensors.torch.save(arrays)
-
-
-@torch.no_grad()
-def _restore(
-    model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, content: bytes
-) -> None:
-    kept = _kept_positions(model, mask)
-    arrays = safetensors.torch.load(content)
-    for name, buffer in model.named_buffers():
-        buffer.copy_(arrays[f"buffer/{name}"])
-    for name, parameter in model.named_parameters():
-        parts = {part: arrays.get(f"{part}/{name}") for part in ("value", *_MOMENTS, "step")}
-        for part, value in parts.items():
-            if value is None:
-                continue
-            if part != "step" and id(parameter) in kept:
-                full = torch.zeros_like(parameter)
-                full[kept[id(parameter)]] = value.to(parameter.device)
-            else:
-                full = value.to(parameter.device) if part != "step" else value
-            if part == "value":
-                parameter.copy_(full)
-            else:
-                optimizer.state[parameter][part] = full
-
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -6,7 +6,6 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,14 @@ import safetensors.numpy
 
 from rpmask.errors import RpmaskError
 from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
-from rpmask.learn.batches import Split, generator
 from rpmask.learn.ledger import RungLedger
-from rpmask.learn.plan import LABELS_ONLY
-from rpmask.learn.racing import RaceOutcome, RaceRules, race, rung_steps
+from rpmask.learn.racing import RaceOutcome, race
 from rpmask.records import Pool, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, step_digest, versions
-from rpmask.steps.engines import (
-    contenders,
-    deciding,
-    opened_engine,
-    race_threads,
-    warmed_up,
-)
-from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
-from rpmask.steps.recipes import freezes
-from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
+from rpmask.steps.engines import contenders, deciding, opened_engine, warmed_up
+from rpmask.steps.inputs import load_data, prepare, source_digest
+from rpmask.steps.raceplan import held_out, plan_race, settled_race
+from rpmask.steps.requests import ScreenRequest
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
 
@@ -111,17 +102,6 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         return run.finish(_result(report), _note(report), race=seconds)
 
 
-def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
-    """The request with what the pool decides; a race on labels is the paper's early evaluation."""
-    request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
-    if request.distilled is False or not request.distill.needs_teacher:
-        return replace(
-            request, distilled=False, distill=LABELS_ONLY, dropout=None, freeze_embeddings=False
-        )
-    frozen = freezes(request.freeze_embeddings, task)
-    return replace(request, distilled=True, freeze_embeddings=frozen)
-
-
 def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the race, a parameter each; of a race on labels, nothing of a teacher."""
     shown = dict(decides)
@@ -129,40 +109,6 @@ def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
     if not decides["distilled"]:
         return {k: v for k, v in shown.items() if k not in ("dropout", "freeze_embeddings")}
     return {**shown, **{f"distill_{k}": v for k, v in terms.items() if k != "layer_map"}}
-
-
-NOBODY = 1e9  # standard errors behind the best: nobody stops
-
-
-def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
-    """How long each candidate trains, and when they are compared."""
-    batch = min(request.batch_size, rows)
-    full_steps = max(1, math.floor(request.epochs * (rows // batch)))
-    training = RaceTraining(
-        full_steps=full_steps,
-        batch_size=batch,
-        learning_rate=request.learning_rate,
-        refit=request.refit or 0,
-        distill=request.distill,
-        dropout=request.dropout,
-        freeze_embeddings=bool(request.freeze_embeddings),
-        seed=request.seed,
-        threads=race_threads(request),
-        precision=request.precision,
-    )
-    rungs = rung_steps(full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget)
-    if request.full:  # the paper's way: everyone trains the whole epoch, looked at on the way
-        looks = tuple(sorted({*rungs, full_steps}))
-        return training, RaceRules(rungs=looks, eta=1.0, behind=NOBODY)
-    return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
-
-
-def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
-    """The examples that every candidate is compared on: seeded rows of the selection split."""
-    selection = prepared.selection
-    order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
-    order.sort()
-    return selection.take(order)
 
 
 def _report(

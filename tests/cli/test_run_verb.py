@@ -11,6 +11,7 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
+from rpmask.steps.raceplan import settled_race
 from rpmask.steps.requests import (
     FinetuneRequest,
     RunRequest,
@@ -18,7 +19,6 @@ from rpmask.steps.requests import (
     ScreenRequest,
     SelectRequest,
 )
-from rpmask.steps.screen import settled_race
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from commands import answer, rpmask
 
+from rpmask.steps.raceplan import plan_race
 from rpmask.steps.requests import ScreenRequest
-from rpmask.steps.screen import plan_race
 
 
 def test_a_full_race_looks_on_the_way_and_stops_nobody() -> None:

@@ -27,7 +27,7 @@ class _Lane:
 
     index: int
     steps: tuple[int, ...]
-    losses: tuple[float, ...]
+    values: tuple[float, ...]
     status: str
     control: bool
     lead: bool
@@ -80,7 +80,7 @@ def race(
     captions = [_caption(lane, last) for lane in reversed(lanes)]
     write_names(figure, axes, captions)
     stops = [
-        Stop(lane.index, lane.steps[-1], lane.losses[-1], lane.colour)
+        Stop(lane.index, lane.steps[-1], lane.values[-1], lane.colour)
         for lane in drawn
         if lane.status != "finished"
     ]
@@ -111,7 +111,7 @@ def _lane(raced: RacedCandidate, pool: Pool, lead: int | None, word: str) -> _La
     return _Lane(
         index=raced.index,
         steps=tuple(rung.step for rung in rungs),
-        losses=tuple(rung.value for rung in rungs),
+        values=tuple(rung.value for rung in rungs),
         status=raced.status,
         control=style.candidate_in(pool, raced.index).control,
         lead=raced.index == lead,
@@ -121,8 +121,8 @@ def _lane(raced: RacedCandidate, pool: Pool, lead: int | None, word: str) -> _La
 
 def _scale(axes: Axes, lanes: list[_Lane]) -> None:
     """A log axis where the first rungs would otherwise press the last ones flat."""
-    losses = [loss for lane in lanes for loss in lane.losses]
-    low, high = min(losses), max(losses)
+    values = [value for lane in lanes for value in lane.values]
+    low, high = min(values), max(values)
     if low > 0 and high > 3 * low:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.06, high * 1.06)
@@ -138,13 +138,13 @@ def _scale(axes: Axes, lanes: list[_Lane]) -> None:
 
 def _draw(axes: Axes, lane: _Lane) -> None:
     width = 2.6 if lane.lead else 1.9 if lane.control else 1.2
-    steps, losses = np.array(lane.steps, dtype=float), np.array(lane.losses)
+    steps, values = np.array(lane.steps, dtype=float), np.array(lane.values)
     if lane.status == "stopped" and not lane.control:
-        axes.add_collection(_fading(steps, losses, lane.colour, axes.get_yscale() == "log"))
+        axes.add_collection(_fading(steps, values, lane.colour, axes.get_yscale() == "log"))
     else:
         axes.plot(
             steps,
-            losses,
+            values,
             color=lane.colour,
             linewidth=width,
             linestyle=(0, (4, 1.6)) if lane.control else "-",
@@ -159,7 +159,7 @@ def _draw(axes: Axes, lane: _Lane) -> None:
     if lane.status != "finished":
         axes.plot(
             steps[-1],
-            losses[-1],
+            values[-1],
             color=lane.colour,
             marker="X" if lane.status == "failed" else "o",
             markersize=7 if lane.status == "failed" else 4,
@@ -171,12 +171,12 @@ def _draw(axes: Axes, lane: _Lane) -> None:
 
 
 def _fading(
-    steps: NDArray[np.float64], losses: NDArray[np.float64], colour: str, log: bool
+    steps: NDArray[np.float64], values: NDArray[np.float64], colour: str, log: bool
 ) -> LineCollection:
     """A line that grows paler towards the step where it stopped, cut into short pieces."""
     along = np.linspace(steps[0], steps[-1], FADE_PIECES + 1)
     # Straight between rungs as the axis shows them, so on a log axis straight in log(loss).
-    heights = np.interp(along, steps, np.log(losses) if log else losses)
+    heights = np.interp(along, steps, np.log(values) if log else values)
     points = np.column_stack([along, np.exp(heights) if log else heights])  # (pieces + 1, 2)
     alphas = np.linspace(0.85, 0.2, FADE_PIECES)
     return LineCollection(
@@ -190,7 +190,7 @@ def _fading(
 def _caption(lane: _Lane, last: int) -> EndName:
     text = lane.caption if lane.steps else f"{lane.caption} at once"
     at_end = bool(lane.steps) and lane.steps[-1] == last
-    return EndName(text, lane.losses[-1] if at_end else None, lane.colour, lane.lead)
+    return EndName(text, lane.values[-1] if at_end else None, lane.colour, lane.lead)
 
 
 def _standing(report: ScreenReport) -> str:
@@ -209,7 +209,7 @@ def _standing(report: ScreenReport) -> str:
 
 def _description(title: str, report: ScreenReport, lanes: list[_Lane]) -> str:
     ends = [
-        f"{lane.caption}: {lane.losses[-1]:.4f}"
+        f"{lane.caption}: {lane.values[-1]:.4f}"
         for lane in lanes
         if lane.lead or lane.control or lane.status == "finished"
     ]

@@ -1,0 +1,59 @@
+"""What a race is to be: what was asked for, settled by the pool it is of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from rpmask.learn.arena import RaceTraining
+from rpmask.learn.batches import Split, generator
+from rpmask.learn.plan import LABELS_ONLY
+from rpmask.learn.racing import RaceRules, rung_steps
+from rpmask.steps.engines import race_threads
+from rpmask.steps.inputs import Prepared
+from rpmask.steps.recipes import freezes
+from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
+
+NOBODY = 1e9  # standard errors behind the best: nobody stops
+
+
+def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
+    """The request with what the pool decides; a race on labels is the paper's early evaluation."""
+    request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
+    if request.distilled is False or not request.distill.needs_teacher:
+        return replace(
+            request, distilled=False, distill=LABELS_ONLY, dropout=None, freeze_embeddings=False
+        )
+    frozen = freezes(request.freeze_embeddings, task)
+    return replace(request, distilled=True, freeze_embeddings=frozen)
+
+
+def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
+    """How long each candidate trains, and when they are compared."""
+    batch = min(request.batch_size, rows)
+    full_steps = max(1, math.floor(request.epochs * (rows // batch)))
+    training = RaceTraining(
+        full_steps=full_steps,
+        batch_size=batch,
+        learning_rate=request.learning_rate,
+        refit=request.refit or 0,
+        distill=request.distill,
+        dropout=request.dropout,
+        freeze_embeddings=bool(request.freeze_embeddings),
+        seed=request.seed,
+        threads=race_threads(request),
+        precision=request.precision,
+    )
+    rungs = rung_steps(full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget)
+    if request.full:  # the paper's way: everyone trains the whole epoch, looked at on the way
+        looks = tuple(sorted({*rungs, full_steps}))
+        return training, RaceRules(rungs=looks, eta=1.0, behind=NOBODY)
+    return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
+
+
+def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
+    """The examples that every candidate is compared on: seeded rows of the selection split."""
+    selection = prepared.selection
+    order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
+    order.sort()
+    return selection.take(order)
