@@ -65,6 +65,13 @@ two on a pool of eight of the demo, two local workers and two of Ray on a pool o
 On two cores the two workers leave nothing for Ray's own processes, and each of them imports by itself what
 local workers are forked with.
 
+`python benchmarks/waiting.py`: a short training of the demo as a command on two threads, alone and beside one
+process that keeps a core busy: with OpenMP's threads asleep soon after they begin to wait for each other, as
+a command sets it (`GOMP_SPINCOUNT=1000`, where `OMP_WAIT_POLICY` is not set), and spinning as long as libgomp
+lets them.
+
+{waiting}
+
 ## Tracking
 
 `python benchmarks/tracking.py`: the share of a screening's time that goes to MLflow, charts included, and
@@ -148,6 +155,20 @@ def engines(report: Report) -> str:
     return table(["wall time of", "median", "turn by turn"], rows)
 
 
+def waiting(report: Report) -> str:
+    """Seconds of a training, by who else is there."""
+    rows = [
+        [
+            place,
+            *(f"{seconds:.1f} s" for seconds in found["medians"]),
+            f"{found['default_to_ours']:.2f}",
+        ]
+        for place in ("alone", "beside a busy process")
+        for found in [report[place]]
+    ]
+    return table(["median of", "asleep soon", "spinning", "ratio"], rows)
+
+
 def tracking(report: Report) -> str:
     """Shares and seconds."""
     shares = [
@@ -219,6 +240,7 @@ def page() -> str:
         accuracy_high=accuracy["high"],
         seeds=precision["fp32_over_seeds"]["accuracy"]["deviation"],
         engines=engines(race),
+        waiting=waiting(read("waiting")),
         roads=read("tracking")["report"]["roads"],
         tracking=tracking(read("tracking")),
         starting=starting(read("starting")),

@@ -74,8 +74,19 @@ def _follow() -> int:
     return 0
 
 
+def _share_cores() -> None:
+    """Let OpenMP's threads sleep soon when they wait for each other, before torch brings them.
+
+    By default they spin, and where another process has one of the cores they spin against the very thread
+    they wait for (`benchmarks/waiting.py`).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every foreseen error becomes one sentence, a hint and an exit code."""
+    _share_cores()
     if ranks.is_follower():
         sys.exit(_follow())
     given = sys.argv[1:] if arguments is None else arguments
