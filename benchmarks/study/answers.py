@@ -14,14 +14,14 @@ from rpmask.words import percent
 
 # What was (c) before; single factors were changed from these too.
 FORMER = ("refit-alone", "no-refit")
+WHERE = ("task", "sparsity", "seed")
 
 
 def changed_from(rows: Rows, changed: dict[str, Any]) -> Rows:
     """The row that one changed factor was changed from, if it was walked: (c), or what (c) was before."""
     was = former(changed["arm"])
     origin = {"question": "factor", "arm": was} if was else {"question": "main", "arm": "ours"}
-    here = {key: changed[key] for key in ("task", "sparsity", "seed")}
-    return of(rows, **origin, **here)
+    return of(rows, **origin, **{key: changed[key] for key in WHERE})
 
 
 def former(arm: str) -> str:
@@ -126,6 +126,14 @@ def beside_origin(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, 
     ]
 
 
+def told(mine: dict[str, Any], was: dict[str, Any]) -> str:
+    """What a choice made of one row, beside the row without it."""
+    return (
+        f"{was['task']} at {percent(was['sparsity'])}, seed {was['seed']}: {mine['selection']:.4f} on the "
+        f"selection split, without {was['selection']:.4f}; on dev {signed(gap([mine], [was]))} points"
+    )
+
+
 def defaults(rows: Rows) -> str:
     """Question 6: what became the default, and on which evidence; what did not help."""
     said = []
@@ -161,12 +169,7 @@ def defaults(rows: Rows) -> str:
             f"training, without refitting, has {lean['selection']:.4f} against {mine['selection']:.4f} on "
             f"the selection split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
         )
-    refitted = [
-        f"{changed['task']} at {percent(changed['sparsity'])}, seed {changed['seed']}: "
-        f"{mine['selection']:.4f} on the selection split, without {changed['selection']:.4f}; "
-        f"on dev {signed(gap([mine], [changed]))} points"
-        for changed, mine in beside_origin(rows, "no-refit")
-    ]
+    refitted = [told(mine, was) for was, mine in beside_origin(rows, "no-refit")]
     if refitted:
         said.append(
             "**Weights are refitted**, those of the candidates before they race and those of the mask before "
@@ -174,17 +177,24 @@ def defaults(rows: Rows) -> str:
             f"{REFIT_ROWS}`), in place of 0.6 epochs of training. {'; '.join(refitted)}. The border is a "
             "choice: nothing was measured below 93.75%."
         )
+    unfrozen = of(rows, question="factor", arm="train-embeddings")
     taught = [
-        f"{was['task']} at {percent(was['sparsity'])}, seed {was['seed']}: {mine['selection']:.4f} on the "
-        f"selection split, without {was['selection']:.4f}; on dev {signed(gap([mine], [was]))} points"
-        for was, mine in beside_origin(rows, "refit-alone")
+        told(row, labelled)
+        for row in unfrozen
+        for labelled in of(rows, arm="refit-alone", **{key: row[key] for key in WHERE})
     ]
     if taught:
         said.append(
-            "**Races learn from the dense model, and embeddings are frozen** in races and training "
-            "(`--race-distill --freeze-embeddings`). They were tried together, and with the race at the rate "
-            "of the training, where it had half of it; that is no default. "
+            "**Races learn from the dense model** (`--race-distill`), here with trained embeddings, and at "
+            "the rate of the training where the race on labels had half of it; that rate is no default. "
             f"{'; '.join(taught)}."
+        )
+    frozen = [told(mine, was) for was, mine in beside_origin(rows, "train-embeddings")]
+    if frozen:
+        said.append(
+            "**Embeddings are frozen**, in races and training (`--freeze-embeddings`), because a step takes "
+            "less time and the optimizer less memory ([measured](measured.md)); what it does to the metric "
+            f"goes either way. {'; '.join(frozen)}."
         )
     if not said:
         return ""
