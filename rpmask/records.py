@@ -235,7 +235,11 @@ class Selection(Record):
 
 @dataclass(frozen=True)
 class FinetuneResult(Record):
-    """The trained model of a selection: dev metrics beside the dense model's."""
+    """The trained model of a selection: dev metrics beside the dense model's.
+
+    agreement is the share of dev rows that both classify alike; there is none of a regression or without
+    another model. Retention can be high by luck where it is low.
+    """
 
     selection_run_id: str | None
     task: str
@@ -252,6 +256,7 @@ class FinetuneResult(Record):
     best_step: int
     steps: int
     nonzero: int
+    agreement: float | None = None
     data: DataChoice = field(default_factory=DataChoice)
     run_id: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -98,13 +98,15 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
     """Dense beside sparse."""
     primary, model = result["primary"], result["model"]
     alias = f" @{model['alias']}" if model["alias"] else ""
-    rows = (
+    rows = [
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
         ("retention", f"{result['retention']:.1%}"),
         (f"commonest label {primary}", _number(result["majority"][primary])),
         ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
-    )
+    ]
+    if result["agreement"] is not None:
+        rows.insert(3, ("answered as the dense model does", f"{result['agreement']:.1%}"))
     return [_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
 
 

@@ -6,7 +6,6 @@ the dense model of a task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,16 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
-from rpmask.learn.evaluate import evaluate
 from rpmask.learn.plan import LABELS_ONLY
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
-from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.context import Context, Tee, step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
 from rpmask.steps.material import Material, find_material
+from rpmask.steps.outcome import note, outcome
 from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
 from rpmask.steps.training import MASK_FILE, Training, fit
-from rpmask.tasks.metrics import majority
 from rpmask.tasks.spec import TaskData
 from rpmask.words import percent
 
@@ -104,7 +102,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
             context.console.say(
                 "Nothing was refitted: only Linear and Conv1D layers that a pass uses once can be."
             )
-        result, answers = _report(material, prepared, trained, model, teacher, run.run_id)
+        result, answers = outcome(material, prepared, trained, model, teacher, run.run_id)
         save_file(answers, str(run.work / ANSWERS))
         return _finish(request, context, run, material, prepared, result, trained, model)
 
@@ -139,61 +137,6 @@ def _fit(
         return fit(training, material.mask, prepared, Tee(shown, run))
 
 
-def _report(
-    material: Material,
-    prepared: Prepared,
-    trained: Trained,
-    model: nn.Module,
-    teacher: nn.Module | None,
-    run_id: str,
-) -> tuple[FinetuneResult, dict[str, np.ndarray]]:
-    """The one time that dev is read: its metrics, and the model's answers in the order of the rows."""
-    splits = prepared.dev()
-    spec = prepared.spec
-    answers: dict[str, np.ndarray] = {}
-
-    def measured(network: nn.Module) -> dict[str, float]:
-        found = {name: evaluate(network, split, spec) for name, split in splits.items()}
-        if network is model:
-            answers.update({f"{name}/logits": one.logits for name, one in found.items()})
-        return _merged({name: one.metrics for name, one in found.items()})
-
-    dev = measured(model)
-    dense = measured(teacher) if teacher is not None else dev
-    chance = _merged({name: majority(spec, d.labels) for name, d in splits.items()})
-    answers.update({f"{name}/labels": np.asarray(d.labels) for name, d in splits.items()})
-    result = FinetuneResult(
-        selection_run_id=material.selection_run_id,
-        task=material.task,
-        model=material.model,
-        teacher=material.teacher or material.start,
-        level=material.level,
-        sparsity=material.sparsity,
-        mask_digest=material.mask.digest if material.mask else None,
-        dense=dense,
-        dev=dev,
-        majority=chance,
-        primary=spec.primary,
-        retention=dev[spec.primary] / dense[spec.primary] if dense[spec.primary] else 0.0,
-        best_step=trained.best_step,
-        steps=trained.steps,
-        nonzero=trained.nonzero,
-        data=material.data,
-        run_id=run_id,
-        versions=versions(),
-    )
-    return result, answers
-
-
-def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """One split's metrics as they are; of several, the first's, and the others' by split name."""
-    first, *others = splits
-    merged = dict(splits[first])
-    for other in others:
-        merged.update({f"{other}/{name}": value for name, value in splits[other].items()})
-    return merged
-
-
 def _finish(
     request: FinetuneRequest,
     context: Context,
@@ -222,6 +165,8 @@ def _finish(
             if np.isfinite(value):
                 run.metric(f"{group}/{name}", value)
     run.metric("retention", result.retention)
+    if result.agreement is not None:
+        run.metric("agreement", result.agreement)
     run.metric("steps", result.steps)
     run.metric("train_seconds", trained.seconds)
     run.tag(primary=result.primary)
@@ -237,7 +182,7 @@ def _finish(
             "rpmask.metric": f"{metric:.6f}",
             "rpmask.retention": f"{result.retention:.6f}",
         },
-        description=_note(material, result, None),
+        description=note(material, result, None),
         aliases=(alias,) if promoted or material.mask is None else (),
     )
     return run.finish(
@@ -248,12 +193,13 @@ def _finish(
             "majority": result.majority,
             "primary": result.primary,
             "retention": result.retention,
+            "agreement": result.agreement,
             "steps": result.steps,
             "best_step": result.best_step,
             "model": registered,
             "promoted": promoted,
         },
-        _note(material, result, registered),
+        note(material, result, registered),
     )
 
 
@@ -278,35 +224,3 @@ def _shown_params(request: FinetuneRequest, material: Material) -> dict[str, Any
         "processes": ranks.world_size() if ranks.world_size() > 1 else None,
         **{f"set_{name}": value for name, value in plan.extra.items()},
     }
-
-
-def _trail(material: Material) -> str:
-    """The runs that the mask came from."""
-    if material.pool_run_id is None:
-        return f"jackpot `{material.selection_run_id}`"
-    return f"sample `{material.pool_run_id}`, select `{material.selection_run_id}`"
-
-
-def _note(material: Material, result: FinetuneResult, registered: Mapping[str, Any] | None) -> str:
-    name = result.primary
-    if material.mask is None:
-        lines = [
-            f"**Dense `{material.task}`: {name} {result.dev[name]:.4f} on dev**, trained from "
-            f"`{material.model}` for {result.steps} steps."
-        ]
-    else:
-        lines = [
-            f"**`{material.task}` at {percent(material.sparsity)}: {name} {result.dev[name]:.4f} "
-            f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; always "
-            f"answering the commonest label gives {result.majority[name]:.4f}.",
-            f"{result.steps} steps from `{material.start}`, best at {result.best_step}; "
-            f"{result.nonzero:,} weights under the mask are not zero.",
-            f"Runs: {_trail(material)}, finetune `{result.run_id}`.",
-        ]
-    if registered is not None:
-        address = f"models:/{registered['name']}/{registered['version']}"
-        lines.append(
-            f"Registered as `{address}`.\n\nNext: `mlflow models serve -m {address} "
-            "--env-manager local`"
-        )
-    return "\n\n".join(lines)

@@ -24,7 +24,7 @@ KEYS = {
         "study",
     },
     "select": {"screen_run_id", "winner", "verdict", "effect", "interval", "model"},
-    "finetune": {"selection_run_id", "dense", "dev", "retention", "model", "promoted"},
+    "finetune": {"selection_run_id", "dense", "dev", "retention", "agreement", "model", "promoted"},
 }
 
 
@@ -131,6 +131,30 @@ def test_the_answers_on_dev_are_those_of_the_reported_metrics(
     answers = load_file(client.download_artifacts(trained["run_id"], "dev.safetensors"))
     assert set(answers) == {"dev/logits", "dev/labels"}
     assert compute(get_spec("demo"), answers["dev/logits"], answers["dev/labels"]) == trained["dev"]
+
+
+def test_agreement_is_the_share_of_dev_rows_that_the_dense_model_classifies_alike(
+    road: tuple[Path, dict[str, Any]], client: MlflowClient
+) -> None:
+    from safetensors.numpy import load_file
+
+    from rpmask.learn.evaluate import evaluate
+    from rpmask.learn.models import load_classifier
+    from rpmask.records import DataChoice
+    from rpmask.steps.inputs import load_data, prepare
+    from rpmask.tasks.registry import get_spec
+
+    dev = prepare(load_data("demo", DataChoice()), DataChoice(), "demo").dev()["dev"]
+    spec = get_spec("demo")
+    dense = evaluate(load_classifier("demo", spec), dev, spec).logits.argmax(axis=1)
+    for level in road[1]["levels"]:
+        trained = level["finetune"]
+        sparse = load_file(client.download_artifacts(trained["run_id"], "dev.safetensors"))
+        said = sparse["dev/logits"].argmax(axis=1)
+        assert trained["agreement"] == (said == dense).mean()
+        run = client.get_run(trained["run_id"])
+        assert run.data.metrics["agreement"] == trained["agreement"]
+        assert f"{trained['agreement']:.1%} of the rows" in run.data.tags["mlflow.note.content"]
 
 
 def test_verbs_one_by_one_continue_from_the_latest(road: tuple[Path, dict[str, Any]]) -> None:
