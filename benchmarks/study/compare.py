@@ -62,6 +62,12 @@ def share(allocation: float) -> str:
     return {0.0: "uniform", 1.0: "global"}.get(allocation, f"{allocation:g}")
 
 
+def agreement(rows: Rows) -> str:
+    """The mean of those that say how many dev rows are answered as the dense model does."""
+    known = [row["agreement"] for row in rows if "agreement" in row]
+    return f"{mean(known):.1%}" if known else "-"
+
+
 def minutes(rows: Rows) -> str:
     """The mean of those that had a core to themselves."""
     timed = [row["seconds"] for row in rows if row["seconds"]]

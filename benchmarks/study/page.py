@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib
 from answers import defaults, factor_table, jackpot_table, rate_table, refits
-from compare import Rows, gap, load, mean, minutes, of, signed, table
+from compare import Rows, agreement, gap, load, mean, minutes, of, signed, table
 from grid import ARMS, BUDGET, SPARSITIES, TASKS
 from grid import rows as grid_rows
 from matplotlib.figure import Figure
@@ -54,7 +54,8 @@ steps, on cores shared with other work, and is counted as those; for it (c) trai
 MRPC, whose epochs are short, is not quite enough. Retention is the sparse model's dev metric over the dense
 one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken model keeps most of the
 plain figure where one class is frequent. Where a table says *selection* it is the metric on that split after
-the last step; the weights that dev is read with are the best ones on it.
+the last step; the weights that dev is read with are the best ones on it. *Agreement* is the share of dev
+rows that the sparse model classifies as the dense one does; rows walked before it was kept have none.
 
 Dev was read once per training. Some defaults were settled when dev of some rows had been seen: that `run`
 takes the first of a race, that weights are refitted, that races learn from the dense model, and that
@@ -90,6 +91,7 @@ def main_tables(rows: Rows) -> str:
                         f"{mean(r['dev'] for r in found):.4f}",
                         f"{mean(r['retention'] for r in found):.1%}",
                         f"{mean(r['corrected_retention'] for r in found):.1%}",
+                        agreement(found),
                         signed(gap(of(here, task=task, arm="ours"), found))
                         if arm != "ours"
                         else "",
@@ -107,6 +109,7 @@ def main_tables(rows: Rows) -> str:
                 "sparse",
                 "retention",
                 "corrected",
+                "agreement",
             ),
             *("(c) minus this, points", "steps", "minutes"),
         ]

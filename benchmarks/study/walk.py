@@ -117,6 +117,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         "majority": chance,
         "retention": dev / dense,
         "corrected_retention": (dev - chance) / (dense - chance),
+        "agreement": last["agreement"],
         "verdicts": [level["select"]["verdict"] for level in levels],
         "kept": [chosen(level) for level in levels],
         "steps": {
