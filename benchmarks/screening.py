@@ -19,9 +19,6 @@ tune     `rpmask tune` over importances and allocations beside magnitude alone, 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -32,12 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import t as student
+from units import Parts, store, walk
 
-import rpmask
 from rpmask.engines.local import InProcess
-from rpmask.files import write_whole
 from rpmask.learn.arena import Arena, ArenaSetup
 from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.contenders import OnDisk
@@ -50,7 +45,6 @@ from rpmask.masks.importance import Statistics
 from rpmask.masks.sampling import draw_masks
 from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_digest
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
-from rpmask.steps.context import Context
 from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
@@ -214,30 +208,22 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
     """Both spaces at the same budget of steps, and what their best masks come to in a full epoch."""
     row: dict[str, Any] = {"seed": seed}
     for name, space in SPACES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            context = Context(
-                tracking_uri=f"sqlite:///{folder}/mlflow.db", folder=Path(folder) / ".rpmask"
-            )
+        with store() as context:
             request = TuneRequest(
                 steps=TUNE_STEPS,
                 sample=SampleRequest(seed=seed, k=K, sparsity=SPARSITY, space=space),
                 screen=replace(PLAIN, seed=seed),
             )
-            here = Path.cwd()
-            os.chdir(folder)  # the store's artifacts belong beside it
-            try:
-                result = tune(request, context)
-                last = result["generations"][-1]["sample"]["run_id"]
-                pool = context.tracker.artifacts.record(last, "pool.json", Pool)
-                recipe = pool.candidates[result["best"]["candidate"]].recipe
-                found = {
-                    kind: Statistics.load(
-                        context.tracker.artifacts.path(last, f"statistics/{kind}.safetensors")
-                    )
-                    for kind in pool.statistics
-                }
-            finally:
-                os.chdir(here)
+            result = tune(request, context)
+            last = result["generations"][-1]["sample"]["run_id"]
+            pool = context.tracker.artifacts.record(last, "pool.json", Pool)
+            recipe = pool.candidates[result["best"]["candidate"]].recipe
+            found = {
+                kind: Statistics.load(
+                    context.tracker.artifacts.path(last, f"statistics/{kind}.safetensors")
+                )
+                for kind in pool.statistics
+            }
         demo.statistics = found
         full, _, _ = demo.race([demo.base, recipe], replace(PLAIN, seed=seed, full=True))
         row[name] = {
@@ -266,7 +252,7 @@ def interval(values: Sequence[float]) -> list[float]:
     return [mean, mean - half, mean + half]
 
 
-def summary(parts: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def summary(parts: Parts) -> dict[str, Any]:
     """The figures the parts come to."""
     found: dict[str, Any] = {}
     for name in ("equal", "planted"):
@@ -292,31 +278,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    out = arguments.out.resolve()
-    parts: dict[str, list[dict[str, Any]]] = {}
-    if out.exists():
-        parts = json.loads(out.read_text())["parts"]
     demo = Demo()
     statistics_of_demo = demo.statistics
-    for name in arguments.only:
-        unit, count = PARTS[name]
-        done = {known["seed"] for known in parts.setdefault(name, [])}
-        for seed in range(count):
-            if seed in done:
-                continue
-            demo.statistics = statistics_of_demo
-            parts[name].append(unit(demo, seed))
-            document = {
-                "command": "python benchmarks/screening.py",
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
-                "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
-                "summary": summary(parts),
-                "parts": parts,
-            }
-            write_whole(out, (json.dumps(document, indent=1) + "\n").encode())
-            print(name, json.dumps(parts[name][-1])[:200], flush=True)
-    print(json.dumps(summary(parts)))
+
+    def unit(name: str, seed: int) -> dict[str, Any]:
+        demo.statistics = statistics_of_demo
+        return PARTS[name][0](demo, seed)
+
+    walk(arguments.out, {name: PARTS[name][1] for name in arguments.only}, unit, summary)
 
 
 if __name__ == "__main__":

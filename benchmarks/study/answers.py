@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from compare import Rows, gap, mean, of, signed, table
+from compare import Rows, agreement, gap, mean, of, signed, table
 from grid import EARLY_TASKS, FACTOR_TASKS, JACKPOTS, ONE_FACTOR, RATES, SPARSITIES
 from races import lead
 
@@ -49,6 +49,7 @@ def factor_table(rows: Rows) -> str:
                     *(task, percent(sparsity), ", ".join(str(row["seed"]) for row in found)),
                     *(f"{mean(r['selection'] for r in side):.4f}" for side in (found, base)),
                     *(f"{mean(r['dev'] for r in side):.4f}" for side in (found, base)),
+                    *(agreement(side) for side in (found, base)),
                     signed(gap(found, base)),
                     f"{mean(sum(r['steps'].values()) for r in found):,.0f}",
                 ]
@@ -57,12 +58,13 @@ def factor_table(rows: Rows) -> str:
         return ""
     header = [
         *("changed", "from", "task", "sparse", "seeds"),
-        *("selection", "unchanged", "dev", "unchanged"),
+        *("selection", "unchanged", "dev", "unchanged", "agreement", "unchanged"),
     ]
     return (
         "## What helps\n\nOne thing changed, beside what it was changed from with the same seeds. "
         "*refit-alone* is (c) with races on labels, at 2e-4, and trained embeddings; *no-refit* is that "
-        "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well.\n\n"
+        "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well. Where "
+        "*train-embeddings* and *refit-alone* took the same mask they are the same training.\n\n"
         + table([*header, "to unchanged, points", "steps"], lines)
     )
 
@@ -126,11 +128,19 @@ def beside_origin(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, 
     ]
 
 
-def told(mine: dict[str, Any], was: dict[str, Any]) -> str:
-    """What a choice made of one row, beside the row without it."""
+def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    """In how many rows a choice is ahead of the same row without it; once for a training that is the same."""
+    differ = [(mine, was) for mine, was in pairs if mine["resampled"] != was["resampled"]]
+    ahead = {
+        key: sum(mine[key] > was[key] for mine, was in differ)
+        for key in ("selection", "dev", "agreement")
+    }
+    where = "; ".join(
+        f"{mine['task']} {percent(mine['sparsity'])}, seed {mine['seed']}" for mine, _ in differ
+    )
     return (
-        f"{was['task']} at {percent(was['sparsity'])}, seed {was['seed']}: {mine['selection']:.4f} on the "
-        f"selection split, without {was['selection']:.4f}; on dev {signed(gap([mine], [was]))} points"
+        f"Of the rows walked ({where}) the selection split is better in {ahead['selection']}, dev in "
+        f"{ahead['dev']}, agreement with the dense model in {ahead['agreement']}"
     )
 
 
@@ -169,32 +179,32 @@ def defaults(rows: Rows) -> str:
             f"training, without refitting, has {lean['selection']:.4f} against {mine['selection']:.4f} on "
             f"the selection split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
         )
-    refitted = [told(mine, was) for was, mine in beside_origin(rows, "no-refit")]
+    refitted = [(mine, was) for was, mine in beside_origin(rows, "no-refit")]
     if refitted:
         said.append(
             "**Weights are refitted**, those of the candidates before they race and those of the mask before "
             f"it is trained, from {percent(REFIT_FROM)} sparsity on (`--race-refit {RACE_REFIT_ROWS} --refit "
-            f"{REFIT_ROWS}`), in place of 0.6 epochs of training. {'; '.join(refitted)}. The border is a "
+            f"{REFIT_ROWS}`), in place of 0.6 epochs of training. {counted(refitted)}. The border is a "
             "choice: nothing was measured below 93.75%."
         )
-    unfrozen = of(rows, question="factor", arm="train-embeddings")
     taught = [
-        told(row, labelled)
-        for row in unfrozen
+        (row, labelled)
+        for row in of(rows, question="factor", arm="train-embeddings")
         for labelled in of(rows, arm="refit-alone", **{key: row[key] for key in WHERE})
     ]
     if taught:
         said.append(
-            "**Races learn from the dense model** (`--race-distill`), here with trained embeddings, and at "
-            "the rate of the training where the race on labels had half of it; that rate is no default. "
-            f"{'; '.join(taught)}."
+            "**Races learn from the dense model** (`--race-distill`), *train-embeddings* beside "
+            "*refit-alone*; here at the rate of the training, which is no default, where the race on labels "
+            "had half of it. "
+            f"{counted(taught)}; where else both were walked they took the same mask."
         )
-    frozen = [told(mine, was) for was, mine in beside_origin(rows, "train-embeddings")]
+    frozen = [(mine, was) for was, mine in beside_origin(rows, "train-embeddings")]
     if frozen:
         said.append(
             "**Embeddings are frozen**, in races and training (`--freeze-embeddings`), because a step takes "
-            "less time and the optimizer less memory ([measured](measured.md)); what it does to the metric "
-            f"goes either way. {'; '.join(frozen)}."
+            "less time and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
+            f"seen to help. {counted(frozen)}."
         )
     if not said:
         return ""

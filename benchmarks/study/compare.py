@@ -46,7 +46,7 @@ def signed(found: tuple[float, float, float] | None) -> str:
     """A difference with its interval, bold where it excludes zero."""
     if found is None:
         return "-"
-    middle, low, high = (round(100 * value, 1) for value in found)
+    middle, low, high = (round(100 * value, 1) + 0.0 for value in found)  # 0 has no sign
     text = f"{middle:+g} [{low:+g}, {high:+g}]"
     return f"**{text}**" if low > 0 or high < 0 else text
 
@@ -63,9 +63,12 @@ def share(allocation: float) -> str:
 
 
 def agreement(rows: Rows) -> str:
-    """The mean of those that say how many dev rows are answered as the dense model does."""
-    known = [row["agreement"] for row in rows if "agreement" in row]
-    return f"{mean(known):.1%}" if known else "-"
+    """How many dev rows are answered as the dense model does, and by its commonest answer alone."""
+    known = [row for row in rows if row.get("agreement") is not None]
+    if not known:
+        return "-"
+    both = (mean(row[key] for row in known) for key in ("agreement", "agreement_majority"))
+    return "{:.1%} ({:.1%})".format(*both)
 
 
 def minutes(rows: Rows) -> str:

@@ -55,7 +55,8 @@ MRPC, whose epochs are short, is not quite enough. Retention is the sparse model
 one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken model keeps most of the
 plain figure where one class is frequent. Where a table says *selection* it is the metric on that split after
 the last step; the weights that dev is read with are the best ones on it. *Agreement* is the share of dev
-rows that the sparse model classifies as the dense one does; rows walked before it was kept have none.
+rows that the sparse model classifies as the dense one does, and in brackets what always giving the dense
+model's commonest answer comes to. Differences and their intervals are of the seeds that both have.
 
 Dev was read once per training. Some defaults were settled when dev of some rows had been seen: that `run`
 takes the first of a race, that weights are refitted, that races learn from the dense model, and that

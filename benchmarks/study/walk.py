@@ -118,6 +118,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         "retention": dev / dense,
         "corrected_retention": (dev - chance) / (dense - chance),
         "agreement": last["agreement"],
+        "agreement_majority": last["agreement_majority"],
         "verdicts": [level["select"]["verdict"] for level in levels],
         "kept": [chosen(level) for level in levels],
         "steps": {

@@ -75,10 +75,10 @@ def _follow() -> int:
 
 
 def _share_cores() -> None:
-    """Let OpenMP's threads sleep soon when they wait for each other, before torch brings them.
+    """Let OpenMP's threads sleep sooner when they wait for each other; before torch brings libgomp.
 
     By default they spin, and where another process has one of the cores they spin against the very thread
-    they wait for (`benchmarks/waiting.py`).
+    they wait for (`benchmarks/waiting.py`). Other kinds of OpenMP do not read this.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -106,7 +106,9 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
         ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
     ]
     if result["agreement"] is not None:
-        rows.insert(3, ("answered as the dense model does", f"{result['agreement']:.1%}"))
+        by_majority = f"{result['agreement_majority']:.1%} by its commonest answer"
+        alike = f"{result['agreement']:.1%} ({by_majority})"
+        rows.insert(3, ("rows answered as the dense model does", alike))
     return [_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
 
 

@@ -194,6 +194,7 @@ def _finish(
             "primary": result.primary,
             "retention": result.retention,
             "agreement": result.agreement,
+            "agreement_majority": result.agreement_majority,
             "steps": result.steps,
             "best_step": result.best_step,
             "model": registered,

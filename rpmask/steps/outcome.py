@@ -35,12 +35,14 @@ def outcome(
     def answered(network: nn.Module) -> dict[str, Evaluation]:
         return {name: evaluate(network, split, spec) for name, split in splits.items()}
 
-    classes = spec.kind == "classification"
     ours = answered(model)
     theirs = answered(teacher) if teacher is not None else ours
     dev, dense = (
         _merged({name: one.metrics for name, one in each.items()}) for each in (ours, theirs)
     )
+    agreement, by_majority = None, None
+    if teacher is not None and spec.kind == "classification":
+        agreement, by_majority = _agreement(ours, theirs)
     chance = _merged({name: majority(spec, d.labels) for name, d in splits.items()})
     answers = {f"{name}/logits": one.logits for name, one in ours.items()}
     answers.update({f"{name}/labels": np.asarray(d.labels) for name, d in splits.items()})
@@ -60,7 +62,8 @@ def outcome(
         best_step=trained.best_step,
         steps=trained.steps,
         nonzero=trained.nonzero,
-        agreement=_agreement(ours, theirs) if teacher is not None and classes else None,
+        agreement=agreement,
+        agreement_majority=by_majority,
         data=material.data,
         run_id=run_id,
         versions=versions(),
@@ -68,11 +71,15 @@ def outcome(
     return result, answers
 
 
-def _agreement(ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]) -> float:
-    """The share of the first split's rows that two models classify alike."""
+def _agreement(
+    ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]
+) -> tuple[float, float]:
+    """The share of the first split's rows that two models classify alike, and what the second's commonest
+    answer alone comes to.
+    """
     first = next(iter(ours))
     mine, other = (answers[first].logits.argmax(axis=1) for answers in (ours, theirs))
-    return float(np.mean(mine == other))
+    return float(np.mean(mine == other)), float(np.bincount(other).max() / len(other))
 
 
 def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -104,15 +111,16 @@ def note(material: Material, result: FinetuneResult, registered: Mapping[str, An
             f"**`{material.task}` at {percent(material.sparsity)}: {name} {result.dev[name]:.4f} "
             f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; always "
             f"answering the commonest label gives {result.majority[name]:.4f}.",
-            *(
-                []
-                if result.agreement is None
-                else [f"It classifies {result.agreement:.1%} of the rows as the dense model does."]
-            ),
             f"{result.steps} steps from `{material.start}`, best at {result.best_step}; "
             f"{result.nonzero:,} weights under the mask are not zero.",
             f"Runs: {_trail(material)}, finetune `{result.run_id}`.",
         ]
+    if result.agreement is not None:
+        lines.insert(
+            1,
+            f"{result.agreement:.1%} of the rows are answered as by the dense model; always giving its "
+            f"commonest answer does so with {result.agreement_majority:.1%}.",
+        )
     if registered is not None:
         address = f"models:/{registered['name']}/{registered['version']}"
         lines.append(

@@ -154,6 +154,7 @@ def test_agreement_is_the_share_of_dev_rows_that_the_dense_model_classifies_alik
         assert trained["agreement"] == (said == dense).mean()
         run = client.get_run(trained["run_id"])
         assert run.data.metrics["agreement"] == trained["agreement"]
+        assert trained["agreement_majority"] == max(dense.mean(), 1 - dense.mean())
         assert f"{trained['agreement']:.1%} of the rows" in run.data.tags["mlflow.note.content"]
 
 

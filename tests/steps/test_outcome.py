@@ -1,0 +1,72 @@
+"""What is reported of a trained model beside the dense one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy import TOY_TASK, tiny_bert, toy_rows
+
+from rpmask.learn.batches import Encoded
+from rpmask.learn.evaluate import evaluate
+from rpmask.learn.trainer import Trained
+from rpmask.records import DataChoice, FinetuneResult
+from rpmask.steps.material import Material
+from rpmask.steps.outcome import note, outcome
+from rpmask.tasks.spec import TaskSpec
+
+MATERIAL = Material("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
+TRAINED = Trained(steps=1, best_step=1, selection={}, nonzero=1, seconds=1.0)
+SCALE = replace(TOY_TASK, kind="regression", labels=(), metrics=("pearson",), primary="pearson")
+
+
+def reported(
+    model: nn.Module, teacher: nn.Module | None, spec: TaskSpec = TOY_TASK
+) -> tuple[FinetuneResult, dict[str, Encoded]]:
+    """Of two dev splits."""
+    splits = {"matched": toy_rows(40, seed=1), "other": toy_rows(30, seed=2)}
+    prepared: Any = SimpleNamespace(spec=spec, dev=lambda: splits)
+    return outcome(MATERIAL, prepared, TRAINED, model, teacher, "run")[0], splits
+
+
+@pytest.fixture
+def teacher() -> nn.Module:
+    """A model that answers otherwise than `tiny_bert`, and not always the same."""
+    other, random = tiny_bert(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=random))
+    return other.eval()
+
+
+def test_agreement_is_of_the_first_split(teacher: nn.Module) -> None:
+    model = tiny_bert().eval()
+    found, splits = reported(model, teacher)
+    said = {
+        name: [evaluate(one, split, TOY_TASK).logits.argmax(1) for one in (model, teacher)]
+        for name, split in splits.items()
+    }
+    shares = {name: float(np.mean(mine == other)) for name, (mine, other) in said.items()}
+    assert shares["matched"] != shares["other"]
+    assert found.agreement == shares["matched"]
+    commonest = max(np.mean(said["matched"][1] == label) for label in (0, 1))
+    assert found.agreement_majority == pytest.approx(commonest)
+
+
+def test_a_model_agrees_with_itself() -> None:
+    model = tiny_bert().eval()
+    found, _ = reported(model, model)
+    assert (found.agreement, found.dev) == (1.0, found.dense)
+
+
+def test_there_is_no_agreement_without_classes_or_another_model() -> None:
+    scale = tiny_bert(labels=1).eval()
+    for found in (reported(tiny_bert().eval(), None)[0], reported(scale, scale, SCALE)[0]):
+        assert found.agreement is None
+        assert found.agreement_majority is None
+        assert "answered as by the dense model" not in note(MATERIAL, found, None)
