@@ -3,11 +3,11 @@
     python benchmarks/training.py --model FOLDER        # writes benchmarks/training.json
 
 One Trainer takes every kind of step in turn on batches of one shape: plain, masked, distilled (the default
-terms) and the paper's distillation (attention maps too). A slow second of the machine so falls on
-neighbours, and each kind is compared with the plain step of its own round. In a last round, which is not
-timed, every allocation is counted: how far a step rises above where it began. Seconds are the processor's
-on one thread, which others on the machine hardly touch; those of the clock stand beside them. The figures in
-the docs are of a 6-layer, 384-wide BERT.
+terms), that with frozen embeddings, and the paper's distillation (attention maps too). A slow second of the
+machine so falls on neighbours, and each kind is compared with the plain step of its own round. In a last
+round, which is not timed, every allocation is counted: how far a step rises above where it began. Seconds
+are the processor's on one thread, which others on the machine hardly touch; those of the clock stand beside
+them. The figures in the docs are of a 6-layer, 384-wide BERT.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from scipy.stats import t as student
 
 from rpmask.files import write_whole
 from rpmask.learn.batches import Encoded
+from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.models import load_classifier
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation
 from rpmask.learn.teacher import Asked, Kept, Numbered, keep_answers
@@ -53,6 +54,7 @@ class Kind:
     masked: bool = False
     terms: Distillation = LABELS_ONLY
     kept: bool = False  # the teacher's answers were kept before
+    frozen: bool = False  # the embeddings keep their values
     attention: str = "sdpa"
 
 
@@ -60,6 +62,9 @@ KINDS = {
     "plain": Kind(),
     "masked": Kind(masked=True),
     "masked, default distillation": Kind(masked=True, terms=Distillation(), kept=True),
+    "masked, default distillation, frozen embeddings": Kind(
+        masked=True, terms=Distillation(), kept=True, frozen=True
+    ),
     "masked, teacher asked": Kind(masked=True, terms=Distillation()),
     "masked, paper's distillation": Kind(masked=True, terms=PAPER_TERMS, attention="eager"),
 }
@@ -99,7 +104,7 @@ class InTurn(transformers.TrainerCallback):
         self.clock: dict[str, list[float]] = {name: [] for name in KINDS}
         self.peaks: dict[str, int] = {}
         self._hold, self._networks, self._kept, self._rounds = hold, networks, kept, rounds
-        self._masked = ExitStack()
+        self._within = ExitStack()
         self._allocations: Allocations | None = None
 
     def on_step_begin(self, _: Any, state: Any, __: Any, **___: Any) -> None:
@@ -116,7 +121,9 @@ class InTurn(transformers.TrainerCallback):
             asked = Asked(self._networks[1], kind.terms)
             self.trainer._teacher = self._kept if kind.kept else asked
         if kind.masked:
-            self._masked.enter_context(self._hold.gradients_masked())
+            self._within.enter_context(self._hold.gradients_masked())
+        if kind.frozen:
+            self._within.enter_context(frozen_embeddings(self._networks[0]))
         if turn == self._rounds:
             self._allocations = Allocations()
         self._started = time.process_time(), time.perf_counter()
@@ -132,7 +139,7 @@ class InTurn(transformers.TrainerCallback):
             self.clock[self._name].append(time.perf_counter() - clock)
         else:
             self.peaks[self._name] = self._allocations.peak()
-        self._masked.close()
+        self._within.close()
 
 
 def measure(
@@ -212,6 +219,11 @@ def main() -> None:
         "batch": asked.batch,
         "tokens": asked.tokens,
         "bytes": {
+            "embeddings": sum(
+                table.weight.numel() * table.weight.element_size()
+                for table in network.modules()
+                if isinstance(table, torch.nn.Embedding)
+            ),
             "one bool a prunable weight": sum(tensor.numel for tensor in tensors),
             "teacher": sum(p.numel() * p.element_size() for p in teacher.parameters()),
             "step_peak": peaks,

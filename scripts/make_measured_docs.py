@@ -44,7 +44,8 @@ up in refitted ones, the default from 90 % sparsity on, has not been measured.
 
 {training}
 
-The mask adds one bool a prunable weight ({bool_mb:.1f} MB) and nothing to a step's peak. Distillation
+The mask adds one bool a prunable weight ({bool_mb:.1f} MB) and nothing to a step's peak. Of frozen embeddings
+({embeddings_mb:.1f} MB here) there is no gradient, and AdamW keeps no moments, twice their size. Distillation
 holds the teacher ({teacher_mb:.1f} MB) and, while a step lasts, {default_mb:.0f} MB of hidden states, or
 {paper_mb:.0f} MB with the attention maps. The default terms are learnt from answers that were kept before the
 first step; `teacher asked` is a step where they would take more than 2 GB and are asked for.
@@ -68,7 +69,7 @@ local workers are forked with.
 `python benchmarks/waiting.py`: a short training of the demo as a command on two threads, alone and beside one
 process that keeps a core busy: with OpenMP's threads asleep soon after they begin to wait for each other, as
 a command sets it (`GOMP_SPINCOUNT=1000`, where `OMP_WAIT_POLICY` is not set), and spinning as long as libgomp
-lets them.
+lets them. Machines with many cores were not tried.
 
 {waiting}
 
@@ -224,6 +225,7 @@ def page() -> str:
         rounds=steps["command"].rpartition(" ")[2],
         training=training(steps),
         bool_mb=steps["bytes"]["one bool a prunable weight"] / 1e6,
+        embeddings_mb=steps["bytes"]["embeddings"] / 1e6,
         teacher_mb=steps["bytes"]["teacher"] / 1e6,
         default_mb=peaks["masked, default distillation"] / 1e6,
         paper_mb=peaks["masked, paper's distillation"] / 1e6,

@@ -203,7 +203,7 @@ def defaults(rows: Rows) -> str:
     if frozen:
         said.append(
             "**Embeddings are frozen**, in races and training (`--freeze-embeddings`), because a step takes "
-            "less time and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
+            "no longer and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
             f"seen to help. {counted(frozen)}."
         )
     if not said:
