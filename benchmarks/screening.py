@@ -18,7 +18,6 @@ tune     `rpmask tune` over importances and allocations beside magnitude alone, 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -30,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
-from units import Parts, store, walk
+from units import Parts, asked, store, walk
 
 from rpmask.engines.local import InProcess
 from rpmask.learn.arena import Arena, ArenaSetup
@@ -274,10 +273,7 @@ def summary(parts: Parts) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    arguments = parser.parse_args()
+    arguments = asked(__file__, __doc__, PARTS)
     demo = Demo()
     statistics_of_demo = demo.statistics
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from rpmask.files import write_whole
 from rpmask.steps.context import Context
 
 Parts = dict[str, list[dict[str, Any]]]
+
+
+def asked(script: str, purpose: str, parts: Iterable[str]) -> argparse.Namespace:
+    """Where the figures go, and which parts are wanted."""
+    parser = argparse.ArgumentParser(description=purpose.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(script).with_suffix(".json"))
+    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
+    return parser.parse_args()
 
 
 def walk(

@@ -16,15 +16,13 @@ easy    the pool that `sample --k 8` draws at 93.75 %, where the demo loses next
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
-from units import Parts, store, walk
+from units import Parts, asked, store, walk
 
 from rpmask.learn.confidence import settled_losses
 from rpmask.learn.evidence import BETTER, NO_EVIDENCE, WORSE, paired_interval
@@ -118,10 +116,7 @@ def summary(parts: Parts) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
-    arguments = parser.parse_args()
+    arguments = asked(__file__, __doc__, KINDS)
     walk(arguments.out, {name: KINDS[name].count for name in arguments.only}, judged, summary)
 
 

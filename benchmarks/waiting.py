@@ -28,6 +28,7 @@ import rpmask
 from rpmask.files import write_whole
 
 OURS, THEIRS = "1000", "300000"
+PLACES = ("alone", "beside a busy process")
 ROUNDS = 3
 PATIENCE = 120  # seconds after which a command counts as having taken that long
 COMMAND = (
@@ -72,9 +73,9 @@ def measure(rounds: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         trained(folder, OURS)  # makes the database
-        for name in ("alone", "beside a busy process"):
+        for name in PLACES:
             seconds: dict[str, list[float]] = {OURS: [], THEIRS: []}
-            with neighbour(name != "alone"):
+            with neighbour(name != PLACES[0]):
                 for _ in range(rounds):
                     for spins, known in seconds.items():
                         known.append(round(trained(folder, spins), 2))
@@ -102,11 +103,7 @@ def main() -> None:
         **measure(arguments.rounds),
     }
     write_whole(arguments.out, (json.dumps(document, indent=1) + "\n").encode())
-    print(
-        json.dumps(
-            {name: document[name]["default_to_ours"] for name in ("alone", "beside a busy process")}
-        )
-    )
+    print(json.dumps({name: document[name]["default_to_ours"] for name in PLACES}))
 
 
 if __name__ == "__main__":

@@ -151,8 +151,8 @@ def verdicts(report: Report) -> str:
             *(str(found[name]) for name in ("said", "ahead", "even", "behind")),
             f"{100 * found['median_gain']:+.1f}",
         ]
-        for kind, verdicts in report["summary"].items()
-        for verdict, found in verdicts.items()
+        for kind, by_verdict in report["summary"].items()
+        for verdict, found in by_verdict.items()
     ]
     head = [
         "pool",
@@ -163,12 +163,12 @@ def verdicts(report: Report) -> str:
         "behind",
         "median gain on dev, points",
     ]
-    sure = [kinds["better"] for kinds in report["summary"].values() if "better" in kinds]
+    sure = [found["better"] for found in report["summary"].values() if "better" in found]
     said, ahead, behind = (sum(one[name] for one in sure) for name in ("said", "ahead", "behind"))
     return (
         table(head, rows)
         + f"\n\nOf {said} masks that were called `better` {ahead} are ahead after the training and {behind} "
-        "behind: the verdict is about the race, and a training evens out some of what it saw."
+        "behind; the others cannot be told from the control."
     )
 
 

@@ -129,7 +129,7 @@ def beside_origin(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, 
 
 
 def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    """In how many rows a choice is ahead of the same row without it; once for a training that is the same."""
+    """In how many rows a choice is ahead of the same row without it; the same training twice counts not."""
     differ = [(mine, was) for mine, was in pairs if mine["resampled"] != was["resampled"]]
     ahead = {
         key: sum(mine[key] > was[key] for mine, was in differ)

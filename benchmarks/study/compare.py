@@ -46,7 +46,7 @@ def signed(found: tuple[float, float, float] | None) -> str:
     """A difference with its interval, bold where it excludes zero."""
     if found is None:
         return "-"
-    middle, low, high = (round(100 * value, 1) + 0.0 for value in found)  # 0 has no sign
+    middle, low, high = (round(100 * value, 1) + 0.0 for value in found)  # never -0
     text = f"{middle:+g} [{low:+g}, {high:+g}]"
     return f"**{text}**" if low > 0 or high < 0 else text
 
