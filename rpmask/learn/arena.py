@@ -17,6 +17,7 @@ from torch import nn
 
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
+from rpmask.learn.attention import quick_attention
 from rpmask.learn.batches import Split, generator, training_order
 from rpmask.learn.candidatestate import captured, restore
 from rpmask.learn.confidence import settled_distances, settled_losses
@@ -119,11 +120,12 @@ class Arena:
             attentions=attentions, dropout=training.dropout
         )
         self._model = model.to(self._device)
-        self._teacher: Remembered | None = None
+        self._dense: nn.Module | None = None
+        self._teacher: Remembered | None = None  # the dense model, asked once a step
         self._answers: np.ndarray | None = None  # the teacher's on the held-out rows
         if training.distill.needs_teacher:
             dense = setup.contenders.teacher(attentions=attentions).to(self._device)
-            dense.eval().requires_grad_(False)
+            self._dense = dense.eval().requires_grad_(False)
             self._teacher = Remembered(dense, training.distill)
             self._answers = evaluate(dense, setup.held_out, setup.task).logits
         self._order = training_order(
@@ -163,6 +165,8 @@ class Arena:
                 restore(self._model, optimizer, hold.mask, leg.state)
             self._model.train()
             total = 0.0
+            networks = (self._model, self._dense)
+            stack.enter_context(quick_attention(networks, self._setup.train, training.precision))
             stack.enter_context(hold.gradients_masked())
             for step in range(leg.from_step, leg.to_step):
                 total += self._step(optimizer, hold, step)

@@ -171,9 +171,9 @@ def load_classifier(
 ) -> nn.Module:
     """A float32 classifier for the task. A head the checkpoint lacks is drawn from the seed.
 
-    Attention maps are only returned by the eager implementation, which is slower, so it is used
-    only where they are wanted. dropout replaces every rate of the modules; the configuration, which is
-    saved with the model, keeps its own.
+    Attention maps are only returned by the eager implementation, which is mostly slower, so it is used
+    only where they are wanted, and where a training is faster with it (`learn/attention.py`). dropout
+    replaces every rate of the modules; the configuration, which is saved with the model, keeps its own.
     """
     from transformers.utils import logging
 

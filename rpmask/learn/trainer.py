@@ -23,6 +23,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from rpmask import ranks
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.learn.attention import quick_attention
 from rpmask.learn.batches import Encoded
 from rpmask.learn.distill import distillation_loss
 from rpmask.learn.freeze import frozen_embeddings
@@ -201,10 +202,11 @@ def train(
         terms=plan.distill,
         hold=hold,
     )
-    if teacher is not None:
-        trainer.learn_from(teacher, train_set)
     trainer.remove_callback(transformers.PrinterCallback)
     with ExitStack() as stack:
+        stack.enter_context(quick_attention((model, teacher), train_set, plan.precision))
+        if teacher is not None:
+            trainer.learn_from(teacher, train_set)
         if plan.freeze_embeddings:
             stack.enter_context(frozen_embeddings(model, mask.names if mask is not None else ()))
         if hold is not None:
