@@ -28,13 +28,18 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(values)
 
 
+def dense_model(row: dict[str, Any]) -> tuple[int, float]:
+    """What tells the dense model of a row from others of its task: rows are compared if it is the same."""
+    return row["seed"], row["dense"]
+
+
 def gap(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
-    """The mean difference of the metric over the seeds that both have, and its 95 % interval.
+    """The mean difference of the metric over the dense models that both have, and its 95 % interval.
 
     The interval is over the dev rows, resampled alike for both sides; the seeds are averaged within it.
     """
-    by_seed = {row["seed"]: row for row in others}
-    pairs = [(row, by_seed[row["seed"]]) for row in mine if row["seed"] in by_seed]
+    known = {dense_model(row): row for row in others}
+    pairs = [(row, known[dense_model(row)]) for row in mine if dense_model(row) in known]
     if not pairs:
         return None
     draws = np.mean([np.subtract(a["resampled"], b["resampled"]) for a, b in pairs], axis=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import matplotlib
 from answers import defaults, factor_table, jackpot_table, rate_table, refits
-from compare import Rows, agreement, gap, load, mean, minutes, of, signed, table
+from compare import Rows, agreement, dense_model, gap, load, mean, minutes, of, signed, table
 from grid import ARMS, BUDGET, SPARSITIES, TASKS
 from grid import rows as grid_rows
 from matplotlib.figure import Figure
@@ -121,13 +121,17 @@ def main_tables(rows: Rows) -> str:
 def verdict(here: Rows) -> str:
     """What the table says of the target, in words."""
     sparsity = here[0]["sparsity"]
-    shared = shared_seeds(here)
+    shared = shared_models(here)
     complete = [task for task in TASKS if shared[task]]
     if not complete:
         return "No task has all three arms yet.\n"
     kept = {
         arm: mean(
-            mean(r["retention"] for r in of(here, task=task, arm=arm) if r["seed"] in shared[task])
+            mean(
+                r["retention"]
+                for r in of(here, task=task, arm=arm)
+                if dense_model(r) in shared[task]
+            )
             for task in complete
         )
         for arm in ARMS
@@ -142,7 +146,9 @@ def verdict(here: Rows) -> str:
     said = "reached" if kept["ours"] >= target else "missed"
     alone = {
         task: mean(
-            r["retention"] for r in of(here, task=task, arm="ours") if r["seed"] in shared[task]
+            r["retention"]
+            for r in of(here, task=task, arm="ours")
+            if dense_model(r) in shared[task]
         )
         for task in complete
     }
@@ -159,11 +165,11 @@ def verdict(here: Rows) -> str:
     )
 
 
-def shared_seeds(here: Rows) -> dict[str, set[int]]:
-    """The seeds of each task that every arm has been walked with."""
+def shared_models(here: Rows) -> dict[str, set[tuple[int, float]]]:
+    """The dense models of each task that every arm has been walked with."""
     return {
         task: set.intersection(
-            *({row["seed"] for row in of(here, task=task, arm=arm)} for arm in ARMS)
+            *({dense_model(row) for row in of(here, task=task, arm=arm)} for arm in ARMS)
         )
         for task in TASKS
     }

@@ -20,11 +20,11 @@ def early_table(rows: Rows) -> str:
             continue
         index = [int(row["arm"].removeprefix("take")) for row in found]
         curves = found[0]["rungs"]
-        for rung, (step, _) in enumerate(curves[0]):
+        for rung, (step, *_) in enumerate(curves[0]):
             line = [task, f"{step:,}", str(len(found))]
             for judge in ("selection", "dev"):
                 rank = spearmanr(
-                    [-curves[i][rung][1] for i in index], [row[judge] for row in found]
+                    [-curves[i][rung][-1] for i in index], [row[judge] for row in found]
                 )
                 line += [f"{rank.statistic:+.2f}", chance(rank.pvalue)]
             lines.append(line)
@@ -33,9 +33,12 @@ def early_table(rows: Rows) -> str:
         return title if of(rows, question="race", arm="centres") else ""
     header = ["task", "rung at step", "masks", "with selection", "p", "with dev", "p"]
     return (
-        f"{title}\nThe masks of the race of centres, trained anew "
-        "for two epochs each: Spearman's rank correlation of each rung's held-out loss (lower is "
-        "better) with the final metric.\n\n" + table(header, lines) + "\n" + finals_table(rows)
+        f"{title}\nThe same centres, raced as (c) races: refitted, and ranked by how near they come to the "
+        "dense model's answers. Each is then trained for two epochs. Spearman's rank correlation of the "
+        "nearness at each rung with the final metric:\n\n"
+        + table(header, lines)
+        + "\n"
+        + finals_table(rows)
     )
 
 
@@ -65,8 +68,8 @@ def chance(p: float) -> str:
 
 
 def finals_table(rows: Rows) -> str:
-    """Where every mask of the race of centres ended."""
-    header = ["task", "importance", "allocation", "loss after an epoch", "selection", "dev"]
+    """Where every centre ended."""
+    header = ["task", "importance", "allocation", "distance after an epoch", "selection", "dev"]
     lines = []
     for task in EARLY_TASKS:
         found = of(rows, question="early", task=task)
@@ -76,7 +79,7 @@ def finals_table(rows: Rows) -> str:
             lines.append(
                 [
                     *(task, mine["importance"], share(mine["allocation"])),
-                    f"{row['rungs'][index][-1][1]:.4f}",
+                    f"{row['rungs'][index][-1][-1]:.4f}",
                     f"{row['selection']:.4f}",
                     f"{row['dev']:.4f}",
                 ]
