@@ -39,7 +39,7 @@ docs: $(READY)
 
 # Two of them need a pretrained encoder and GLUE in a folder: make bench MODEL=FOLDER, with RPMASK_GLUE_DIR set.
 bench: $(READY)
-	for name in starting sampling screening verdicts engines waiting scaling deploy; do \
+	for name in starting sampling screening verdicts engines waiting attention scaling deploy; do \
 	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tracking.py
 	for task in digits demo; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/jackpot.py --task $$task || exit 1; done

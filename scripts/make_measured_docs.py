@@ -14,6 +14,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from rpmask.learn.attention import SHORT
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"
 FILLED = {name: ROOT / "docs" / f"{name}.md" for name in ("deploy", "scaling")}
@@ -61,6 +63,12 @@ first step; `teacher asked` is a step where they would take more than 2 GB and a
 [{speed_low:.2f}, {speed_high:.2f}] (`doctor` tries a layer and said {probe:.2f}). Dev accuracy, {level:.2f}
 after so few steps, differs by {accuracy:+.4f} [{accuracy_low:+.4f}, {accuracy_high:+.4f}]; another seed's
 deviation is {seeds:.4f}.
+
+`python benchmarks/attention.py`: a training step with PyTorch's fused attention and with plain products, one
+thread, by precision and by the length of rows. In bf16 a training on this kind of machine uses plain products
+where no row is longer than {short} tokens.
+
+{attention}
 
 ## Workers
 
@@ -185,6 +193,20 @@ def training(report: Report) -> str:
     return table(["step", "median", "to plain"], rows)
 
 
+def attention(report: Report) -> str:
+    """How much faster a step is without the fused kernels."""
+    rows = [
+        [
+            step["precision"],
+            f"{step['rows']} x {step['tokens']}",
+            *(f"{step['ms'][way]:,.0f} ms" for way in ("fused", "plain")),
+            f"{step['fused_to_plain']:.2f}",
+        ]
+        for step in report["steps"]
+    ]
+    return table(["precision", "rows x tokens", "fused", "plain", "fused to plain"], rows)
+
+
 def engines(report: Report) -> str:
     """Ratios of wall times."""
     rows = [
@@ -283,6 +305,8 @@ def page() -> str:
         accuracy_low=accuracy["low"],
         accuracy_high=accuracy["high"],
         seeds=precision["fp32_over_seeds"]["accuracy"]["deviation"],
+        short=SHORT,
+        attention=attention(read("attention")),
         engines=engines(race),
         waiting=waiting(read("waiting")),
         roads=read("tracking")["report"]["roads"],

@@ -1,8 +1,8 @@
 """The implementation of attention that a training is fastest with.
 
 PyTorch's fused kernels win nearly everywhere. On a CPU in bf16, and on short rows, plain products are the
-faster ones: a training step of a small encoder takes half the time (`benchmarks/attention.py`). On long rows
-they keep a map of every pair of tokens, and lose.
+faster ones: a training step of a small encoder is 1.6 to 2.1 times as fast (`benchmarks/attention.py`). On
+long rows they keep a map of every pair of tokens, and lose.
 """
 
 from __future__ import annotations
