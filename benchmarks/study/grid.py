@@ -126,6 +126,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "no-hidden": ("--distill-hidden", "0"),
     "attention": ("--distill-attention", "1"),
     "labels-only": LABELS,
+    "augment": ("--augment", "4"),
     # Away from refitting alone, and from the one without it: each was (c) when these were walked.
     "refit-alone-long": (*BEFORE, "--epochs", "21.4"),
     "no-refit": _PLAIN,
@@ -202,6 +203,6 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for arm, options in ONE_FACTOR.items():
             for task in FACTOR_TASKS:
                 yield Row("factor", arm, task, 0.9375, seed, (*ARMS["ours"], *options))
-    for arm in ("refit-alone", "no-refit"):
+    for arm, sparsity in (("refit-alone", 0.99), ("no-refit", 0.99), ("augment", 0.97)):
         for task in TASKS:
-            yield Row("factor", arm, task, 0.99, 0, (*ARMS["ours"], *ONE_FACTOR[arm]))
+            yield Row("factor", arm, task, sparsity, 0, (*ARMS["ours"], *ONE_FACTOR[arm]))

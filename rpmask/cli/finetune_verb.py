@@ -51,6 +51,7 @@ def finetune(
     dropout: n.Dropout = None,
     refit: n.Refit = None,
     freeze_embeddings: n.FreezeEmbeddings = None,
+    augment: n.Augment = FINETUNE.plan.augment,
     evaluations: n.Evaluations = FINETUNE.plan.evaluations,
     patience: n.Patience = FINETUNE.plan.patience,
     precision: o.Precision = FINETUNE.plan.precision,
@@ -69,7 +70,9 @@ def finetune(
 
     Example: `rpmask finetune --epochs 6`
     """
-    _check_material(dense, source=source, teacher=teacher, refit=refit, model=model, data=data)
+    _check_material(
+        *(dense, augment), source=source, teacher=teacher, refit=refit, model=model, data=data
+    )
     plan = replace(
         FINETUNE.plan,
         epochs=epochs,
@@ -78,6 +81,7 @@ def finetune(
         dropout=dropout if dense or dropout is not None else FINETUNE.plan.dropout,
         refit=refit,
         freeze_embeddings=freeze_embeddings,
+        augment=augment,
         evaluations=evaluations,
         patience=patience,
         precision=settled_precision(precision),
@@ -110,6 +114,7 @@ def finetune(
 
 def _check_material(
     dense: bool,
+    augment: int,
     *,
     source: str | None,
     teacher: str | None,
@@ -119,7 +124,12 @@ def _check_material(
 ) -> None:
     """Refuse options that the training asked for has no use for."""
     if dense:
-        asked = {"--from": source, "--teacher": teacher, "--refit": refit}
+        asked = {
+            "--from": source,
+            "--teacher": teacher,
+            "--refit": refit,
+            "--augment": augment or None,
+        }
         if given := [option for option, value in asked.items() if value is not None]:
             raise RpmaskError(
                 f"{' and '.join(given)} cannot go with --dense.",

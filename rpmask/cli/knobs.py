@@ -171,6 +171,16 @@ Refit = Annotated[int | None, _refitted("after a jackpot")]
 RunRefit = Annotated[int | None, _refitted("with --recipe paper, for --race-refit as well")]
 
 
+Augment = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Altered copies of each training row to learn the teacher's answers to, in the same steps.",
+        rich_help_panel=TRAINING,
+    ),
+]
+
+
 def _frozen(but: str) -> Any:
     text = "Whether embeddings of tokens, positions and segments keep their values in training "
     text += f"[default: frozen; trained {but}]."

@@ -57,6 +57,7 @@ def run(
     dropout: n.RunDropout = None,
     refit: n.RunRefit = None,
     freeze_embeddings: n.RunFreezeEmbeddings = None,
+    augment: n.Augment = FINETUNE.plan.augment,
     precision: o.Precision = FINETUNE.plan.precision,
     distill_labels: n.RunTermLabels = None,
     distill_logits: n.RunTermLogits = None,
@@ -82,6 +83,7 @@ def run(
         dropout=_given(dropout, known.dropout),
         refit=_given(refit, known.refit),
         freeze_embeddings=_given(freeze_embeddings, known.freeze_embeddings),
+        augment=augment,
         precision=precision,
         seed=seed,
         distill=replace(

@@ -50,12 +50,16 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
-    """A tokenised split; one dict of unpadded lists a row, as transformers' collators want it."""
+    """A tokenised split; one dict of unpadded lists a row, as transformers' collators want it.
+
+    special are the tokens that are no words: separators, padding.
+    """
 
     features: list[dict[str, Any]]
     labels: np.ndarray
     pad: dict[str, int]
     pad_left: bool = False
+    special: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.features)
@@ -86,7 +90,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     def take(self, indices: np.ndarray) -> Encoded:
         """The rows of these indices as a split of their own."""
         features = [self.features[int(i)] for i in indices]
-        return Encoded(features, self.labels[indices], self.pad, self.pad_left)
+        return Encoded(features, self.labels[indices], self.pad, self.pad_left, self.special)
 
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """The rows of these indices, padded together."""
@@ -105,6 +109,7 @@ def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> E
         labels=np.asarray(split["label"], dtype=kind),
         pad={name: fillers[name] for name in names},
         pad_left=tokenizer.padding_side == "left",
+        special=frozenset(tokenizer.all_special_ids),
     )
 
 

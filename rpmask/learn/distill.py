@@ -54,7 +54,7 @@ def distillation_loss(
     """The weighted sum of the terms for one batch; images have no attention mask."""
     loss = student.logits.new_zeros((), dtype=torch.float32)
     if terms.labels:
-        loss = loss + terms.labels * example_losses(task, student.logits, labels).mean()
+        loss = loss + terms.labels * _label_term(student.logits, labels, task)
     if teacher is None:
         return loss
     if terms.logits:
@@ -64,6 +64,13 @@ def distillation_loss(
     if terms.attention:
         loss = loss + terms.attention * _attention_term(student, teacher, attention_mask, terms)
     return loss
+
+
+def _label_term(logits: torch.Tensor, labels: torch.Tensor, task: TaskSpec) -> torch.Tensor:
+    """The mean over the batch; a row whose label nobody knows (`learn/augment.py`) counts as none."""
+    if task.kind == "regression":
+        labels = torch.where(labels.isnan(), logits.detach().squeeze(-1).float(), labels.float())
+    return example_losses(task, logits, labels).mean()
 
 
 def _logit_term(

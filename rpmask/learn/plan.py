@@ -52,6 +52,8 @@ class TrainPlan(Record):
     that drops nothing. refit is the number of training rows on which the kept weights are refitted before
     the training begins (`learn/refit.py`). freeze_embeddings leaves the tables of tokens, positions and
     segments as they are (`learn/freeze.py`). None leaves either to the step that knows where a mask is from.
+    augment is how many altered copies of each row are learnt as well, by the teacher's answers alone
+    (`learn/augment.py`); the steps stay those of the rows that there are.
     """
 
     epochs: float = 6.0
@@ -63,6 +65,7 @@ class TrainPlan(Record):
     dropout: float | None = 0.0
     refit: int | None = None
     freeze_embeddings: bool | None = None
+    augment: int = 0
     evaluations: int = 6
     patience: int = 0
     seed: int = 0

@@ -24,6 +24,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from rpmask import ranks
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.learn.attention import quick_attention
+from rpmask.learn.augment import with_altered
 from rpmask.learn.batches import Encoded
 from rpmask.learn.distill import distillation_loss
 from rpmask.learn.freeze import frozen_embeddings
@@ -189,7 +190,8 @@ def train(
         callbacks.append(MaskKeeper(hold))
     if plan.patience:
         callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
-    numbered = Numbered(train_set)
+    learnt = with_altered(train_set, plan.augment, plan.seed) if plan.augment else train_set
+    numbered = Numbered(learnt)
     trainer = MaskedTrainer(
         model=model,
         args=arguments,
@@ -206,7 +208,7 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(quick_attention((model, teacher), train_set, plan.precision))
         if teacher is not None:
-            trainer.learn_from(teacher, train_set)
+            trainer.learn_from(teacher, learnt)
         if plan.freeze_embeddings:
             stack.enter_context(frozen_embeddings(model, mask.names if mask is not None else ()))
         if hold is not None:

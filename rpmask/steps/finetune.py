@@ -53,7 +53,7 @@ def finetune_dense(
 ) -> dict[str, Any]:
     """Train a model without a mask on a task's labels."""
     frozen = bool(request.plan.freeze_embeddings)
-    plan = replace(request.plan, distill=LABELS_ONLY, refit=0, freeze_embeddings=frozen)
+    plan = replace(request.plan, distill=LABELS_ONLY, refit=0, freeze_embeddings=frozen, augment=0)
     material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
     return _train(replace(request, plan=plan), context, material)
 

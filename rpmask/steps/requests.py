@@ -225,6 +225,15 @@ class FinetuneRequest(Record):
                 f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
             )
         _rows_to_refit(plan.refit)
+        if plan.augment < 0:
+            raise RpmaskError(
+                f"{plan.augment} altered copies of each row are asked for.", "Ask for 0 or more."
+            )
+        if plan.augment and not plan.distill.needs_teacher:
+            raise RpmaskError(
+                "Altered rows have no labels, and no term looks at the teacher.",
+                "Leave --augment out, or distil: --distill-logits or --distill-hidden above 0.",
+            )
         _between("batch size", plan.batch_size, 0, math.inf)
         _between("number of evaluations", plan.evaluations, 0, math.inf)
         _one_of("precision", plan.precision, PRECISIONS)
