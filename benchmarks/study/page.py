@@ -61,11 +61,12 @@ model's commonest answer comes to. Differences and their intervals are of the se
 Dev was read once per training. Some defaults were settled when dev of some rows had been seen: that `run`
 takes the first of a race, that weights are refitted, that races learn from the dense model, and that
 embeddings are frozen. What they have on the selection split is given beside dev below. SST-2 is trained on
-8,000 rows. All are trained at 4e-4, in bf16. Minutes are of one core, without those rows that shared it with
-other work. Refitting, and then distilled races and frozen embeddings, came last: the races and rates below
-are without them, as are all rows that say so. The rows `*-take-evidence-*` are of earlier pools, which held
-draws around magnitude; their commands draw others today. Intervals are over dev rows, with the seeds
-averaged: they do not say how much another seed would differ.
+8,000 rows. All are trained at 4e-4, in bf16. Minutes are of one core, of rows that had it to themselves and
+were walked since trainings use plain attention ([measured](measured.md)). Refitting, and then distilled races
+and frozen embeddings, came last: the races and rates below are without them, as are all rows that say so. The
+rows `*-take-evidence-*` are of earlier pools, which held draws around magnitude; their commands draw others
+today. Intervals are over dev rows, with the seeds averaged: they do not say how much another seed would
+differ.
 """
 
 

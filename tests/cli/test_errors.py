@@ -126,6 +126,18 @@ CASES = [
     ),
     Wrong("a model for a mask", "finetune -m demo", "--model cannot be chosen", "--dense"),
     Wrong(
+        "altered rows without a teacher",
+        "finetune --dense --augment 2",
+        "--augment cannot go with --dense",
+        "no teacher",
+    ),
+    Wrong(
+        "altered rows and labels alone",
+        "run --augment 2 --distill-logits 0 --distill-hidden 0",
+        "no term looks at the teacher",
+        "--distill-logits",
+    ),
+    Wrong(
         "a mask for a dense model",
         "finetune --dense --from 0123456789abcdef0123456789abcdef --teacher demo",
         "--from and --teacher cannot go with --dense",
