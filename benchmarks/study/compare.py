@@ -51,9 +51,14 @@ def signed(found: tuple[float, float, float] | None) -> str:
     """A difference with its interval, bold where it excludes zero."""
     if found is None:
         return "-"
-    middle, low, high = (round(100 * value, 1) + 0.0 for value in found)  # never -0
+    middle, low, high = points(found)
     text = f"{middle:+g} [{low:+g}, {high:+g}]"
     return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def points(found: tuple[float, float, float]) -> list[float]:
+    """A difference and its interval as they are shown, and judged by."""
+    return [round(100 * value, 1) + 0.0 for value in found]  # never -0
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
