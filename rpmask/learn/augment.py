@@ -8,6 +8,7 @@ model is to answer it as the dense one does. Where rows are few it else learns t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,9 +34,7 @@ def with_altered(data: Split, copies: int, seed: int) -> Encoded:
             features.append({**row, "input_ids": _altered(ids, special, words, rng).tolist()})
     whole = data.labels.dtype.kind == "i"
     none = np.full(copies * len(data), UNKNOWN if whole else math.nan, dtype=data.labels.dtype)
-    return Encoded(
-        features, np.concatenate([data.labels, none]), data.pad, data.pad_left, data.special
-    )
+    return replace(data, features=features, labels=np.concatenate([data.labels, none]))
 
 
 def _altered(
