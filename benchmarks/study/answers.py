@@ -212,6 +212,18 @@ def defaults(rows: Rows) -> str:
             "Left out: altered copies of the training rows, to be answered as the dense model answers them "
             f"(`--augment 4`). {counted(altered)}; the differences on dev are in the table above."
         )
+    searched = {
+        task: gap(
+            of(rows, question="jackpot", arm="jackpot-finetune", task=task),
+            of(rows, question="jackpot", arm="finetune", task=task),
+        )
+        for task in JACKPOT_TASKS
+    }
+    if found := [f"{signed(one)} on {task}" for task, one in searched.items() if one is not None]:
+        said.append(
+            "Left out: a jackpot search between the selection and the training, in the place of an epoch of "
+            f"it. Points on dev: {', '.join(found)}."
+        )
     if not said:
         return ""
     return "## What became the default\n\n" + "\n".join(f"- {one}" for one in said) + "\n"
