@@ -1,10 +1,11 @@
-"""Write docs/results.md and its figure from benchmarks/study/results/*.json: what is there, and no more.
+"""Write docs/results.md, its figure and README's table from the results that are there, and no more.
 
 python benchmarks/study/page.py
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ from races import centre_table, early_table, look_table, noise_table
 from rpmask.words import percent
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+README = DOCS.parent / "README.md"
+MARKED = re.compile(r"<!-- study -->\n.*?<!-- end -->", re.DOTALL)
 FIGURE = "results.svg"
 TARGETS = {0.9375: 0.985, 0.97: 0.97, 0.99: 0.93}
 NAMES = {"magnitude": "(a) magnitude", "paper": "(b) the paper's recipe", "ours": "(c) rpmask"}
@@ -188,6 +191,38 @@ def shared_models(here: Rows) -> dict[str, set[tuple[int, float]]]:
     }
 
 
+def summary(rows: Rows) -> str:
+    """README's table: retention of the three arms, where all of them were walked."""
+    lines = []
+    tasks = [
+        task
+        for task in TASKS
+        if any(shared_models(of(rows, question="main", sparsity=s))[task] for s in SPARSITIES)
+    ]
+    for sparsity in SPARSITIES:
+        here = of(rows, question="main", sparsity=sparsity)
+        shared, line = shared_models(here), [percent(sparsity)]
+        for task in tasks:
+            kept = [
+                [
+                    r["retention"]
+                    for r in of(here, task=task, arm=arm)
+                    if dense_model(r) in shared[task]
+                ]
+                for arm in ARMS
+            ]
+            line.append(
+                " / ".join(f"{100 * mean(each):.1f}" for each in kept) if all(kept) else "-"
+            )
+        lines.append(line)
+    return table(["sparse", *tasks], lines)
+
+
+def filled(text: str, rows: Rows) -> str:
+    """README with its table."""
+    return MARKED.sub(lambda _: f"<!-- study -->\n{summary(rows)}<!-- end -->", text)
+
+
 def why(rows: Rows) -> str:
     """Where the targets are missed, and why."""
     said = []
@@ -312,6 +347,7 @@ def main() -> None:
     rows = load()
     draw(rows)
     (DOCS / "results.md").write_text(page(rows), encoding="utf-8")
+    README.write_text(filled(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

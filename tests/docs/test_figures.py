@@ -28,3 +28,6 @@ def test_the_page_of_results_is_up_to_date() -> None:
     script = load("benchmarks/study/page.py")
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert page == script.page(script.load())
+    text = script.README.read_text(encoding="utf-8")
+    assert "| 93.75% |" in text
+    assert text == script.filled(text, script.load())
