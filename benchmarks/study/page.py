@@ -66,7 +66,7 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
 steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, which on
-MRPC, whose epochs are short, is not quite enough. Retention is the sparse model's dev metric over the dense
+MRPC and RTE, whose epochs are short, is not enough. Retention is the sparse model's dev metric over the dense
 one's; corrected for chance, (sparse - majority) / (dense - majority), since a broken model keeps most of the
 plain figure where one class is frequent. Where a table says *selection* it is the metric on that split after
 the last step; the weights that dev is read with are the best ones on it. *Agreement* is the share of dev

@@ -71,7 +71,13 @@ def finetune(
     Example: `rpmask finetune --epochs 6`
     """
     _check_material(
-        *(dense, augment), source=source, teacher=teacher, refit=refit, model=model, data=data
+        dense,
+        source=source,
+        teacher=teacher,
+        refit=refit,
+        augment=augment,
+        model=model,
+        data=data,
     )
     plan = replace(
         FINETUNE.plan,
@@ -114,11 +120,11 @@ def finetune(
 
 def _check_material(
     dense: bool,
-    augment: int,
     *,
     source: str | None,
     teacher: str | None,
     refit: int | None,
+    augment: int,
     model: str | None,
     data: DataChoice,
 ) -> None:

@@ -2,7 +2,7 @@
 
 In each copy some tokens give way to others of the split, as frequent there as they are, and some change
 places with the one behind. Nobody knows what such a row should be labelled, and nobody has to: the pruned
-model is to answer it as the dense one does. Where rows are few it else learns the teacher by heart.
+model is to answer it as the dense one does.
 """
 
 from __future__ import annotations
