@@ -103,6 +103,19 @@ def jackpot_table(rows: Rows) -> str:
     )
 
 
+def jackpot_said(rows: Rows) -> str:
+    """The points on dev that a search in the place of training makes."""
+    searched = {
+        task: gap(
+            of(rows, question="jackpot", arm="jackpot-finetune", task=task),
+            of(rows, question="jackpot", arm="finetune", task=task),
+        )
+        for task in JACKPOT_TASKS
+    }
+    found = [f"{signed(one)} on {task}" for task, one in searched.items() if one is not None]
+    return ", ".join(found)
+
+
 def rate_table(rows: Rows) -> str:
     """How fast to learn, and with how much dropout: by the selection split, as a user would choose."""
     lines = [
@@ -212,17 +225,10 @@ def defaults(rows: Rows) -> str:
             "Left out: altered copies of the training rows, to be answered as the dense model answers them "
             f"(`--augment 4`). {counted(altered)}; the differences on dev are in the table above."
         )
-    searched = {
-        task: gap(
-            of(rows, question="jackpot", arm="jackpot-finetune", task=task),
-            of(rows, question="jackpot", arm="finetune", task=task),
-        )
-        for task in JACKPOT_TASKS
-    }
-    if found := [f"{signed(one)} on {task}" for task, one in searched.items() if one is not None]:
+    if points := jackpot_said(rows):
         said.append(
             "Left out: a jackpot search between the selection and the training, in the place of an epoch of "
-            f"it. Points on dev: {', '.join(found)}."
+            f"it. Points on dev: {points}."
         )
     if not said:
         return ""

@@ -18,16 +18,15 @@ def early_table(rows: Rows) -> str:
         found = of(rows, question="early", task=task)
         if len(found) < 4:
             continue
-        index = [int(row["arm"].removeprefix("take")) for row in found]
-        curves = found[0]["rungs"]
-        for rung, (step, *_) in enumerate(curves[0]):
-            line = [task, f"{step:,}", str(len(found))]
-            for judge in ("selection", "dev"):
-                rank = spearmanr(
-                    [-curves[i][rung][-1] for i in index], [row[judge] for row in found]
-                )
-                line += [f"{rank.statistic:+.2f}", chance(rank.pvalue)]
-            lines.append(line)
+        judged = zip(ranked(found, "selection"), ranked(found, "dev"), strict=True)
+        for (step, *selection), (_, *dev) in judged:
+            lines.append(
+                [
+                    *(task, f"{step:,}", str(len(found))),
+                    *(f"{selection[0]:+.2f}", chance(selection[1])),
+                    *(f"{dev[0]:+.2f}", chance(dev[1])),
+                ]
+            )
     title = "## Does the early score predict the final one?\n\n" + within_table(rows)
     if not lines:
         return title if of(rows, question="race", arm="centres") else ""
@@ -40,6 +39,33 @@ def early_table(rows: Rows) -> str:
         + "\n"
         + finals_table(rows)
     )
+
+
+def early_said(rows: Rows) -> list[str]:
+    """Question 4 in a sentence a task: the first and the last look, and the final metric."""
+    said = []
+    for task in EARLY_TASKS:
+        found = of(rows, question="early", task=task)
+        if len(found) < 4:
+            continue
+        first, *_, last = ranked(found, "selection")
+        said.append(
+            f"The nearness seen in a race and the selection metric after two more epochs rank {len(found)} "
+            f"masks on {task} alike by {first[1]:+.2f} at step {first[0]:,} and {last[1]:+.2f} at step "
+            f"{last[0]:,} (Spearman)."
+        )
+    return said
+
+
+def ranked(found: Rows, judge: str) -> list[tuple[int, float, float]]:
+    """For each rung: its step, and the rank correlation of nearness there with a final metric, and p."""
+    curves = found[0]["rungs"]
+    index = [int(row["arm"].removeprefix("take")) for row in found]
+    ranks = []
+    for rung, (step, *_) in enumerate(curves[0]):
+        rank = spearmanr([-curves[i][rung][-1] for i in index], [row[judge] for row in found])
+        ranks.append((step, float(rank.statistic), float(rank.pvalue)))
+    return ranks
 
 
 def within_table(rows: Rows) -> str:

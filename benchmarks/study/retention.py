@@ -1,0 +1,249 @@
+"""What the three arms keep: tables, verdicts, the figure (questions 1 and 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from compare import Rows, agreement, dense_model, gap, mean, minutes, of, points, signed, table
+from grid import ARMS, SPARSITIES, TASKS
+from matplotlib.figure import Figure
+
+from rpmask.words import percent
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+FIGURE = "results.svg"
+TARGETS = {0.9375: 0.985, 0.97: 0.97, 0.99: 0.93}
+NAMES = {"magnitude": "(a) magnitude", "paper": "(b) the paper's recipe", "ours": "(c) rpmask"}
+COLOURS = {"magnitude": "#999999", "paper": "#D55E00", "ours": "#0072B2"}
+
+
+def main_tables(rows: Rows) -> str:
+    """Questions 1 and 2: a table a sparsity."""
+    parts = []
+    for sparsity in SPARSITIES:
+        here = of(rows, question="main", sparsity=sparsity)
+        if not here:
+            continue
+        lines = []
+        for task in TASKS:
+            for arm in ARMS:
+                found = of(here, task=task, arm=arm)
+                if not found:
+                    continue
+                lines.append(
+                    [
+                        f"{task}, {found[0]['primary'].replace('_', ' ')}",
+                        NAMES[arm],
+                        str(len(found)),
+                        f"{mean(r['majority'] for r in found):.4f}",
+                        f"{mean(r['dense'] for r in found):.4f}",
+                        f"{mean(r['dev'] for r in found):.4f}",
+                        f"{mean(r['retention'] for r in found):.1%}",
+                        f"{mean(r['corrected_retention'] for r in found):.1%}",
+                        agreement(found),
+                        *(ahead_of(here, task, arm, other) for other in ("magnitude", "paper")),
+                        f"{mean(sum(r['steps'].values()) for r in found):,.0f}",
+                        minutes(found),
+                    ]
+                )
+        header = [
+            *(
+                "task, metric",
+                "arm",
+                "seeds",
+                "majority",
+                "dense",
+                "sparse",
+                "retention",
+                "corrected",
+                "agreement",
+            ),
+            *("minus (a), points", "minus (b), points", "steps", "minutes"),
+        ]
+        parts.append(f"### {percent(sparsity)} sparse\n\n{table(header, lines)}\n{verdict(here)}")
+    return "## Retention at the same steps\n\n" + "\n".join(parts) if parts else ""
+
+
+def ahead_of(here: Rows, task: str, arm: str, other: str) -> str:
+    """How many points an arm is ahead of one that stands above it in the table."""
+    if list(ARMS).index(arm) <= list(ARMS).index(other):
+        return ""
+    return signed(gap(of(here, task=task, arm=arm), of(here, task=task, arm=other)))
+
+
+def retained(here: Rows) -> dict[str, dict[str, float]]:
+    """The retention of each arm on each task that all arms were walked on, of the dense models they share."""
+    found = {}
+    for task in TASKS:
+        arms = {arm: of(here, task=task, arm=arm) for arm in ARMS}
+        shared = set.intersection(*({dense_model(row) for row in arms[arm]} for arm in ARMS))
+        if shared:
+            found[task] = {
+                arm: mean(row["retention"] for row in arms[arm] if dense_model(row) in shared)
+                for arm in ARMS
+            }
+    return found
+
+
+def beaten(here: Rows, arm: str, other: str) -> list[str]:
+    """The tasks on which an arm is ahead of another with an interval that excludes zero."""
+    gaps = {
+        task: gap(of(here, task=task, arm=arm), of(here, task=task, arm=other)) for task in TASKS
+    }
+    return [task for task, found in gaps.items() if found is not None and points(found)[1] > 0]
+
+
+def verdict(here: Rows) -> str:
+    """What the table says of the target, in words."""
+    each = retained(here)
+    if not each:
+        return "No task has all three arms yet.\n"
+    kept = {arm: mean(shares[arm] for shares in each.values()) for arm in ARMS}
+    target = TARGETS[here[0]["sparsity"]]
+    said = "reached" if kept["ours"] >= target else "missed"
+    under = [
+        f"{task} {shares['ours']:.2%}" for task, shares in each.items() if shares["ours"] < target
+    ]
+    held = "Every task here keeps as much." if not under else f"Short of it: {', '.join(under)}."
+    wins = " and ".join(
+        f"{NAMES[arm]} on {', '.join(beaten(here, 'ours', arm)) or 'no task'}"
+        for arm in ("magnitude", "paper")
+    )
+    return (
+        f"Mean retention over {len(each)} of {len(TASKS)} tasks, of the seeds that all arms have: "
+        + ", ".join(f"{NAMES[arm]} {kept[arm]:.1%}" for arm in ARMS)
+        + f". The target for (c), {target:.1%}, is {said} on these. {held} (c) beats with an interval that "
+        f"excludes zero {wins}.\n"
+    )
+
+
+def targets_said(rows: Rows) -> list[str]:
+    """Where each target stands."""
+    said = []
+    for sparsity in SPARSITIES:
+        each, target = retained(of(rows, question="main", sparsity=sparsity)), TARGETS[sparsity]
+        if not each:
+            continue
+        kept = mean(shares["ours"] for shares in each.values())
+        under = [
+            f"{task} ({one['ours']:.1%})" for task, one in each.items() if one["ours"] < target
+        ]
+        said.append(
+            f"At {percent(sparsity)} (c) keeps {kept:.1%} on the mean of {', '.join(each)}. The target, "
+            f"{target:.1%}, is {'reached' if kept >= target else 'missed'}"
+            + (f"; below it: {', '.join(under)}." if under else ".")
+        )
+    return said
+
+
+def claim_said(rows: Rows) -> str:
+    """What the paper claims near 100x, beside what is seen."""
+    claims = []
+    for arm in ("paper", "ours"):
+        ahead, behind, places = [], [], 0
+        for sparsity in SPARSITIES[1:]:
+            here = of(rows, question="main", sparsity=sparsity)
+            places += len(retained(here))
+            ahead += [f"{task} {percent(sparsity)}" for task in beaten(here, arm, "magnitude")]
+            behind += [f"{task} {percent(sparsity)}" for task in beaten(here, "magnitude", arm)]
+        claims.append(
+            f"{NAMES[arm]} is ahead of (a) on {', '.join(ahead) or 'none'}"
+            + (f" and behind on {', '.join(behind)}" if behind else "")
+        )
+    return (
+        "The paper claims two to four points over deterministic pruning at high sparsity. In the "
+        f"{places} comparisons here at 97% and 99%, with intervals that exclude zero, {'; '.join(claims)}."
+        if places
+        else ""
+    )
+
+
+def summary(rows: Rows) -> str:
+    """README's table: retention of the three arms, where all of them were walked."""
+    each = {s: retained(of(rows, question="main", sparsity=s)) for s in SPARSITIES}
+    tasks = [task for task in TASKS if any(task in found for found in each.values())]
+    lines = []
+    for sparsity, found in each.items():
+        cells = [
+            " / ".join(f"{100 * found[task][arm]:.1f}" for arm in ARMS) if task in found else "-"
+            for task in tasks
+        ]
+        lines.append([percent(sparsity), *cells])
+    return table(["sparse", *tasks], lines)
+
+
+def why(rows: Rows) -> str:
+    """Where the targets are missed, and why."""
+    said = []
+    for race in of(rows, question="race", arm="centres", task="cola"):
+        first, last = (sorted(curve[end][1] for curve in race["rungs"]) for end in (0, -1))
+        said.append(
+            f"CoLA is learnt slowly: without refitting, {len(last)} masks begin the race below with losses "
+            f"of {first[0]:.4f} to {first[-1]:.4f}, and after a whole epoch have {last[0]:.4f} to "
+            f"{last[-1]:.4f}."
+        )
+    for row in of(rows, question="main", arm="ours", task="cola", sparsity=0.9375):
+        taken, control = row["pool"].index(row["kept"][-1]), row["rungs"][0][-1]
+        mine = row["rungs"][taken][-1]
+        said.append(
+            f"In the race of (c) on CoLA (seed {row['seed']}, step {control[0]}), learning from the dense "
+            f"model, the labels' loss is {control[1]:.4f} with the control and {mine[1]:.4f} with the mask "
+            f"that is taken, and the distance from the dense model {control[2]:.4f} and {mine[2]:.4f}; the "
+            f"verdict is `{row['verdicts'][-1]}`."
+        )
+    strangers = [
+        row
+        for row in of(rows, question="main", arm="ours")
+        if row["agreement"] < row["agreement_majority"]
+    ]
+    if strangers:
+        each = ", ".join(
+            f"{row['task']} {percent(row['sparsity'])} {row['agreement']:.1%} "
+            f"({row['agreement_majority']:.1%})"
+            for row in strangers
+        )
+        said.append(
+            "Where (c) classifies fewer dev rows as the dense model does than the dense model's commonest "
+            f"answer alone would, little of what it learnt holds for rows it has not seen: {each}."
+        )
+    dense = [row for row in of(rows, task="rte") if row["question"] in ("main", "factor")]
+    if dense:
+        said.append(
+            f"RTE comes last: this encoder's dense model has {dense[0]['dense']:.4f} there, always answering "
+            f"the commonest label {dense[0]['majority']:.4f}, so what a sparse one keeps of it says nothing."
+        )
+    return "### Why not everywhere\n\n" + "\n\n".join(said) + "\n" if said else ""
+
+
+def draw(rows: Rows) -> None:
+    """Corrected retention over sparsity, a panel a task."""
+    here = of(rows, question="main")
+    tasks = [task for task in TASKS if of(here, task=task)]
+    if not tasks:
+        return
+    figure = Figure(figsize=(2.6 * len(tasks) + 0.6, 3.0), layout="constrained")
+    for axes, task in zip(
+        figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks, strict=True
+    ):
+        for arm, name in NAMES.items():
+            found = of(here, task=task, arm=arm)
+            xs = [SPARSITIES.index(row["sparsity"]) for row in found]
+            ys = [100 * row["corrected_retention"] for row in found]
+            axes.plot(xs, ys, "o", color=COLOURS[arm], label=name, markersize=6, alpha=0.8)
+            means = [
+                (i, mean(y for x, y in zip(xs, ys, strict=True) if x == i)) for i in sorted(set(xs))
+            ]
+            axes.plot(
+                *zip(*means, strict=True), color=COLOURS[arm], linewidth=1.5
+            ) if means else None
+        axes.axhline(100, color="#BBBBBB", linewidth=0.8)
+        axes.set_xticks(range(len(SPARSITIES)), [percent(s).replace(" ", "") for s in SPARSITIES])
+        axes.set_xlim(-0.4, len(SPARSITIES) - 0.6)
+        axes.set_title(task, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("retention, corrected for chance (%)", fontsize=9)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    with matplotlib.rc_context({"svg.hashsalt": "rpmask"}):
+        figure.savefig(DOCS / FIGURE, metadata={"Date": None})
