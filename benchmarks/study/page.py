@@ -98,7 +98,7 @@ def short(rows: Rows) -> str:
     if searched := jackpot_said(rows):
         said.append(
             "A jackpot search between the selection and the training, in the place of an epoch of it, "
-            f"changes dev by {searched} points."
+            f"changes dev by (in points) {searched}."
         )
     lines = "\n".join(f"- {one}" for one in said if one)
     return (
