@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rpmask.errors import RpmaskError
 from rpmask.learn.batches import Split, generator
 from rpmask.learn.evaluate import example_losses
 from rpmask.learn.observer import Observer
@@ -65,6 +66,13 @@ def calibrate(
     found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
     if inputs is not None:
         found["wanda"] = Statistics.of("wanda", inputs.close())
+    for kind, statistics in found.items():
+        if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
+            # Every weight would matter as little as any other, and ties are broken at random.
+            raise RpmaskError(
+                f"The {kind} statistics of {len(chosen)} rows are zero for every weight.",
+                "Give more --calibration-rows, or draw around magnitude with --importance magnitude.",
+            )
     return found
 
 

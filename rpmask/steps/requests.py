@@ -114,6 +114,7 @@ class SampleRequest(Record):
         _one_of("sampler", self.sampler, SAMPLERS)
         for importance in self.space.importances:
             _one_of("importance", importance, IMPORTANCES)
+        _between("number of calibration rows", self.calibration_rows, 0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -318,6 +319,7 @@ class JackpotRequest(Record):
         """Refuse a search that cannot be carried out, before anything is loaded."""
         self.plan.check()
         _between("sparsity", self.sparsity, 0.0, 1.0)
+        _between("number of calibration rows", self.calibration_rows, 0, math.inf)
 
 
 @dataclass(frozen=True)
