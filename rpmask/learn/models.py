@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError
+from rpmask.learn.modelhub import cached, from_hub
 from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
-from rpmask.tasks.hub import unreachable
 from rpmask.tasks.spec import TaskSpec
 
 LONGEST_SOURCE = 1000  # characters; a path that is longer cannot be looked at
@@ -66,45 +66,7 @@ def locate(source: str) -> ModelPlace:
             f"There is no folder '{source}'.",
             "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
         )
-    return _cached(source) or _from_hub(source)
-
-
-def _cached(repository: str) -> ModelPlace | None:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config = try_to_load_from_cache(repository, "config.json")
-    except HFValidationError as error:
-        raise RpmaskError(
-            f"'{repository}' is neither a folder nor a hub id.",
-            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
-        ) from error
-    if not isinstance(config, str):
-        return None
-    return ModelPlace.at(str(Path(config).parent))
-
-
-def _from_hub(repository: str) -> ModelPlace:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    problem = unreachable(constants.ENDPOINT, offline=constants.HF_HUB_OFFLINE)
-    if problem:
-        raise RpmaskError(
-            f"The model '{repository}' is not on this machine and the hub cannot be reached: "
-            f"{problem}.",
-            "Connect to the network, or name a local folder with --model.",
-        )
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-    try:
-        folder = snapshot_download(repository, allow_patterns=patterns)
-    except HfHubHTTPError as error:
-        raise RpmaskError(
-            f"The hub would not give the model '{repository}': {error}.",
-            "Check the name, and log in with `hf auth login` if it is private.",
-        ) from error
-    return ModelPlace.at(folder)
+    return ModelPlace.at(cached(source) or from_hub(source))
 
 
 def _auto_class(task: TaskSpec) -> Any:
