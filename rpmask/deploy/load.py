@@ -100,9 +100,13 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         return csr.install(model, routes)
     if manifest.form == "compact":
         return compact.read(folder, manifest.inputs, manifest.standard)
-    from rpmask.learn.models import locate
+    from rpmask.learn.models import locate, name_padding
 
-    return dense.read(Path(locate(str(folder)).weights), manifest.inputs)
+    found: Any = dense.read(Path(locate(str(folder)).weights), manifest.inputs)
+    if manifest.inputs == "text":
+        name_padding(found.config, str(folder))
+    module: nn.Module = found
+    return module
 
 
 def _unpacked(folder: Path, manifest: Manifest) -> tuple[nn.Module, Mask]:

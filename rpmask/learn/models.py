@@ -141,6 +141,8 @@ def load_classifier(
 
     place = locate(source)
     config = _config(place, task)
+    if task.inputs == "text":
+        name_padding(config, source)
     own = {} if dropout is None else _dropout_rates(config)
     config.update(dict.fromkeys(own, dropout))
     verbosity = logging.get_verbosity()
@@ -165,6 +167,22 @@ def load_classifier(
     model.config.update(own)
     network: nn.Module = model
     return network
+
+
+def name_padding(config: Any, source: str) -> None:
+    """Tell a configuration that names no padding the tokenizer's, or else its own end of text.
+
+    A decoder's classifier answers at the last token that is no padding: it takes no batch without.
+    """
+    if getattr(config, "pad_token_id", None) is not None:
+        return
+    try:
+        found = load_tokenizer(source).pad_token_id
+    except RpmaskError:  # token ids may come from elsewhere
+        found = None
+    if found is None:
+        found = getattr(config, "eos_token_id", None)
+    config.pad_token_id = found[0] if isinstance(found, list) else found
 
 
 def _dropout_rates(config: Any) -> dict[str, float]:

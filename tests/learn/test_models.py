@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import has_head, load_classifier, load_tokenizer, locate
+from rpmask.learn.models import (
+    has_head,
+    load_classifier,
+    load_tokenizer,
+    locate,
+    restored_classifier,
+)
 from rpmask.learn.precision import bf16_speed, faster_precision
 from rpmask.tasks.registry import get_spec
 
@@ -92,6 +100,48 @@ def test_without_dropout_a_model_trains_without_noise(name: str, tmp_path: Path)
     assert quiet(**rows).logits.equal(quiet(**rows).logits)
     kept = {name: rate for name, rate in config.to_dict().items() if "drop" in name}
     assert kept == {name: getattr(quiet.config, name) for name in kept}
+
+
+def stock_gpt2(folder: Path, **config: object) -> str:
+    """A classifier that names no padding, as GPT-2 is published."""
+    given = {"n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 20, **config}
+    found = transformers.GPT2Config(bos_token_id=3, **given)
+    transformers.GPT2ForSequenceClassification(found).save_pretrained(folder)
+    return str(folder)
+
+
+def no_padding_tokenizer(folder: Path) -> None:
+    words = {word: i for i, word in enumerate(["a", "b", "c", "d", "e", "f", "<end>"])}
+    words_alone = Tokenizer(WordLevel(words, unk_token="a"))
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words_alone, eos_token="<end>", unk_token="a"
+    ).save_pretrained(folder)
+
+
+def test_a_decoder_without_padding_takes_batches(tmp_path: Path) -> None:
+    source = stock_gpt2(tmp_path / "stock", eos_token_id=5)
+    no_padding_tokenizer(tmp_path / "stock")
+    model = load_classifier(source, get_spec("sst2")).eval()
+    assert model.config.pad_token_id == load_tokenizer(source).pad_token_id == 6
+    short, long = torch.tensor([[1, 2]]), torch.tensor([[3, 4, 2, 1]])
+    both = torch.tensor([[1, 2, 6, 6], [3, 4, 2, 1]])
+    with torch.no_grad():
+        answers = model(input_ids=both, attention_mask=(both != 6).long()).logits
+        alone = torch.cat([model(input_ids=row).logits for row in (short, long)])
+    torch.testing.assert_close(answers, alone)
+    model.save_pretrained(tmp_path / "kept")
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "kept").pad_token_id == 6
+
+
+@pytest.mark.parametrize(("end", "padding"), [(5, 5), ([4, 5], 4)])
+def test_without_a_tokenizer_the_end_of_text_pads(
+    tmp_path: Path, end: int | list[int], padding: int
+) -> None:
+    source = stock_gpt2(tmp_path, eos_token_id=end)
+    model = load_classifier(source, get_spec("sst2"))
+    assert model.config.pad_token_id == padding
+    restored = restored_classifier(model.config, get_spec("sst2"), model.state_dict())
+    assert restored(input_ids=torch.ones(2, 3).long()).logits.shape == (2, 2)
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5", "mbart"])
