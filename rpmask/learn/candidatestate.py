@@ -47,11 +47,10 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, cont
         for part, value in parts.items():
             if value is None:
                 continue
+            full = value.to(parameter.device)  # the step too: a fused optimizer wants it there
             if part != "step" and id(parameter) in kept:
                 full = torch.zeros_like(parameter)
                 full[kept[id(parameter)]] = value.to(parameter.device)
-            else:
-                full = value.to(parameter.device) if part != "step" else value
             if part == "value":
                 parameter.copy_(full)
             else:

@@ -28,6 +28,7 @@ class Numbered(torch.utils.data.Dataset[dict[str, Any]]):
 
     def __init__(self, split: Split) -> None:
         self._split: Any = split
+        self.lengths = [int(length) for length in split.lengths]
 
     def __len__(self) -> int:
         return len(self._split)

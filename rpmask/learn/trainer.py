@@ -10,7 +10,6 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from torch import nn
 from transformers.trainer_utils import get_last_checkpoint
 
 from rpmask import ranks
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RunFailed
+from rpmask.learn.arguments import training_arguments
 from rpmask.learn.attention import quick_attention
 from rpmask.learn.augment import with_altered
 from rpmask.learn.batches import Encoded
@@ -30,6 +30,7 @@ from rpmask.learn.distill import distillation_loss
 from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.images import ImageRows
 from rpmask.learn.observer import Observer
+from rpmask.learn.order import EpochOrder
 from rpmask.learn.plan import LABELS_ONLY, Distillation, TrainPlan
 from rpmask.learn.refit import refit, refit_batches
 from rpmask.learn.teacher import ROW, Asked, Numbered, Teacher, keep_answers
@@ -106,6 +107,17 @@ class MaskedTrainer(transformers.Trainer):
         # Evaluation needs the logits alone; hidden states would be gathered for every row.
         return loss, {"logits": outputs.logits}
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """So that an epoch which is resumed goes on as it began."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return EpochOrder(
+            self.train_dataset.lengths,
+            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            self.args.seed,
+            epoch=lambda: int(self.state.epoch or 0),
+        )
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self._hold is not None:
             self._hold.verify()
@@ -168,7 +180,7 @@ def train(
     torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
     if teacher is not None:
         teacher.eval().requires_grad_(False)
-    arguments = _arguments(plan, task, len(train_set), folder)
+    arguments = training_arguments(plan, task, len(train_set), folder)
     if teacher is not None:
         teacher.to(arguments.device)
     model.to(arguments.device)
@@ -248,58 +260,3 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
         else:
             return str(last)
     return None
-
-
-def _arguments(
-    plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
-) -> transformers.TrainingArguments:
-    # What --set says of the length decides the schedule too, not only when the Trainer stops.
-    said = plan.extra.get
-    per_step = plan.batch_size * int(said("gradient_accumulation_steps", 1))
-    epochs = float(said("num_train_epochs", plan.epochs))
-    limit = int(said("max_steps", plan.max_steps))
-    steps = limit if limit > 0 else math.ceil(math.ceil(rows / per_step) * epochs)
-    every = max(1, steps // max(1, plan.evaluations))
-    chosen: dict[str, Any] = {
-        "output_dir": str(folder),
-        "max_steps": steps,
-        "per_device_train_batch_size": ranks.share_of(plan.batch_size),
-        "per_device_eval_batch_size": 64,
-        "learning_rate": plan.learning_rate,
-        "warmup_steps": round(plan.warmup * steps),
-        "weight_decay": plan.weight_decay,
-        "lr_scheduler_type": "linear",
-        "eval_strategy": "steps",
-        "eval_steps": every,
-        "save_strategy": "steps",
-        "save_steps": every,
-        "save_total_limit": 1,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": task.primary,
-        "greater_is_better": True,
-        "logging_steps": max(1, min(10, every)),
-        "train_sampling_strategy": "random" if task.inputs == "image" else "group_by_length",
-        "seed": plan.seed,
-        "bf16": plan.precision == "bf16",
-        "fp16": plan.precision == "fp16",
-        "use_cpu": not torch.cuda.is_available(),
-        "ddp_backend": "gloo" if ranks.world_size() > 1 and not torch.cuda.is_available() else None,
-        "dataloader_pin_memory": False,
-        "disable_tqdm": True,
-        "report_to": "none",
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "log_level": "error",
-        "log_level_replica": "error",
-    }
-    return _training_arguments({**chosen, **plan.extra})
-
-
-def _training_arguments(chosen: Mapping[str, Any]) -> transformers.TrainingArguments:
-    try:
-        return transformers.TrainingArguments(**chosen)
-    except (TypeError, ValueError) as error:
-        raise RpmaskError(
-            f"The Trainer does not take these arguments: {error}.",
-            "--set takes names and values of transformers.TrainingArguments.",
-        ) from error

@@ -13,6 +13,7 @@ import transformers
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.learn.arguments import training_arguments
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.observer import Silent
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
@@ -118,9 +119,19 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
     assert (answers[0] == answers[1]).all()
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_resume_ends_with_the_same_weights(tmp_path: Path, frozen: bool) -> None:
-    plan = replace(PLAN, freeze_embeddings=frozen)
+@pytest.mark.parametrize(
+    ("changes", "stopped", "reached"),
+    [
+        ({}, 10, 8),
+        ({"freeze_embeddings": True}, 10, 8),
+        ({"evaluations": 4}, 14, 12),  # in the middle of the second epoch
+        ({"evaluations": 4, "extra": {"gradient_accumulation_steps": 2}}, 7, 6),
+    ],
+)
+def test_resume_ends_with_the_same_weights(
+    tmp_path: Path, changes: dict[str, Any], stopped: int, reached: int
+) -> None:
+    plan = replace(PLAN, **changes)
     torch.use_deterministic_algorithms(True)
     try:
         whole = run(tmp_path / "whole", plan)
@@ -131,7 +142,7 @@ def test_resume_ends_with_the_same_weights(tmp_path: Path, frozen: bool) -> None
 
         class Interrupt(transformers.TrainerCallback):
             def on_step_begin(self, _: Any, state: Any, __: Any, **___: Any) -> None:
-                if state.global_step == 10:
+                if state.global_step == stopped:
                     raise Stop
 
         original = MaskedTrainer.train
@@ -144,7 +155,7 @@ def test_resume_ends_with_the_same_weights(tmp_path: Path, frozen: bool) -> None
             patch.setattr(MaskedTrainer, "train", interrupted)
             with pytest.raises(Stop):
                 run(partial, plan)
-        assert (partial / "checkpoint-8").exists()
+        assert (partial / f"checkpoint-{reached}").exists()
         resumed = run(partial, plan)
     finally:
         torch.use_deterministic_algorithms(False)
@@ -173,11 +184,7 @@ def test_nan_loss_stops(tmp_path: Path) -> None:
                 **{
                     **PLAN.__dict__,
                     "learning_rate": 1e30,
-                    "extra": {
-                        "max_grad_norm": 0,
-                        "logging_nan_inf_filter": False,
-                        "logging_steps": 1,
-                    },
+                    "extra": {"max_grad_norm": 0},
                 }
             ),
         )
@@ -186,3 +193,66 @@ def test_nan_loss_stops(tmp_path: Path) -> None:
 def test_unknown_trainer_argument(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match="no_such_thing"):
         run(tmp_path, TrainPlan(**{**PLAN.__dict__, "extra": {"no_such_thing": 1}}))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"max_steps": "ten"},
+        {"num_train_epochs": "x"},
+        {"gradient_accumulation_steps": 0},
+        {"learning_rate": "fast"},
+    ],
+)
+def test_what_the_trainer_cannot_take(tmp_path: Path, extra: dict[str, Any]) -> None:
+    with pytest.raises(RpmaskError, match="does not take these arguments"):
+        run(tmp_path, replace(PLAN, extra=extra))
+
+
+@pytest.mark.parametrize(
+    ("extra", "steps"),
+    [
+        ({}, 16),
+        ({"per_device_train_batch_size": 4}, 32),
+        ({"gradient_accumulation_steps": 2}, 8),
+        ({"num_train_epochs": 0.5}, 4),
+        ({"max_steps": 3}, 3),
+    ],
+)
+def test_epochs_are_counted_in_the_rows_that_a_step_takes(
+    tmp_path: Path, extra: dict[str, Any], steps: int
+) -> None:
+    plan = replace(PLAN, extra=extra)
+    assert training_arguments(plan, TOY_TASK, 64, tmp_path).max_steps == steps
+
+
+def test_patience_goes_on_counting_when_a_training_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PLAN, learning_rate=0.0, evaluations=16, patience=4)  # nothing ever gets better
+    seen: list[int] = []
+
+    class Stop(Exception):
+        pass
+
+    def watched(stopped: int) -> None:
+        class Watch(transformers.TrainerCallback):
+            def on_step_begin(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+                seen.append(state.global_step)
+                if state.global_step == stopped:
+                    raise Stop
+
+        original = MaskedTrainer.train
+
+        def train_watched(self: MaskedTrainer, *args: Any, **kwargs: Any) -> Any:
+            self.add_callback(Watch())
+            return original(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MaskedTrainer, "train", train_watched)
+            run(tmp_path, plan)
+
+    with pytest.raises(Stop):
+        watched(3)
+    watched(-1)
+    assert max(seen) == 4  # the fifth evaluation is the fourth that is no better than the first
