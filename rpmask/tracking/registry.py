@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pandas as pd
-import safetensors
 import torch
 from huggingface_hub import ModelCard
 from mlflow.models import ModelSignature, infer_signature
@@ -23,6 +22,7 @@ from torch import nn
 import rpmask
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.jsonrecord import digest_of
+from rpmask.learn.models import load_classifier
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.artifacts import bring
@@ -177,7 +177,7 @@ def register(
             contextlib.redirect_stderr(io.StringIO()),
         ):
             version = mlflow.register_model(f"models:/{logged}", name).version
-    files = _verify(step.tracker, name, str(version), model)
+    files = _verify(step.tracker, name, str(version), model, task)
     for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
         client.set_model_version_tag(name, str(version), key, value)
     client.update_model_version(name, str(version), description)
@@ -250,17 +250,18 @@ def requirement(package: str) -> str:
     return f"{package}=={version(package).partition('+')[0]}"
 
 
-def _verify(tracker: Tracker, name: str, version: str, model: nn.Module) -> str:
-    """Read the registered weights back and compare them bit for bit; the digest of the files."""
+def _verify(tracker: Tracker, name: str, version: str, model: nn.Module, task: TaskSpec) -> str:
+    """Read the registered model back and compare it bit for bit; the digest of the files.
+
+    Read as every step reads it: files keep the names that a model family was published with.
+    """
     folder = Path(fetch(tracker, f"models:/{name}/{version}"))
-    expected = model.state_dict()
-    for file in sorted((folder / "model").glob("*.safetensors")):
-        with safetensors.safe_open(str(file), framework="pt") as stored:
-            for key in stored.keys():  # noqa: SIM118 - not a dict
-                if not torch.equal(stored.get_tensor(key), expected[key].cpu()):
-                    raise RunFailed(
-                        f"Version {version} of '{name}' does not hold the weights that were "
-                        f"registered: '{key}' differs.",
-                        "The artifact store changed or lost a file; run the step again.",
-                    )
+    kept = load_classifier(str(folder), task).state_dict()
+    for key, tensor in model.state_dict().items():
+        if key not in kept or not torch.equal(kept[key], tensor.cpu()):
+            raise RunFailed(
+                f"Version {version} of '{name}' does not hold the weights that were registered: "
+                f"'{key}' differs.",
+                "The artifact store changed or lost a file; run the step again.",
+            )
     return _files_digest(folder)

@@ -1,0 +1,63 @@
+"""What is registered is what was trained, and the better model is champion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_points import KEY
+from toy import TOY_TASK
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+from rpmask.errors import RunFailed
+from rpmask.tracking import registry
+from rpmask.tracking.tracker import Tracker
+
+IMAGES = replace(TOY_TASK, inputs="image")
+
+
+def tiny_vit() -> ViTForImageClassification:
+    """Its layers are named anew by transformers; its files keep the published names."""
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=8,
+        patch_size=4,
+        num_labels=2,
+    )
+    return ViTForImageClassification(config)
+
+
+def test_a_vit_is_registered_and_read_back(tmp_path: Path) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
+    model, processor = tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8})
+    with tracker.open(KEY) as run:
+        found = registry.register(
+            run, model, processor, IMAGES, tags={}, description="", aliases=()
+        )
+    assert found == {"name": "rpmask-toy", "version": 1, "alias": None}
+
+
+@pytest.mark.parametrize(
+    "layer", ["classifier.weight", "attention.query.weight", "output.dense.bias"]
+)
+def test_a_weight_that_changed_on_the_way_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    model = tiny_vit()
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "MLmodel").touch()
+    monkeypatch.setattr(registry, "fetch", lambda tracker, source: str(tmp_path))
+    assert registry._verify(None, "rpmask-toy", "1", model, IMAGES)
+    file = tmp_path / "model" / "model.safetensors"
+    stored = load_file(file)
+    name = next(name for name in stored if name.endswith(layer))
+    stored[name] = torch.nextafter(stored[name], torch.tensor(1e3))
+    save_file(stored, file, metadata={"format": "pt"})
+    with pytest.raises(RunFailed, match="does not hold the weights"):
+        registry._verify(None, "rpmask-toy", "1", model, IMAGES)
