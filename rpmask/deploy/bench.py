@@ -15,8 +15,10 @@ from rpmask.deploy.runtimes import Runtimes
 from rpmask.deploy.writing import Batch
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
+from rpmask.learn.models import positions
 
 REPEATS = 30
+UNLIMITED = 512
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,5 @@ def shapes(text: str, most: int) -> tuple[tuple[int, int], ...]:
 
 
 def longest(config: Any) -> int:
-    """The longest input a model takes, in tokens."""
-    for name in ("max_position_embeddings", "n_positions"):
-        found = getattr(config, name, None)
-        if isinstance(found, int) and found > 0:
-            # RoBERTa's positions begin after the padding index.
-            offset = int(getattr(config, "pad_token_id", 0) or 0) + 1
-            return found - offset if getattr(config, "model_type", "") == "roberta" else found
-    return 512
+    """The longest input that is timed, in tokens: what the model takes, or 512 where nothing limits it."""
+    return positions(config) or UNLIMITED

@@ -6,6 +6,7 @@ model.predict([("A man is cooking.", "Somebody cooks.")])
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,14 @@ from rpmask.masks.mask import Mask
 DEVICES = ("cpu", "cuda")
 
 
-def load(path: str | Path, *, device: str = "cpu") -> Exported:
-    """Load an export, every byte of it checked; on a GPU 2:4 matrices go onto its sparse kernels."""
+def load(
+    path: str | Path, *, device: str = "cpu", max_length: int = Manifest.max_length
+) -> Exported:
+    """Load an export, every byte of it checked; on a GPU 2:4 matrices go onto its sparse kernels.
+
+    max_length is how many tokens of a text a plain folder's model is given; an export says so itself.
+    Neither is given more than it has positions for.
+    """
     if device not in DEVICES:
         raise RpmaskError(f"There is no device '{device}'.", f"Give one of {', '.join(DEVICES)}.")
     folder = Path(path).expanduser()
@@ -31,14 +38,14 @@ def load(path: str | Path, *, device: str = "cpu") -> Exported:
         raise RpmaskError(
             f"There is no folder '{path}'.", "Name a folder that `rpmask export` wrote."
         )
-    manifest = open_export(folder) if is_export(folder) else plain(folder)
-    found = _read(folder, manifest)
+    manifest = open_export(folder) if is_export(folder) else plain(folder, max_length)
+    found = _read(folder, _within(folder, manifest))
     if device == "cuda":
         return _on_gpu(found)
     return found
 
 
-def plain(path: Path) -> Manifest:
+def plain(path: Path, max_length: int = Manifest.max_length) -> Manifest:
     """What can be said of a model folder that is no export, as save_pretrained or MLflow wrote it."""
     from transformers import AutoConfig
 
@@ -61,8 +68,18 @@ def plain(path: Path) -> Manifest:
         inputs="image" if image else "text",
         kind="regression" if single else "classification",
         labels=() if single else labels_of(config),
+        max_length=max_length,
         standard=True,
     )
+
+
+def _within(folder: Path, manifest: Manifest) -> Manifest:
+    """The record with no longer texts than the model takes."""
+    from rpmask.learn.models import readable
+
+    if manifest.inputs == "image":
+        return manifest
+    return replace(manifest, max_length=readable(str(folder), manifest.max_length))
 
 
 def labels_of(config: Any) -> tuple[str, ...]:

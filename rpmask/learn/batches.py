@@ -7,7 +7,7 @@ differs between two candidates is then their masks and nothing else.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,7 +52,7 @@ class Split(Protocol):
 class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     """A tokenised split; one dict of unpadded lists a row, as transformers' collators want it.
 
-    special are the tokens that are no words: separators, padding.
+    special are the tokens that are no words: separators, padding. Nothing is padded beyond most tokens.
     """
 
     features: list[dict[str, Any]]
@@ -60,6 +60,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     pad: dict[str, int]
     pad_left: bool = False
     special: frozenset[int] = frozenset()
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -73,9 +74,11 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return np.array([len(row["input_ids"]) for row in self.features])
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad to the longest row of the batch, in multiples of eight."""
+        """Pad to the longest row of the batch, in multiples of eight as far as a row may go."""
         longest = max(len(row["input_ids"]) for row in rows)
         length = -(-longest // 8) * 8
+        if self.most is not None:
+            length = max(longest, min(length, self.most))
         batch: dict[str, torch.Tensor] = {}
         for name, filler in self.pad.items():
             padded = np.full((len(rows), length), filler, dtype=np.int64)
@@ -90,7 +93,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     def take(self, indices: np.ndarray) -> Encoded:
         """The rows of these indices as a split of their own."""
         features = [self.features[int(i)] for i in indices]
-        return Encoded(features, self.labels[indices], self.pad, self.pad_left, self.special)
+        return replace(self, features=features, labels=self.labels[indices])
 
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """The rows of these indices, padded together."""
@@ -110,6 +113,7 @@ def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> E
         pad={name: fillers[name] for name in names},
         pad_left=tokenizer.padding_side == "left",
         special=frozenset(tokenizer.all_special_ids),
+        most=max_length,
     )
 
 

@@ -98,6 +98,32 @@ def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
         ) from error
 
 
+# Positions of these begin after the padding index.
+AFTER_PADDING = frozenset(
+    (
+        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"),
+        *("data2vec-text", "ibert", "mpnet", "longformer", "luke", "lilt", "markuplm"),
+    )
+)
+
+
+def positions(config: Any) -> int | None:
+    """How many tokens a model has positions for; None where the configuration sets no limit."""
+    if getattr(config, "position_biased_input", True) is False:
+        return None  # DeBERTa's are relative
+    for name in ("max_position_embeddings", "n_positions"):
+        found = getattr(config, name, None)
+        if isinstance(found, int) and found > 0:
+            after = getattr(config, "model_type", "") in AFTER_PADDING
+            return found - int(getattr(config, "pad_token_id", 0) or 0) - 1 if after else found
+    return None
+
+
+def readable(source: str, max_length: int) -> int:
+    """max_length, or as many tokens as the model has positions for."""
+    return min(max_length, positions(_config(locate(source))) or max_length)
+
+
 def has_head(source: str, task: TaskSpec) -> bool:
     """Whether the model was fine-tuned for this task: a classifier with the task's labels.
 

@@ -94,7 +94,7 @@ def _write(request: ExportRequest, found: Registered, folder: Path, context: Con
         kind=data.spec.kind,
         pair=data.spec.pair,
         labels=data.spec.labels,
-        max_length=found.data.max_length,
+        max_length=prepared.max_length,
         sparsity=found.sparsity,
         values=request.values,
         versions=versions(),

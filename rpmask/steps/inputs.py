@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpmask.learn.batches import Encoded, encode
 from rpmask.learn.images import ImageRows, encode_images, load_image_processor
-from rpmask.learn.models import load_tokenizer, locate
+from rpmask.learn.models import load_tokenizer, locate, readable
 from rpmask.records import DataChoice
 from rpmask.tasks.glue import plain_name
 from rpmask.tasks.local import OwnFiles
@@ -53,7 +53,8 @@ def spec_of(task: str, choice: DataChoice) -> TaskSpec:
 class Prepared:
     """A task's data as the model takes it. Dev stays as it is until the one time it is evaluated.
 
-    The tokenizer of an image model is its image processor.
+    The tokenizer of an image model is its image processor. max_length is what the model takes, if that is
+    less than what was asked for.
     """
 
     data: TaskData
@@ -77,12 +78,13 @@ class Prepared:
 def prepare(data: TaskData, choice: DataChoice, tokenizer_source: str) -> Prepared:
     """Tokenise train and selection, or get their images ready."""
     tokenizer = _reader(data.spec, tokenizer_source)
+    length = _length(data.spec, choice, tokenizer_source)
     return Prepared(
         data=data,
         tokenizer=tokenizer,
-        train=_encoded(data.train, tokenizer, data.spec, choice.max_length),
-        selection=_encoded(data.selection, tokenizer, data.spec, choice.max_length),
-        max_length=choice.max_length,
+        train=_encoded(data.train, tokenizer, data.spec, length),
+        selection=_encoded(data.selection, tokenizer, data.spec, length),
+        max_length=length,
     )
 
 
@@ -90,11 +92,17 @@ def encoded(
     split: Any, spec: TaskSpec, choice: DataChoice, tokenizer_source: str
 ) -> Encoded | ImageRows:
     """One split alone, where a step needs no more."""
-    return _encoded(split, _reader(spec, tokenizer_source), spec, choice.max_length)
+    length = _length(spec, choice, tokenizer_source)
+    return _encoded(split, _reader(spec, tokenizer_source), spec, length)
 
 
 def _reader(spec: TaskSpec, source: str) -> Any:
     return (load_image_processor if spec.inputs == "image" else load_tokenizer)(source)
+
+
+def _length(spec: TaskSpec, choice: DataChoice, source: str) -> int:
+    """How many tokens of a text are read: no more than the model beside the tokenizer takes."""
+    return choice.max_length if spec.inputs == "image" else readable(source, choice.max_length)
 
 
 def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded | ImageRows:

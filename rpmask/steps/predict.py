@@ -11,8 +11,10 @@ from typing import Any
 
 from rpmask.deploy.exported import BATCH_SIZE, Row
 from rpmask.deploy.load import load
+from rpmask.deploy.manifest import Manifest
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
+from rpmask.steps.registered import read_length
 
 TEXT, PAIR = "text", "text_pair"
 
@@ -24,7 +26,7 @@ def predict(
     from rpmask.tracking.registry import fetch, is_mlflow_address
 
     folder = fetch(context.tracker, source) if is_mlflow_address(source) else source
-    model = load(Path(folder))
+    model = load(Path(folder), max_length=read_length(source, context) or Manifest.max_length)
     rows = read_rows(lines, name)
     while batch := list(islice(rows, batch_size)):
         yield from model.predict(batch, batch_size)

@@ -13,6 +13,14 @@ from rpmask.steps.context import Context
 from rpmask.tasks.glue import plain_name
 from rpmask.tasks.registry import task_names
 
+Recorded = FinetuneResult | JackpotResult | Selection
+# The steps that register, and what they write down.
+KINDS: dict[str, tuple[str, Any]] = {
+    "finetune": ("finetune.json", FinetuneResult),
+    "jackpot": ("jackpot.json", JackpotResult),
+    "select": ("selection.json", Selection),
+}
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -57,35 +65,45 @@ def find_registered(source: str, context: Context) -> Registered:
                 f"The mask of run '{run_id}' is not the one its record names.",
                 "The artifact was changed or swapped; run the step again with --force.",
             )
-    data = record.data if not isinstance(record, Selection) else _pool(context, record).data
     return Registered(
         address=address,
         run_id=run_id,
         folder=fetch(tracker, address),
         task=record.task,
-        data=data,
+        data=_data(context, record),
         level=record.level,
         sparsity=record.sparsity,
         mask=mask,
     )
 
 
-def _record(context: Context, run_id: str) -> FinetuneResult | JackpotResult | Selection:
+def read_length(source: str, context: Context) -> int | None:
+    """How many tokens of a text a registered version was trained to read, where a step of ours says so."""
+    from rpmask.tracking.registry import run_of
+
+    if not source.startswith("models:/") or source.startswith("models:/m-"):
+        return None
+    run_id = run_of(context.tracker, source)
+    try:
+        step = context.tracker.step_name(run_id)
+    except RpmaskError:
+        return None  # deleted, or cut off once it had registered: the model answers all the same
+    return _data(context, _record(context, run_id)).max_length if step in KINDS else None
+
+
+def _record(context: Context, run_id: str) -> Recorded:
     """What the step that registered the version wrote down."""
     tracker = context.tracker
-    kinds: dict[str, tuple[str, Any]] = {
-        "finetune": ("finetune.json", FinetuneResult),
-        "jackpot": ("jackpot.json", JackpotResult),
-        "select": ("selection.json", Selection),
-    }
     step = tracker.step_name(run_id)
-    if step not in kinds:
+    if step not in KINDS:
         raise RpmaskError(
             f"Run '{run_id}' is a `{step}`; it registers no model that can be exported.",
             "Name a model that `rpmask finetune`, `rpmask jackpot` or `rpmask select` registered.",
         )
-    return tracker.artifacts.record(run_id, *kinds[step])
+    return tracker.artifacts.record(run_id, *KINDS[step])
 
 
-def _pool(context: Context, selection: Selection) -> Pool:
-    return context.tracker.artifacts.record(selection.pool_run_id, "pool.json", Pool)
+def _data(context: Context, record: Recorded) -> DataChoice:
+    if not isinstance(record, Selection):
+        return record.data
+    return context.tracker.artifacts.record(record.pool_run_id, "pool.json", Pool).data

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
-from deploy.small import tokenizer
+from deploy.small import exported, tokenizer
 
 import rpmask
+from rpmask.tasks.builtin import demo_model_dir
+
+LONG = "the chef stirred the soup today " * 60
 
 
 def test_a_decoder_that_names_no_padding_answers_several_rows(tmp_path: Path) -> None:
@@ -23,3 +27,22 @@ def test_a_decoder_that_names_no_padding_answers_several_rows(tmp_path: Path) ->
     alone = [found.predict([row])[0]["score"] for row in rows]
     together = [answer["score"] for answer in found.predict(rows)]
     torch.testing.assert_close(together, alone)
+
+
+def test_a_text_longer_than_the_model_is_cut_to_it() -> None:
+    found = rpmask.load(demo_model_dir())
+    assert found.encode([LONG])["input_ids"].shape == (1, 64)
+    assert found.predict([LONG])[0]["label"] == found.predict([LONG + " and more"])[0]["label"]
+
+
+@pytest.mark.parametrize(("asked", "read"), [(10, 10), (500, 64)])
+def test_a_plain_model_reads_as_far_as_is_said(asked: int, read: int) -> None:
+    found = rpmask.load(demo_model_dir(), max_length=asked)
+    assert found.encode([LONG])["input_ids"].shape == (1, read)
+
+
+@pytest.mark.parametrize("form", ["packed", "onnx"])
+def test_an_export_that_says_more_than_its_model_takes(tmp_path: Path, form: str) -> None:
+    _, manifest = exported(tmp_path, form)
+    assert manifest.max_length == 128
+    assert rpmask.load(tmp_path).encode([LONG])["input_ids"].shape == (1, 16)

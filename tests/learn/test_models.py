@@ -17,6 +17,7 @@ from rpmask.learn.models import (
     load_classifier,
     load_tokenizer,
     locate,
+    positions,
     restored_classifier,
 )
 from rpmask.learn.precision import bf16_speed, faster_precision
@@ -142,6 +143,22 @@ def test_without_a_tokenizer_the_end_of_text_pads(
     assert model.config.pad_token_id == padding
     restored = restored_classifier(model.config, get_spec("sst2"), model.state_dict())
     assert restored(input_ids=torch.ones(2, 3).long()).logits.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (transformers.BertConfig(max_position_embeddings=16), 16),
+        (transformers.GPT2Config(n_positions=32), 32),
+        (transformers.RobertaConfig(max_position_embeddings=514, pad_token_id=1), 512),
+        (transformers.XLMRobertaConfig(max_position_embeddings=514, pad_token_id=1), 512),
+        (transformers.DebertaV2Config(), 512),
+        (transformers.DebertaV2Config(position_biased_input=False), None),
+        (transformers.XLNetConfig(), None),
+    ],
+)
+def test_positions(config: transformers.PretrainedConfig, expected: int | None) -> None:
+    assert positions(config) == expected
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5", "mbart"])

@@ -126,6 +126,24 @@ def test_predict_of_the_registry_and_of_the_export_agree(
     assert len(found) == 2
 
 
+def test_a_registered_model_reads_as_far_as_it_was_trained_to(tmp_path: Path) -> None:
+    tuned = answer(
+        [
+            *("finetune", "--dense", "--task", "demo", "--model", "demo", "--max-length", "16"),
+            *("--train-rows", "32", "--selection-rows", "16", "--epochs", "1", "--threads", "1"),
+        ],
+        tmp_path,
+    )
+    address = f"models:/{tuned['model']['name']}/{tuned['model']['version']}"
+    context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
+    same = "the chef stirred the soup " * 4
+    lines = [f"{same} today\n", f"{same} somebody is sailing\n"]
+    first, second = predict(address, lines, "stdin", context)
+    assert first == second  # they differ behind the sixteenth token
+    made = export(ExportRequest(address, form="dense", rows=8), tmp_path / "out", context)
+    assert open_export(Path(made["path"])).max_length == 16
+
+
 def test_rows_of_every_kind() -> None:
     pair = [("a", "b"), ("c", "d")]
     assert list(read_rows(["a\tb\n", "c\td"], "stdin")) == pair
