@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
 
 def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     """Search from the start that was asked for, and write what was found to MLflow."""
-    from rpmask.tracking.registry import fetch
+    from rpmask.tracking.registry import fetch, pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     origin = find_origin(request, context)
+    # An alias may move; what was found belongs to these weights.
+    origin = replace(origin, weights=pin(context.tracker, origin.weights))
     data = load_data(origin.task, origin.data)
     folder = fetch(context.tracker, origin.weights)
     network = skeleton(folder, data.spec)

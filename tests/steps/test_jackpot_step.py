@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -125,6 +126,21 @@ def test_a_search_starts_from_what_the_registry_holds(
         .data.tags["mlflow.note.content"]
     )
     assert "re-estimated" in note
+
+
+def test_an_alias_that_moves_does_not_change_what_was_searched(
+    found: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = found
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    name, version = result["model"]["name"], result["model"]["version"]
+    client.set_registered_model_alias(name, "dense", str(version))
+    address = f"models:/{name}@dense"
+    once = ["jackpot", "--task", "digits", "--epochs", "1", "--batch-size", "64", "--threads", "1"]
+    searched = answer([*once, "--model", address], folder)
+    record = json.loads(artifact(folder, searched["run_id"], "jackpot.json").read_text())
+    assert record["weights"] == f"models:/{name}/{version}"
+    assert record["model"] == address
 
 
 def test_a_candidate_of_a_pool_is_a_start(found: tuple[Path, dict[str, Any]]) -> None:
