@@ -178,9 +178,9 @@ def _finish(
         prepared.spec,
         tags={
             "rpmask.step": "finetune",
-            "rpmask.sparsity": f"{material.sparsity:g}",
-            "rpmask.metric": f"{metric:.6f}",
-            "rpmask.retention": f"{result.retention:.6f}",
+            "rpmask.sparsity": repr(float(material.sparsity)),
+            "rpmask.metric": repr(float(metric)),
+            "rpmask.retention": repr(float(result.retention)),
         },
         description=note(material, result, None),
         aliases=(alias,) if promoted or material.mask is None else (),

@@ -198,7 +198,7 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
         spec,
         tags={
             "rpmask.step": "select",
-            "rpmask.sparsity": f"{pool.sparsity:g}",
+            "rpmask.sparsity": repr(float(pool.sparsity)),
             "rpmask.verdict": selection.verdict,
             "rpmask.mask": selection.mask_digest,
         },

@@ -31,6 +31,8 @@ from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
 
+SAME_SPARSITY = 1e-6
+METRIC_DIGITS = 6
 FILES = "rpmask.files"  # the version tag that proves what its folder holds
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
 REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
@@ -146,11 +148,12 @@ def beats(
     """Whether a new model becomes champion.
 
     At the same sparsity the better dev metric wins. A sparser model wins if it retains at least
-    `floor` of the dense metric; a denser one never does.
+    `floor` of the dense metric; a denser one never does. Older tags have six digits.
     """
     old_sparsity = float(reigning.get("rpmask.sparsity", 0.0))
-    if abs(sparsity - old_sparsity) < 1e-9:
-        return metric > float(reigning.get("rpmask.metric", "-inf"))
+    if abs(sparsity - old_sparsity) < SAME_SPARSITY:
+        old_metric = float(reigning.get("rpmask.metric", "-inf"))
+        return round(metric, METRIC_DIGITS) > round(old_metric, METRIC_DIGITS)
     return sparsity > old_sparsity and retention >= floor
 
 
