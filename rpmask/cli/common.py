@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import finite
 from rpmask.records import SearchSpace
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Tracking:
     def show(self, verb: str, result: dict[str, Any]) -> None:
         """Print what the step found: one JSON object, or the verb's table."""
         if self.as_json:
-            print(json.dumps(result))
+            print(json.dumps(finite(result), allow_nan=False))
             return
         from rpmask.cli.deploy_tables import show
 

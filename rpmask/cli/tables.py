@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,7 +26,11 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) ->
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.1%}"
 
 
 def sample_table(result: dict[str, Any]) -> list[Table | str]:
@@ -50,13 +55,17 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
     ]
 
 
+def _last_if_unknown(score: float | None) -> float:
+    return math.inf if score is None or math.isnan(score) else score
+
+
 def screen_table(result: dict[str, Any]) -> list[Table | str]:
     """One row a candidate, best first."""
     order = sorted(
         range(len(result["candidates"])),
         key=lambda i: (
             -len(result["candidates"][i]["rungs"]),
-            result["candidates"][i]["score"] or float("inf"),
+            _last_if_unknown(result["candidates"][i]["score"]),
         ),
     )
     far = any("distance" in rung for c in result["candidates"] for rung in c["rungs"])
@@ -101,7 +110,7 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
     rows = [
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
-        ("retention", f"{result['retention']:.1%}"),
+        ("retention", _share(result["retention"])),
         (f"commonest label {primary}", _number(result["majority"][primary])),
         ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
     ]
@@ -128,7 +137,7 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
                 _number(winner),
                 chosen["verdict"],
                 _number(tuned["dev"][primary]),
-                f"{tuned['retention']:.1%}",
+                _share(tuned["retention"]),
             )
         )
     columns = ("sparsity", "dense", "control*", "winner*", "verdict", "trained", "retention")

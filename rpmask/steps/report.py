@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
+from rpmask.jsonrecord import finite
 from rpmask.steps.context import Context, step_digest
 from rpmask.steps.requests import ReportRequest
 from rpmask.words import percent
@@ -54,7 +56,7 @@ def publish(rows: Sequence[Standing], request: ReportRequest, context: Context) 
     """Log the page, unless the same rows were logged before; what `--json` prints."""
     from rpmask.tracking.runs import StepKey
 
-    found = {"runs": count(rows), "rows": [asdict(row) for row in rows]}
+    found = {"runs": count(rows), "rows": [finite(asdict(row)) for row in rows]}
     if not request.log:
         here = {"run_id": None, "experiment": context.tracker.experiment, "reused": False}
         return {**here, **found}
@@ -90,10 +92,10 @@ def cells(row: Standing) -> tuple[str, ...]:
         row.settings or "-",
         str(len(row.seeds)) if len(row.seeds) > 1 else f"seed {row.seeds[0]}",
         row.metric,
-        f"{row.mean:.4f}",
-        f"±{row.interval[1] - row.mean:.4f}" if row.interval else "-",
-        f"{row.dense:.4f}",
-        f"{row.retention:.1%}",
+        _known(row.mean, ".4f"),
+        "±" + _known(row.interval[1] - row.mean, ".4f") if row.interval else "-",
+        _known(row.dense, ".4f"),
+        _known(row.retention, ".1%"),
         "-" if row.better is None else f"{row.better}/{len(row.seeds)}",
         f"{row.steps:,.0f}",
         _duration(row.seconds),
@@ -140,6 +142,11 @@ def html_page(rows: Sequence[Standing]) -> str:
         caption = f"Dev {alike[0].metric} of {alike[0].task} over sparsity."
         charts.append(draw(caption, board(alike)))
     return page("rpmask leaderboard", intro, charts)
+
+
+def _known(value: float, form: str) -> str:
+    """The number; a dash for one that was not measured or does not exist."""
+    return format(value, form) if math.isfinite(value) else "-"
 
 
 def _duration(seconds: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
 from rich.table import Table
 
-from rpmask.cli.tables import finetune_table
+from rpmask.cli.common import Tracking
+from rpmask.cli.tables import finetune_table, screen_table
 
 TRAINED = {
     "primary": "accuracy",
@@ -39,3 +42,38 @@ def test_agreement_is_shown_where_there_is_one(
         value for name, value in found.items() if "as the dense model does" in str(name)
     ] == shown
     assert found["retention"] == "88.9%"
+
+
+def raced(status: str, score: float) -> dict[str, Any]:
+    """A candidate at the end of a race of one rung."""
+    rung = {"step": 4, "loss": score, "metric": score}
+    return {"id": "0", "status": status, "rungs": [rung], "score": score}
+
+
+RACE = {
+    "run_id": "r",
+    "steps_spent": 8,
+    "steps_full": 16,
+    "candidates": [raced("failed", math.nan), raced("finished", 0.5)],
+}
+
+
+def test_json_has_null_for_what_is_not_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    Tracking(as_json=True).show("screen", RACE)
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [candidate["score"] for candidate in found["candidates"]] == [None, 0.5]
+
+
+def test_what_is_not_a_number_is_a_dash_and_last() -> None:
+    table, _ = screen_table(RACE)
+    assert isinstance(table, Table)
+    assert [list(column.cells) for column in table.columns] == [
+        ["1", "0"],
+        ["finished", "failed"],
+        ["4", "4"],
+        ["0.5000", "-"],
+        ["0.5000", "-"],
+    ]
+    (table,) = finetune_table({**TRAINED, "agreement": None, "retention": math.nan})
+    assert isinstance(table, Table)
+    assert "-" in table.columns[1].cells

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from manyroads import SETTINGS, TASKS, dev_metric, fill_folder
 from mlflow import MlflowClient
 
 from rpmask.steps.context import Context
-from rpmask.steps.report import leaderboard
+from rpmask.steps.report import COLUMNS, cells, leaderboard, publish
 from rpmask.steps.requests import ReportRequest
+from rpmask.tracking.standings import Standing
 
 ROADS = len(TASKS) * len(SETTINGS) * 4
 
@@ -99,3 +101,29 @@ def test_a_real_road_is_on_the_board(road: tuple[Path, dict[str, Any]]) -> None:
         level["screen"]["steps_spent"] + level["finetune"]["steps"] for level in walked["levels"]
     ]
     assert mine[last]["steps"] == sum(spent)
+
+
+def test_a_dense_metric_of_zero_gives_a_page_and_a_dash(tmp_path: Path) -> None:
+    row = Standing(
+        task="cola",
+        model="bert",
+        method="drawn",
+        sparsity=0.9,
+        settings="",
+        metric="matthews_correlation",
+        seeds=("0",),
+        mean=0.1,
+        interval=(),
+        dense=0.0,
+        retention=math.nan,
+        better=None,
+        steps=100.0,
+        seconds=10.0,
+        champion=False,
+        runs=("a",),
+    )
+    context = Context(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
+    found = publish([row], ReportRequest(), context)
+    assert found["rows"][0]["retention"] is None
+    assert publish([row], ReportRequest(), context)["reused"]
+    assert dict(zip(COLUMNS, cells(row), strict=True))["retention"] == "-"
