@@ -23,6 +23,7 @@ from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
 from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
+from rpmask.steps.shown import data_params
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.spec import TaskData
 from rpmask.words import percent
@@ -224,4 +225,5 @@ def _shown_params(request: FinetuneRequest, material: Material) -> dict[str, Any
         **terms,
         "processes": ranks.world_size() if ranks.world_size() > 1 else None,
         **{f"set_{name}": value for name, value in plan.extra.items()},
+        **data_params(material.data),
     }

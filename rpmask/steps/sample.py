@@ -23,6 +23,7 @@ from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool
 from rpmask.steps.proposals import Earlier, continued, earlier, proposals
 from rpmask.steps.requests import SampleRequest
+from rpmask.steps.shown import sample_params
 from rpmask.tasks.spec import TaskData, TaskSpec
 from rpmask.tracking.study import Ledger
 from rpmask.words import percent
@@ -58,6 +59,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         "data": data.digests,
     }
     key = step_digest("sample", inputs, params)
+    links = {"parent": request.parent_run_id, "like": request.like}
     step_key = StepKey(
         step="sample",
         key=key,
@@ -65,8 +67,8 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         task=spec.name,
         level=request.level,
         sparsity=request.sparsity,
-        params=_shown_params(request),
-        tags={"rpmask.parent": request.parent_run_id} if request.parent_run_id else {},
+        params=sample_params(request),
+        tags={f"rpmask.{name}": run_id for name, run_id in links.items() if run_id},
     )
     with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
@@ -263,26 +265,6 @@ def _row(candidate: Candidate) -> dict[str, Any]:
         "total": candidate.total,
         "overlap": candidate.overlap_with_control,
         "control": candidate.control,
-    }
-
-
-def _shown_params(request: SampleRequest) -> dict[str, Any]:
-    space = request.space
-    return {
-        "task": request.task,
-        "model": request.model,
-        "sparsity": request.sparsity,
-        "k": request.k,
-        "seed": request.seed,
-        "level": request.level,
-        "recipe": request.recipe,
-        "temperature": space.temperature,
-        "sample_ratio": space.sample_ratio,
-        "importance": space.importances,
-        "allocation": space.allocations,
-        "granularity": request.granularity,
-        "calibration_rows": request.calibration_rows,
-        "sampler": request.sampler,
     }
 
 

@@ -126,17 +126,43 @@ def _road(facts: RunFacts, found: Mapping[str, RunFacts]) -> Iterable[RunFacts]:
     step: RunFacts | None = facts
     while step is not None:
         yield step
-        links = ("selection", "screen", "pool", "parent", "start")
+        earlier = _race_continued(step, found)
+        if earlier is not None:
+            step = earlier
+            continue
+        links = ("selection", "screen", "pool", "like", "parent", "start")
         step = next(
             (found[step.tags[link]] for link in links if step.tags.get(link) in found), None
         )
+
+
+def _race_continued(pool: RunFacts, found: Mapping[str, RunFacts]) -> RunFacts | None:
+    """The race of the generation that a pool continues: the latest that had been run by then."""
+    like = pool.tags.get("like")
+    if like not in found:
+        return None
+    races = [
+        facts
+        for facts in found.values()
+        if facts.step == "screen" and facts.tags.get("pool") == like
+    ]
+    known = [race for race in races if race.started <= pool.started]
+    return max(known, key=lambda race: race.started, default=None)
 
 
 def _settings(road: list[RunFacts]) -> dict[str, str]:
     """How it was done: the parameters of every step of the road, those of lower levels marked."""
     settings: dict[str, str] = {}
     levels: list[str] = []
+    ids = {step.run_id for step in road}
+    like: str | None = None  # the pool of an earlier generation, whose settings are the last one's
     for step in road:
+        if like is not None:
+            if step.run_id == like:
+                name = f"{BELOW if len(levels) > 1 else ''}generations"
+                settings[name] = str(int(settings.get(name, "1")) + 1)
+                like = _continued(step, ids)
+            continue
         below = BELOW if levels else ""
         own = "" if step.step in ("sample", "finetune", "jackpot") else f"{step.step}."
         for name, value in step.params.items():
@@ -144,6 +170,7 @@ def _settings(road: list[RunFacts]) -> dict[str, str]:
                 settings.setdefault(f"{below}{own}{name}", value)
         if step.step == "sample":
             levels.append(f"{step.sparsity:g}")
+            like = _continued(step, ids)
         if step.step == "jackpot" and step.tags.get("start", "").isalpha():
             settings["from"] = step.tags[
                 "start"
@@ -151,6 +178,11 @@ def _settings(road: list[RunFacts]) -> dict[str, str]:
     if len(levels) > 1:
         settings["levels"] = ",".join(reversed(levels))
     return settings
+
+
+def _continued(pool: RunFacts, ids: set[str]) -> str | None:
+    like = pool.tags.get("like")
+    return like if like in ids else None
 
 
 def _method(facts: RunFacts, road: list[RunFacts]) -> str:

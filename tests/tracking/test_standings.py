@@ -151,3 +151,48 @@ def test_a_missing_metric_ranks_last() -> None:
     rows = table(lost, road("b", 0, 0.6, epochs="3"))
     assert rows[0].runs == ("b",)
     assert math.isnan(rows[1].mean)
+
+
+def test_earlier_generations_belong_to_the_road() -> None:
+    spent = {"steps_spent": 500.0, "seconds": 2.0}
+    steps = [
+        facts("pool1", "sample", params={"seed": "0"}, metrics={"seconds": 1.0}, started=1),
+        facts("race1", "screen", tags={"pool": "pool1"}, metrics=spent, started=2),
+        # Raced again after the next pool was drawn: not what that continued.
+        facts("again", "screen", tags={"pool": "pool1"}, metrics=spent, started=4),
+        facts(
+            "pool2",
+            "sample",
+            params={"seed": "0"},
+            tags={"like": "pool1"},
+            metrics={"seconds": 1.0},
+            started=3,
+        ),
+        facts("race2", "screen", tags={"pool": "pool2"}, metrics=spent, started=5),
+        facts("chosen", "select", tags={"screen": "race2"}, started=6),
+        facts(
+            "trained",
+            "finetune",
+            tags={"selection": "chosen", "primary": "accuracy"},
+            metrics={"dev/accuracy": 0.7, "dense/accuracy": 0.8, "steps": 100.0, "seconds": 7.0},
+            started=7,
+        ),
+    ]
+    (row,) = table(steps)
+    assert (row.steps, row.seconds) == (1100.0, 13.0)
+    (result,) = results_of({step.run_id: step for step in steps})
+    assert result.settings == {"generations": "2"}
+
+
+def test_generations_below_are_of_their_level() -> None:
+    pools = [
+        facts("low1", "sample", started=1),
+        facts("low2", "sample", tags={"like": "low1"}, started=2),
+        facts("low", "finetune", tags={"pool": "low2"}, started=3),
+        facts("high1", "sample", tags={"parent": "low"}, started=4),
+        facts("high2", "sample", tags={"parent": "low", "like": "high1"}, started=5),
+        facts("high3", "sample", tags={"parent": "low", "like": "high2"}, started=6),
+        facts("high", "finetune", tags={"pool": "high3", "primary": "accuracy"}, started=7),
+    ]
+    (result,) = results_of({step.run_id: step for step in pools})
+    assert result.settings == {"generations": "3", "below.generations": "2", "levels": "0.9,0.9"}
