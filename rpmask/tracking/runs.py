@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,8 @@ class StepRun:
         self._work = tracker.folder / "work" / key.key[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
-        self._started = time.monotonic()
+        self._started = self._kept = time.monotonic()
+        self._before = self._seconds_before() if resumed else 0.0
         self._written: dict[str, str] = {}  # artifacts and their digests
         self._seen: set[tuple[str, int]] = set()
         for name in resumed.data.metrics if resumed else ():
@@ -98,6 +99,23 @@ class StepRun:
         self._work.mkdir(parents=True, exist_ok=True)
         return self._work
 
+    @property
+    def seconds(self) -> float:
+        """How long the step has taken, in all the processes that worked on it."""
+        return self._before + time.monotonic() - self._started
+
+    @property
+    def _clock(self) -> Path:
+        return self._work / f"seconds-{self.run_id[:12]}.json"
+
+    def _seconds_before(self) -> float:
+        return float(json.loads(self._clock.read_text())) if self._clock.exists() else 0.0
+
+    def _keep_seconds(self) -> None:
+        """For the process that continues: a kill loses what came after the last point."""
+        self._kept = time.monotonic()
+        write_whole(self.work / self._clock.name, json.dumps(self.seconds).encode())
+
     def clear_work(self) -> None:
         """Forget what was kept to continue after an interruption."""
         if self._work.exists():
@@ -112,6 +130,8 @@ class StepRun:
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """A point of a curve; a point that an interrupted run logged already is not logged twice."""
+        if time.monotonic() - self._kept > FLUSH_SECONDS:
+            self._keep_seconds()
         if (name, step) in self._seen:
             return
         self._seen.add((name, step))
@@ -226,7 +246,7 @@ class StepRun:
             "level": self.key.level,
             "sparsity": self.key.sparsity,
             "seconds": {
-                "total": round(time.monotonic() - self._started, 3),
+                "total": round(self.seconds, 3),
                 **{part: round(spent, 3) for part, spent in seconds.items()},
             },
             "reused": False,
@@ -247,6 +267,8 @@ class StepRun:
 
     def fail(self, status: str, reason: str) -> None:
         """Close the run as FAILED or KILLED; the same command continues it."""
+        with suppress(OSError):  # a full disk may be what ends it
+            self._keep_seconds()
         self.flush()
         self._client.set_tag(self.run_id, "rpmask.failure", reason[:400])
         self._client.set_terminated(self.run_id, status)
