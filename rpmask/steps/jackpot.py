@@ -60,13 +60,13 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     }
     step_key = StepKey(
         step="jackpot",
-        key=step_digest("jackpot", inputs, request.to_dict()),
+        key=step_digest("jackpot", inputs, replace(request, start=origin.name).to_dict()),
         name=f"jackpot {data.spec.name} {percent(origin.sparsity)} from {origin.name[:40]}",
         task=data.spec.name,
         level=origin.level,
         sparsity=origin.sparsity,
         params=_shown_params(request, origin),
-        tags={"rpmask.start": origin.name},
+        tags={"rpmask.start": origin.run_id or origin.name},  # a run is on the leaderboard's road
     )
     with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
@@ -278,6 +278,7 @@ def _shown_params(request: JackpotRequest, origin: Origin) -> dict[str, Any]:
         "model": origin.model,
         "weights": origin.weights,
         "start": origin.name,
+        "from": origin.kind,
         "sparsity": origin.sparsity,
         "allocation": request.allocation if origin.mask is None else None,
         **request.plan.to_dict(),

@@ -1,7 +1,7 @@
 """`mask`: look at a mask, compare two, prove one, draw one again from its recipe.
 
-A mask is named by its file, or as RUN_ID#CANDIDATE of a `sample` run; RUN_ID alone names the mask that a
-`select`, `finetune` or `jackpot` run holds.
+A mask is named by its file, or as RUN_ID#CANDIDATE of a `sample` run, which `rpmask jackpot` spells
+RUN_ID:CANDIDATE; RUN_ID alone names the mask that a `select`, `finetune` or `jackpot` run holds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def find_mask(reference: str, context: Context) -> FoundMask:
     """The mask of a file, of RUN_ID#CANDIDATE, or of RUN_ID."""
     if Path(reference).is_file():
         return FoundMask(reference, load_mask(reference), read_header(reference).recipe)
-    if "#" in reference:
+    if "#" in reference or re.match("[0-9a-f]{32}:", reference):
         pool, index = _candidate(reference, context)
         path = context.tracker.artifacts.path(pool.run_id, mask_name(index))
         return FoundMask(reference, load_mask(path), pool.candidates[index].recipe, pool, index)
@@ -52,7 +52,7 @@ def find_mask(reference: str, context: Context) -> FoundMask:
 
 def _candidate(reference: str, context: Context) -> tuple[Pool, int]:
     """The pool and the index that RUN_ID#CANDIDATE names."""
-    run_id, _, number = reference.partition("#")
+    run_id, _, number = reference.replace(":", "#").partition("#")
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(run_id, "sample"), "pool.json", Pool)
     if not number.isdecimal() or int(number) >= len(pool.candidates):

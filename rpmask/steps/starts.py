@@ -1,8 +1,9 @@
 """Where a jackpot search begins: a mask drawn from the weights, or one that a run or the registry holds.
 
-`magnitude`, `random` or an importance are drawn. `RUN_ID:3` is a candidate of a sample run, `RUN_ID`
-the mask of a select, finetune or jackpot run, and `models:/NAME@ALIAS` that of the run which registered
-the version. A mask that exists brings its task, its data and the weights it was drawn from along.
+`magnitude`, `random` or an importance are drawn. `RUN_ID:3`, or as `rpmask mask` spells it `RUN_ID#3`, is
+a candidate of a sample run, `RUN_ID` the mask of a select, finetune or jackpot run, and
+`models:/NAME@ALIAS` that of the run which registered the version. A mask that exists brings its task, its
+data and the weights it was drawn from along.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ HOT = 1e9  # a temperature at which every weight is as likely as any other
 
 @dataclass(frozen=True)
 class Origin:
-    """A start and what comes with it. `weights` is where the frozen weights are read from."""
+    """A start and what comes with it. `weights` is where the frozen weights are read from.
+
+    run_id is the run that holds the mask, and kind what tells starts apart that have one road behind them.
+    """
 
     name: str
     task: str
@@ -40,13 +44,23 @@ class Origin:
     sparsity: float
     level: int = 1
     mask: Mask | None = None
+    run_id: str | None = None
+    kind: str = ""
 
 
 def find_origin(request: JackpotRequest, context: Context) -> Origin:
     """Resolve the start that was asked for."""
     if request.start in DRAWN_STARTS:
         model = request.model or request.task
-        return Origin(request.start, request.task, model, model, request.data, request.sparsity)
+        return Origin(
+            request.start,
+            request.task,
+            model,
+            model,
+            request.data,
+            request.sparsity,
+            kind=request.start,
+        )
     origin = _held(request.start, context)
     if request.model is None:
         return origin
@@ -88,7 +102,7 @@ def _held(start: str, context: Context) -> Origin:
     from rpmask.tracking.registry import is_mlflow_address, run_of
 
     tracker = context.tracker
-    run_id, _, index = start.partition(":")
+    run_id, _, index = start.replace("#", ":").partition(":")
     if is_mlflow_address(start):
         run_id, index = run_of(tracker, start), ""
     elif not _is_run_id(run_id):
@@ -100,12 +114,12 @@ def _held(start: str, context: Context) -> Origin:
     step = tracker.step_name(run_id)
     records = tracker.artifacts
     if step == "sample":
-        return _candidate(start, run_id, index, context)
+        return _candidate(run_id, index, context)
     if step == "select":
         selection = records.record(run_id, "selection.json", Selection)
         pool = records.record(selection.pool_run_id, "pool.json", Pool)
         mask = held_mask(context, run_id, selection.mask_digest)
-        return _drawn_in(pool, start, mask)
+        return _drawn_in(pool, start, mask, run_id, step)
     if step == "finetune":
         tuned = records.record(run_id, "finetune.json", FinetuneResult)
         if tuned.mask_digest is None:
@@ -124,6 +138,8 @@ def _held(start: str, context: Context) -> Origin:
             sparsity=tuned.sparsity,
             level=tuned.level,
             mask=mask,
+            run_id=run_id,
+            kind=step,
         )
     if step == "jackpot":
         found = records.record(run_id, "jackpot.json", JackpotResult)
@@ -137,6 +153,8 @@ def _held(start: str, context: Context) -> Origin:
             sparsity=found.sparsity,
             level=found.level,
             mask=mask,
+            run_id=run_id,
+            kind=step,
         )
     raise RpmaskError(
         f"Run '{run_id}' is a `{step}`, which has no mask.",
@@ -144,23 +162,24 @@ def _held(start: str, context: Context) -> Origin:
     )
 
 
-def _candidate(start: str, run_id: str, index: str, context: Context) -> Origin:
+def _candidate(run_id: str, index: str, context: Context) -> Origin:
     pool = context.tracker.artifacts.record(run_id, "pool.json", Pool)
     last = len(pool.candidates) - 1
     if not index.isdecimal() or int(index) > last:
         raise RpmaskError(
-            f"'{start}' does not name a candidate: the pool has 0 to {last}.",
+            f"'{run_id}:{index}' does not name a candidate: the pool has 0 to {last}.",
             f"Write {run_id}:0.",
         )
-    digest = pool.candidates[int(index)].mask_digest
-    mask = held_mask(context, run_id, digest, mask_name(int(index)))
-    return _drawn_in(pool, start, mask)
+    number = int(index)
+    digest = pool.candidates[number].mask_digest
+    mask = held_mask(context, run_id, digest, mask_name(number))
+    return _drawn_in(pool, f"{run_id}:{number}", mask, run_id, f"candidate {number}")
 
 
-def _drawn_in(pool: Pool, start: str, mask: Mask) -> Origin:
+def _drawn_in(pool: Pool, name: str, mask: Mask, run_id: str, kind: str) -> Origin:
     """A mask of a pool, over the weights that the pool was drawn from."""
     return Origin(
-        name=start,
+        name=name,
         task=pool.task,
         model=pool.model,
         weights=pool.start,
@@ -168,6 +187,8 @@ def _drawn_in(pool: Pool, start: str, mask: Mask) -> Origin:
         sparsity=pool.sparsity,
         level=pool.level,
         mask=mask,
+        run_id=run_id,
+        kind=kind,
     )
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from mlflow import MlflowClient
 from rpmask.errors import RpmaskError
 from rpmask.learn.plan import SearchPlan
 from rpmask.masks.maskfile import load_mask
+from rpmask.records import SearchSpace
 from rpmask.steps.context import Context
 from rpmask.steps.jackpot import jackpot
-from rpmask.steps.requests import JackpotRequest
+from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.steps.sample import sample
+from rpmask.tracking.facts import finished_steps
+from rpmask.tracking.standings import results_of, standings
 
 SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
 KEYS = {
@@ -151,9 +156,44 @@ def test_a_candidate_of_a_pool_is_a_start(found: tuple[Path, dict[str, Any]]) ->
     result = answer(["jackpot", "--from", start, "--epochs", "1", "--threads", "1"], folder)
     mask = load_mask(artifact(folder, result["run_id"], "start.safetensors"))
     assert mask.digest == digest
+    # `rpmask mask` writes it with a hash.
+    again = answer(
+        ["jackpot", "--from", start.replace(":", "#"), "--epochs", "1", "--threads", "1"], folder
+    )
+    assert (again["run_id"], again["start"], again["reused"]) == (result["run_id"], start, True)
     context = Context(f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
     with pytest.raises(RpmaskError, match="does not name a candidate"):
         jackpot(JackpotRequest(start=f"{pool['run_id']}:9"), context)
+
+
+def test_searches_from_two_candidates_are_two_rows(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = found
+    context = Context(f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
+    space = SearchSpace(importances=("magnitude",))
+    drawn = SampleRequest("digits", "digits", sparsity=0.9, k=2, space=space)
+    pools = [
+        sample(request, context)["run_id"]
+        for request in (
+            drawn,
+            replace(drawn, seed=1),
+            replace(drawn, space=replace(space, temperature=(0.01, 0.01))),
+        )
+    ]
+    starts = [f"{pools[0]}:0", *(f"{pool}:1" for pool in pools)]
+    once = SearchPlan(epochs=1, batch_size=64)
+    ids = [jackpot(JackpotRequest(start=start, plan=once), context)["run_id"] for start in starts]
+    tracker = context.tracker
+    rows = standings(results_of(finished_steps(tracker, "digits")), set())
+    mine = [{run for run in row.runs if run in ids} for row in rows]
+    # Two candidates are two ways, and so are two temperatures; two seeds are not.
+    assert {frozenset(runs) for runs in mine if runs} == {
+        frozenset(ids[:1]),
+        frozenset((ids[1], ids[2])),
+        frozenset(ids[3:]),
+    }
+    settings = {run: row.settings for row in rows for run in row.runs}
+    assert "from=candidate 0" in settings[ids[0]]
+    assert "from=candidate 1" in settings[ids[1]]
 
 
 def test_killed_and_given_again_it_comes_to_the_same_mask(

@@ -37,6 +37,12 @@ def test_show_and_diff(road: Road) -> None:
     assert found["overlap"] == 1.0
 
 
+def test_both_spellings_of_a_candidate(road: Road) -> None:
+    name = reference(road, 0, 1)
+    shown = answer(["mask", "diff", name, name.replace("#", ":")], road[0])
+    assert shown["same"]
+
+
 def test_a_mask_that_is_not_the_pools_is_refused(road: Road) -> None:
     done = rpmask(["mask", "show", reference(road, 0, 99), "--json"], road[0])
     assert done.returncode == 2
