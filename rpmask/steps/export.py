@@ -6,7 +6,6 @@ rows of the selection split, and only then moved to where it was asked for and l
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any
     with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This was exported before: run {run.run_id}.")
-            return _again(run.result(), out, context)
+            return _again(run.run_id, run.result(), out, context)
         with _beside(out) as temporary, pinned(request.threads):
             written = _write(request, found, Path(temporary) / "export", context)
             _move(Path(temporary) / "export", out)
@@ -154,15 +153,14 @@ def _move(folder: Path, out: Path) -> None:
     folder.rename(out)
 
 
-def _again(result: dict[str, Any], out: Path, context: Context) -> dict[str, Any]:
+def _again(run_id: str, result: dict[str, Any], out: Path, context: Context) -> dict[str, Any]:
     """An export that was made before: as it lies there, else as MLflow keeps it."""
-    from rpmask.tracking.servable import exported_folder
+    from rpmask.tracking.servable import copy_export
 
     if not (is_export(out) and read_manifest(out).digest == result["digest"]):
-        kept = exported_folder(context.tracker, result["model_uri"])
         with _beside(out) as temporary:
             copy = Path(temporary) / "export"
-            shutil.copytree(kept, copy)
+            copy_export(context.tracker, run_id, result["model_uri"], copy)
             _move(copy, out)
     open_export(out)
     return {**result, "path": str(out)}

@@ -18,7 +18,7 @@ import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
 
 import rpmask
-from rpmask.deploy.manifest import Manifest
+from rpmask.deploy.manifest import FILE, Manifest, read_manifest
 from rpmask.tracking.registry import fetch, requirement
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
@@ -48,9 +48,16 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
     return f"models:/{info.model_id}"
 
 
-def exported_folder(tracker: Tracker, uri: str) -> Path:
-    """The export that a logged model carries."""
-    return next((Path(fetch(tracker, uri)) / "artifacts").iterdir())
+def copy_export(tracker: Tracker, run_id: str, uri: str, folder: Path) -> None:
+    """The export that a run logged, as a new folder: from its model, or of images from its files."""
+    if uri:
+        shutil.copytree(next((Path(fetch(tracker, uri)) / "artifacts").iterdir()), folder)
+        return
+    kept = tracker.artifacts.path(run_id, FILE).parent
+    for name in (FILE, *read_manifest(kept).files):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tracker.artifacts.path(run_id, name), place)
 
 
 def _code(folder: Path) -> Path:

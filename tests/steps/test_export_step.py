@@ -18,11 +18,13 @@ from mlflow import MlflowClient
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
+from rpmask.learn.plan import SearchPlan
 from rpmask.steps.bench import run_bench
 from rpmask.steps.context import Context
 from rpmask.steps.export import export
+from rpmask.steps.jackpot import jackpot
 from rpmask.steps.predict import predict, read_rows
-from rpmask.steps.requests import BenchRequest, ExportRequest
+from rpmask.steps.requests import BenchRequest, ExportRequest, JackpotRequest
 
 Road = tuple[Path, dict[str, Any]]
 PAIRS = [
@@ -73,6 +75,23 @@ def test_the_same_export_is_not_made_again(
     assert again["run_id"] == packed["run_id"]
     # It was not there: MLflow had kept it.
     assert open_export(tmp_path / "elsewhere").digest == packed["digest"]
+
+
+def test_an_export_of_images_is_copied_from_the_run(tmp_path: Path) -> None:
+    context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
+    plan = SearchPlan(epochs=1, batch_size=64)
+    jackpot(JackpotRequest("digits", "digits", plan=plan), context)
+    request = ExportRequest("models:/rpmask-digits@jackpot", rows=8)
+    made = export(request, tmp_path / "one", context)
+    again = export(request, tmp_path / "other", context)
+    assert again["reused"]
+    assert again["path"] == str(tmp_path / "other")
+    assert open_export(tmp_path / "other").digest == made["digest"]
+    names = [
+        {str(path.relative_to(tmp_path / out)) for path in (tmp_path / out).rglob("*")}
+        for out in ("one", "other")
+    ]
+    assert names[0] == names[1]
 
 
 def test_every_form_is_served(
