@@ -105,7 +105,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
             )
         result, answers = outcome(material, prepared, trained, model, teacher, run.run_id)
         save_file(answers, str(run.work / ANSWERS))
-        return _finish(request, context, run, material, prepared, result, trained, model)
+        return _finish(request, run, material, prepared, result, trained, model)
 
 
 def _fit(
@@ -140,7 +140,6 @@ def _fit(
 
 def _finish(
     request: FinetuneRequest,
-    context: Context,
     run: StepRun,
     material: Material,
     prepared: Prepared,
@@ -148,15 +147,6 @@ def _finish(
     trained: Trained,
     model: nn.Module,
 ) -> dict[str, Any]:
-    from rpmask.tracking.aliases import CHAMPION, DENSE
-    from rpmask.tracking.registry import beats, champion, register
-
-    metric = result.dev[result.primary]
-    reigning = champion(context.tracker, material.task)
-    promoted = material.mask is not None and (
-        reigning is None
-        or beats(material.sparsity, metric, result.retention, reigning, request.retain)
-    )
     run.log_json("finetune.json", result.to_dict())
     run.log_file(run.work / ANSWERS)
     if material.mask is not None:
@@ -171,21 +161,7 @@ def _finish(
     run.metric("steps", result.steps)
     run.metric("train_seconds", trained.seconds)
     run.tag(primary=result.primary)
-    alias = DENSE if material.mask is None else CHAMPION
-    registered = register(
-        run,
-        model,
-        prepared.tokenizer,
-        prepared.spec,
-        tags={
-            "rpmask.step": "finetune",
-            "rpmask.sparsity": repr(float(material.sparsity)),
-            "rpmask.metric": repr(float(metric)),
-            "rpmask.retention": repr(float(result.retention)),
-        },
-        description=note(material, result, None),
-        aliases=(alias,) if promoted or material.mask is None else (),
-    )
+    registered, promoted = _register(request, run, material, prepared, result, model)
     return run.finish(
         {
             "selection_run_id": material.selection_run_id,
@@ -203,6 +179,47 @@ def _finish(
         },
         note(material, result, registered),
     )
+
+
+def _register(
+    request: FinetuneRequest,
+    run: StepRun,
+    material: Material,
+    prepared: Prepared,
+    result: FinetuneResult,
+    model: nn.Module,
+) -> tuple[dict[str, Any], bool]:
+    """The registered version, and whether it is champion; one training of a task at a time decides."""
+    from rpmask.tracking.aliases import CHAMPION, DENSE
+    from rpmask.tracking.locks import hold_lock
+    from rpmask.tracking.registry import beats, champion, register
+    from rpmask.tracking.server import identity
+
+    metric = result.dev[result.primary]
+    sparse = material.mask is not None
+    with hold_lock(f"{identity(run.tracker.uri)}|champion|{material.task}"):
+        reigning = champion(run.tracker, material.task)
+        promoted = sparse and (
+            reigning is None
+            # An interrupted attempt of this run had promoted it.
+            or reigning.get("rpmask.run") == run.run_id
+            or beats(material.sparsity, metric, result.retention, reigning, request.retain)
+        )
+        registered = register(
+            run,
+            model,
+            prepared.tokenizer,
+            prepared.spec,
+            tags={
+                "rpmask.step": "finetune",
+                "rpmask.sparsity": repr(float(material.sparsity)),
+                "rpmask.metric": repr(float(metric)),
+                "rpmask.retention": repr(float(result.retention)),
+            },
+            description=note(material, result, None),
+            aliases=(CHAMPION,) if promoted else () if sparse else (DENSE,),
+        )
+    return registered, promoted
 
 
 def _log_datasets(run: StepRun, data: TaskData) -> None:

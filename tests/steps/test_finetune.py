@@ -1,0 +1,74 @@
+"""Who is champion after a training that was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from toy import TOY_TASK
+
+from rpmask.records import DataChoice, FinetuneResult
+from rpmask.steps.finetune import ANSWERS, _finish
+from rpmask.steps.material import Material
+from rpmask.steps.requests import FinetuneRequest
+from rpmask.steps.training import MASK_FILE
+from rpmask.tracking import registry
+from rpmask.tracking.runs import StepKey
+from rpmask.tracking.tracker import Tracker
+
+KEY = StepKey(
+    step="finetune",
+    key="0" * 64,
+    name="one",
+    task="toy",
+    level=1,
+    sparsity=0.9,
+    params={},
+    tags={},
+)
+RESULT = FinetuneResult(
+    selection_run_id="chosen",
+    task="toy",
+    model="tiny",
+    teacher="tiny",
+    level=1,
+    sparsity=0.9,
+    mask_digest="0" * 64,
+    dense={"accuracy": 0.9},
+    dev={"accuracy": 0.8},
+    majority={"accuracy": 0.5},
+    primary="accuracy",
+    retention=0.8 / 0.9,
+    best_step=1,
+    steps=1,
+    nonzero=1,
+)
+
+
+@pytest.mark.parametrize(("mine", "promoted"), [(True, True), (False, False)])
+def test_a_champion_of_this_run_was_promoted_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mine: bool, promoted: bool
+) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "again", folder=tmp_path / ".rpmask")
+    material: Any = Material("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask=object())  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+
+    def register(*arguments: Any, **named: Any) -> dict[str, Any]:
+        given.update(named)
+        return {"name": "rpmask-toy", "version": 1, "alias": None}
+
+    monkeypatch.setattr(registry, "register", register)
+    with tracker.open(KEY) as run:
+        reigning = {"rpmask.run": run.run_id if mine else "other"}
+        reigning |= {"rpmask.sparsity": "0.9", "rpmask.metric": "0.8"}
+        monkeypatch.setattr(registry, "champion", lambda tracker, task: reigning)
+        for name in (ANSWERS, MASK_FILE):
+            (run.work / name).write_bytes(b"")
+        prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
+        trained: Any = SimpleNamespace(seconds=1.0)
+        model: Any = None
+        found = _finish(FinetuneRequest(), run, material, prepared, RESULT, trained, model)
+    assert found["promoted"] is promoted
+    assert given["aliases"] == (("champion",) if promoted else ())
