@@ -148,7 +148,7 @@ def race(
         if control not in alive:
             raise RunFailed(
                 f"The control's loss is not finite after {step} steps: {reasons[control]}.",
-                "Every candidate is measured against it. Lower --learning-rate.",
+                "Every candidate is measured against it. Lower --race-rate.",
             )
         if rung + 1 < len(rules.rungs):
             alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules)

@@ -113,7 +113,9 @@ class MaskedTrainer(transformers.Trainer):
             return super()._get_train_sampler(train_dataset)
         return EpochOrder(
             self.train_dataset.lengths,
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            self.args.train_batch_size
+            * ranks.world_size()  # which take its batches in turn
+            * self.args.gradient_accumulation_steps,
             self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
         )

@@ -39,7 +39,11 @@ def _devices(found: Any, advice: list[str]) -> None:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     found("CUDA device", device, torch.cuda.is_available())
     ratio = bf16_speed()
-    found("bf16 against fp32", f"{ratio:.2f} times the speed on a feed-forward product", ratio > 1)
+    found(
+        "bf16 against fp32",
+        f"{ratio:.2f} times the speed in a training step of one layer",
+        ratio > 1,
+    )
     advice.append(
         "bf16 is faster here: --precision auto uses it in screen, finetune and run."
         if ratio > WORTH_IT

@@ -28,6 +28,7 @@ from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.requests import JackpotRequest
+from rpmask.steps.shown import jackpot_params
 from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
 from rpmask.words import percent
 
@@ -65,7 +66,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         task=data.spec.name,
         level=origin.level,
         sparsity=origin.sparsity,
-        params=_shown_params(request, origin),
+        params=jackpot_params(request, origin),
         tags={"rpmask.start": origin.run_id or origin.name},  # a run is on the leaderboard's road
     )
     with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
@@ -201,8 +202,8 @@ def _finish(
         prepared.spec,
         tags={
             "rpmask.step": "jackpot",
-            "rpmask.sparsity": f"{result.sparsity:g}",
-            "rpmask.metric": f"{result.dev[result.primary]:.6f}",
+            "rpmask.sparsity": repr(result.sparsity),
+            "rpmask.metric": repr(result.dev[result.primary]),
             "rpmask.mask": result.mask_digest,
         },
         description=_note(result, None),
@@ -270,19 +271,6 @@ def _announced(request: JackpotRequest, origin: Origin, start: Mask, rows: int) 
         f"Searching {start.kept():,} of {start.total():,} weights of {origin.weights} for "
         f"{plan.epochs} epochs of {rows:,} rows, from {origin.name}; no weight is changed, {norms}."
     )
-
-
-def _shown_params(request: JackpotRequest, origin: Origin) -> dict[str, Any]:
-    return {
-        "task": origin.task,
-        "model": origin.model,
-        "weights": origin.weights,
-        "start": origin.name,
-        "from": origin.kind,
-        "sparsity": origin.sparsity,
-        "allocation": request.allocation if origin.mask is None else None,
-        **request.plan.to_dict(),
-    }
 
 
 def _note(result: JackpotResult, registered: Mapping[str, Any] | None) -> str:

@@ -109,7 +109,8 @@ def _require_head(folder: str, spec: TaskSpec, request: SampleRequest) -> None:
         raise RpmaskError(
             f"'{request.model}' has no head trained for {spec.name}.",
             f"`rpmask run -t {spec.name} -m {request.model}` trains one first; or do it with `rpmask "
-            f"finetune --dense -t {spec.name} -m {request.model}` and name what that registers.",
+            f"finetune --dense -t {spec.name} -m {request.model} --epochs 3 --learning-rate 5e-5` and name "
+            "what that registers.",
         )
 
 

@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from rpmask.records import DataChoice
-from rpmask.steps.requests import SampleRequest
+from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.steps.starts import Origin
 
 
 def data_params(data: DataChoice) -> dict[str, Any]:
@@ -21,12 +22,6 @@ def data_params(data: DataChoice) -> dict[str, Any]:
 def sample_params(request: SampleRequest) -> dict[str, Any]:
     """How a pool is drawn, and from which data if from other than the usual."""
     space = request.space
-    usual = SampleRequest()
-    rare = {
-        name: getattr(request, name)
-        for name in ("floor", "include", "exclude")
-        if getattr(request, name) != getattr(usual, name)
-    }
     return {
         "task": request.task,
         "model": request.model,
@@ -42,6 +37,33 @@ def sample_params(request: SampleRequest) -> dict[str, Any]:
         "granularity": request.granularity,
         "calibration_rows": request.calibration_rows,
         "sampler": request.sampler,
-        **rare,
+        **_rare(request, SampleRequest()),
         **data_params(request.data),
+    }
+
+
+def jackpot_params(request: JackpotRequest, origin: Origin) -> dict[str, Any]:
+    """Where a search begins, and how it goes on; how its start is drawn if it is."""
+    drawn = {"allocation": request.allocation, **_rare(request, JackpotRequest())}
+    return {
+        "task": origin.task,
+        "model": origin.model,
+        "weights": origin.weights,
+        "start": origin.name,
+        "from": origin.kind,
+        "sparsity": origin.sparsity,
+        **(drawn if origin.mask is None else {}),
+        **request.plan.to_dict(),
+        **data_params(origin.data),
+    }
+
+
+def _rare(
+    request: SampleRequest | JackpotRequest, usual: SampleRequest | JackpotRequest
+) -> dict[str, Any]:
+    """What is seldom asked for, where it was."""
+    return {
+        name: getattr(request, name)
+        for name in ("floor", "include", "exclude")
+        if getattr(request, name) != getattr(usual, name)
     }
