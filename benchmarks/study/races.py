@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from compare import Rows, of, share, signed, table
+from compare import Rows, gap, of, share, signed, table
 from grid import EARLY_TASKS, TASKS
 from scipy.stats import spearmanr
 
 from rpmask.records import IMPORTANCES
+from rpmask.words import percent
+
+SEARCHLESS = {
+    "unraced": "Fisher information with one threshold, unraced and trained for the race's steps as well",
+    "take-control": "the magnitude mask of the same race, refitted and trained as (c) is",
+}
 
 
 def early_table(rows: Rows) -> str:
@@ -54,6 +60,39 @@ def early_said(rows: Rows) -> list[str]:
             f"masks on {task} alike by {first[1]:+.2f} at step {first[0]:,} and {last[1]:+.2f} at step "
             f"{last[0]:,} (Spearman)."
         )
+    return said
+
+
+def search_said(rows: Rows) -> list[str]:
+    """What drawing and racing are worth, as far as rows tell."""
+    said = []
+    ours, paper = (of(rows, question="main", arm=arm) for arm in ("ours", "paper"))
+    if ours and paper:
+        won = [sum(row["verdicts"][-1] == "better" for row in side) for side in (ours, paper)]
+        draws = [
+            lower
+            for row in ours
+            for one, lower in zip(row["pool"], row["ahead_of_centre"], strict=True)
+            if one["temperature"] > 0 and lower is not None
+        ]
+        ahead, behind = sum(d[1] > 0 for d in draws), sum(d[2] < 0 for d in draws)
+        said.append(
+            f"Of {len(ours)} races of (c) {won[0]} had evidence for a mask over the magnitude mask, of "
+            f"{len(paper)} last races of (b) {won[1]}. Of {len(draws)} draws of (c) that raced as far as the "
+            f"mask without noise they were drawn around {ahead} had a lower loss and {behind} a higher one, "
+            "with intervals that exclude zero."
+        )
+    for arm, what in SEARCHLESS.items():
+        gaps = []
+        for task in TASKS:
+            changed = of(rows, question="factor", arm=arm, task=task)
+            beside = [
+                row for row in ours if row["sparsity"] in {one["sparsity"] for one in changed}
+            ]
+            if (found := gap(of(beside, task=task), changed)) is not None:
+                gaps.append(f"{signed(found)} on {task} {percent(changed[0]['sparsity'])}")
+        if gaps:
+            said.append(f"(c) minus {what}, in points: {', '.join(gaps)}.")
     return said
 
 

@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 FIGURE = "results.svg"
 TARGETS = {0.9375: 0.985, 0.97: 0.97, 0.99: 0.93}
 NAMES = {"magnitude": "(a) magnitude", "paper": "(b) the paper's recipe", "ours": "(c) rpmask"}
+AT_CHANCE = ("rte",)  # what the dense model itself does not learn: nothing can be kept of it
 COLOURS = {"magnitude": "#999999", "paper": "#D55E00", "ours": "#0072B2"}
 
 
@@ -62,7 +63,7 @@ def main_tables(rows: Rows) -> str:
             *("minus (a), points", "minus (b), points", "steps", "minutes"),
         ]
         parts.append(f"### {percent(sparsity)} sparse\n\n{table(header, lines)}\n{verdict(here)}")
-    return "## Retention at the same steps\n\n" + "\n".join(parts) if parts else ""
+    return "## Retention at about the same steps\n\n" + "\n".join(parts) if parts else ""
 
 
 def ahead_of(here: Rows, task: str, arm: str, other: str) -> str:
@@ -72,7 +73,13 @@ def ahead_of(here: Rows, task: str, arm: str, other: str) -> str:
     return signed(gap(of(here, task=task, arm=arm), of(here, task=task, arm=other)))
 
 
-def retained(here: Rows) -> dict[str, dict[str, float]]:
+def shared_models(rows: Rows, task: str, sparsity: float) -> set[tuple[int, float]]:
+    """The dense models of a task that every arm was walked with."""
+    here = of(rows, question="main", task=task, sparsity=sparsity)
+    return set.intersection(*({dense_model(row) for row in of(here, arm=arm)} for arm in ARMS))
+
+
+def retained(here: Rows, which: str = "retention") -> dict[str, dict[str, float]]:
     """The retention of each arm on each task that all arms were walked on, of the dense models they share."""
     found = {}
     for task in TASKS:
@@ -80,7 +87,7 @@ def retained(here: Rows) -> dict[str, dict[str, float]]:
         shared = set.intersection(*({dense_model(row) for row in arms[arm]} for arm in ARMS))
         if shared:
             found[task] = {
-                arm: mean(row["retention"] for row in arms[arm] if dense_model(row) in shared)
+                arm: mean(row[which] for row in arms[arm] if dense_model(row) in shared)
                 for arm in ARMS
             }
     return found
@@ -125,13 +132,18 @@ def targets_said(rows: Rows) -> list[str]:
         each, target = retained(of(rows, question="main", sparsity=sparsity)), TARGETS[sparsity]
         if not each:
             continue
+        lead = retained(of(rows, question="main", sparsity=sparsity), "corrected_retention")
         kept = mean(shares["ours"] for shares in each.values())
+        corrected = mean(one["ours"] for task, one in lead.items() if task not in AT_CHANCE)
         under = [
             f"{task} ({one['ours']:.1%})" for task, one in each.items() if one["ours"] < target
         ]
         said.append(
-            f"At {percent(sparsity)} (c) keeps {kept:.1%} on the mean of {', '.join(each)}. The target, "
-            f"{target:.1%}, is {'reached' if kept >= target else 'missed'}"
+            f"At {percent(sparsity)} (c) keeps {kept:.1%} of the dense metric on the mean of "
+            f"{', '.join(each)}; of its lead over chance {corrected:.0%}"
+            + (", without rte" if "rte" in each else "")
+            + f". Our target for the plain figure, set before any row was walked, is {target:.1%}: "
+            f"{'reached' if kept >= target else 'missed'}"
             + (f"; below it: {', '.join(under)}." if under else ".")
         )
     return said
@@ -153,20 +165,32 @@ def claim_said(rows: Rows) -> str:
         )
     return (
         "The paper claims two to four points over deterministic pruning at high sparsity. In the "
-        f"{places} comparisons here at 97% and 99%, with intervals that exclude zero, {'; '.join(claims)}."
+        f"{places} comparisons here at 97% and 99%, with intervals that exclude zero, {'; '.join(claims)}. "
+        "(b) differs from (a) in distillation, levels and dropout as well, and is a ninth as long as the "
+        "paper has it."
         if places
         else ""
     )
 
 
 def summary(rows: Rows) -> str:
-    """README's table: retention of the three arms, where all of them were walked."""
-    each = {s: retained(of(rows, question="main", sparsity=s)) for s in SPARSITIES}
-    tasks = [task for task in TASKS if any(task in found for found in each.values())]
+    """The first table: retention of the three arms corrected for chance, where all of them were walked."""
+    each = {
+        s: retained(of(rows, question="main", sparsity=s), "corrected_retention")
+        for s in SPARSITIES
+    }
+    tasks = [
+        task
+        for task in TASKS
+        if task not in AT_CHANCE and any(task in found for found in each.values())
+    ]
     lines = []
     for sparsity, found in each.items():
         cells = [
-            " / ".join(f"{100 * found[task][arm]:.1f}" for arm in ARMS) if task in found else "-"
+            " / ".join(f"{100 * found[task][arm]:.0f}" for arm in ARMS)
+            + f" ({len(shared_models(rows, task, sparsity))})"
+            if task in found
+            else "-"
             for task in tasks
         ]
         lines.append([percent(sparsity), *cells])
@@ -204,14 +228,14 @@ def why(rows: Rows) -> str:
             for row in strangers
         )
         said.append(
-            "Where (c) classifies fewer dev rows as the dense model does than the dense model's commonest "
-            f"answer alone would, little of what it learnt holds for rows it has not seen: {each}."
+            "Here (c) classifies fewer dev rows as the dense model does than the dense model's commonest "
+            f"answer alone would: it errs on other rows. {each}."
         )
     dense = [row for row in of(rows, task="rte") if row["question"] in ("main", "factor")]
     if dense:
         said.append(
-            f"RTE comes last: this encoder's dense model has {dense[0]['dense']:.4f} there, always answering "
-            f"the commonest label {dense[0]['majority']:.4f}, so what a sparse one keeps of it says nothing."
+            f"RTE says nothing: this encoder's dense model has {dense[0]['dense']:.4f} there, always "
+            f"answering the commonest label {dense[0]['majority']:.4f}, so a sparse one has nothing to keep."
         )
     return "### Why not everywhere\n\n" + "\n\n".join(said) + "\n" if said else ""
 
