@@ -109,7 +109,10 @@ class StepRun:
         return self._work / f"seconds-{self.run_id[:12]}.json"
 
     def _seconds_before(self) -> float:
-        return float(json.loads(self._clock.read_text())) if self._clock.exists() else 0.0
+        try:
+            return float(json.loads(self._clock.read_text()))
+        except (OSError, ValueError, TypeError):  # not there, or damaged: nothing is known of before
+            return 0.0
 
     def _keep_seconds(self) -> None:
         """For the process that continues: a kill loses what came after the last point."""
@@ -268,7 +271,8 @@ class StepRun:
     def fail(self, status: str, reason: str) -> None:
         """Close the run as FAILED or KILLED; the same command continues it."""
         with suppress(OSError):  # a full disk may be what ends it
-            self._keep_seconds()
+            if self._work.exists():  # there is something to continue
+                self._keep_seconds()
         self.flush()
         self._client.set_tag(self.run_id, "rpmask.failure", reason[:400])
         self._client.set_terminated(self.run_id, status)
