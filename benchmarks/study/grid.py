@@ -113,7 +113,9 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "magnitude-only": ("--importance", "magnitude"),
     "lean-race": ("--budget", "0.1", "--epochs", "6.6"),
     "take-control": ("--take", "control"),
-    "unraced": (  # Fisher with one threshold, and what the race would cost given to its training
+    # Fisher with one threshold, and what a race costs given to its training. A mask can be named only where
+    # none is stopped, so that its race is a whole one; it decides nothing.
+    "unraced": (
         *("--k", "3", "--full", "--take", "2", "--epochs", "7.4"),
         *("--budget", "0.0005", "--rungs", "1", "--race-refit", "0"),
     ),
