@@ -66,8 +66,7 @@ def factor_table(rows: Rows) -> str:
         "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well. Where "
         "*train-embeddings* and *refit-alone* took the same mask they are the same training. *unraced* "
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
-        "nothing.\n\n"
-        + table([*header, "to unchanged, points", "steps"], lines)
+        "nothing.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
     )
 
 

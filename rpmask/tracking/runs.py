@@ -111,7 +111,7 @@ class StepRun:
     def _seconds_before(self) -> float:
         try:
             return float(json.loads(self._clock.read_text()))
-        except (OSError, ValueError, TypeError):  # not there, or damaged: nothing is known of before
+        except (OSError, ValueError, TypeError):  # not there, or damaged
             return 0.0
 
     def _keep_seconds(self) -> None:
