@@ -171,10 +171,6 @@ def _settings(road: list[RunFacts]) -> dict[str, str]:
         if step.step == "sample":
             levels.append(f"{step.sparsity:g}")
             like = _continued(step, ids)
-        if step.step == "jackpot" and step.tags.get("start", "").isalpha():
-            settings["from"] = step.tags[
-                "start"
-            ]  # a word is drawn; a run or a model is on the road
     if len(levels) > 1:
         settings["levels"] = ",".join(reversed(levels))
     return settings
