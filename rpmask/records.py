@@ -13,7 +13,7 @@ from rpmask.jsonrecord import Record
 SCHEMA_VERSION = 1
 
 SAMPLERS = ("tpe", "random", "qmc")
-IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher")
+IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher", "true-fisher")
 RESTRICTIONS = ("quartic", "cosine", "off")
 
 

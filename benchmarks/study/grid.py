@@ -120,6 +120,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
         *("--budget", "0.0005", "--rungs", "1", "--race-refit", "0"),
     ),
     "calibration-2048": ("--calibration-rows", "2048"),
+    "true-fisher": ("--importance", "true-fisher"),
     "take-evidence": ("--take", "evidence"),
     "k2": ("--k", "2", "--budget", "0.1", "--epochs", "7.2"),
     "k4": ("--k", "4", "--budget", "0.5"),
@@ -143,7 +144,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 # At 97 % these were walked beside the (c) of there.
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
-    "augment",
+    *("augment", "true-fisher"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
@@ -161,6 +162,11 @@ RACES: dict[str, tuple[str, ...]] = {
     "look-refit": (*_CENTRES, *_LOOK, "--race-refit", "64"),
     "noise": (*_FISHER, "--k", "12", *UNREFITTED, *LABELLED, *_RACE),
 }
+# The two Fishers as (c) races its centres, to the end, where masks matter more.
+FISHERS = (
+    *("--importance", "fisher,true-fisher", "--allocation", "uniform,global", "--k", "5"),
+    *("--race-rate", "4e-4", *_RACE),
+)
 # How fast a pruned encoder should learn: short trainings under one mask, judged on the selection split.
 _SHORT = (
     *("--one-shot", "--k", "1", "--budget", "0.05", "--rungs", "1", "--epochs", "2"),
@@ -202,6 +208,9 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
     for arm, options in RACES.items():
         for task in TASKS:
             yield Row("race", arm, task, 0.9375, 0, options)
+    for seed in range(seeds):
+        for task in TASKS:
+            yield Row("race", "fishers", task, 0.97, seed, FISHERS)
     for arm, options in EARLY.items():
         for task in EARLY_TASKS:
             yield Row("early", arm, task, 0.9375, 0, options)

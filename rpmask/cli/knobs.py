@@ -48,7 +48,7 @@ SampleRatio = Annotated[
 Importance = Annotated[
     str,
     typer.Option(
-        help="Centres to draw around: magnitude, wanda, taylor, fisher; comma-separated.",
+        help="Centres to draw around: magnitude, wanda, taylor, fisher, true-fisher; comma-separated.",
         rich_help_panel=SAMPLING,
     ),
 ]

@@ -2,6 +2,8 @@
 
 wanda: norm of what each input unit receives. taylor: mean gradient of the loss. fisher: mean
 squared gradient over small groups of examples, the diagonal of the empirical Fisher information.
+true-fisher: the same with labels that are drawn from the model's own answers, softened as distillation
+softens them, instead of the data's: how far its answers move, whether or not they are right.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from rpmask.masks.masked import base_of
 from rpmask.tasks.spec import TaskSpec
 
 GRADIENT_ROWS = 4  # examples per squared gradient: fewer is nearer the Fisher, more is faster
+SOFTENED = 2.0  # the temperature of the answers that labels are drawn from
 
 
 def calibration_rows(available: int, rows: int, seed: int) -> np.ndarray:
@@ -35,9 +38,13 @@ def calibrate(
     tensors: Sequence[str],
     kinds: Sequence[str],
     *,
+    seed: int,
     observer: Observer,
 ) -> dict[str, Statistics]:
-    """Statistics of the given kinds over the rows of `data`, in evaluation mode."""
+    """Statistics of the given kinds over the rows of `data`, in evaluation mode.
+
+    `seed` is for the labels that are drawn.
+    """
     base = base_of(model)
     parameters = {name: base.get_parameter(name) for name in tensors}
     device = next(model.parameters()).device
@@ -46,22 +53,31 @@ def calibrate(
     sums = {
         kind: {name: torch.zeros_like(value) for name, value in parameters.items()}
         for kind in kinds
-        if kind in ("taylor", "fisher")
+        if kind != "wanda"
     }
+    labelled, drawn = {"taylor", "fisher"} & set(kinds), "true-fisher" in kinds
+    answers = generator(seed, "answers")
     inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
     groups = [chosen[i : i + GRADIENT_ROWS] for i in range(0, len(chosen), GRADIENT_ROWS)]
     for done, group in enumerate(groups, start=1):
         batch = {name: value.to(device) for name, value in data.batch(group).items()}
         labels = batch.pop("labels")
         with torch.set_grad_enabled(bool(sums)):
-            loss = example_losses(spec, model(**batch).logits, labels).mean()
-        if sums:
-            grads = torch.autograd.grad(loss, list(parameters.values()))
+            logits = model(**batch).logits
+        if labelled:
+            loss = example_losses(spec, logits, labels).mean()
+            grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=drawn)
             for name, grad in zip(parameters, grads, strict=True):
                 if "taylor" in sums:
                     sums["taylor"][name].add_(grad, alpha=len(group) / len(chosen))
                 if "fisher" in sums:
                     sums["fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
+        if drawn:
+            softened = logits if spec.kind == "regression" else logits / SOFTENED
+            loss = example_losses(spec, softened, _answers(spec, softened, answers)).mean()
+            grads = torch.autograd.grad(loss, list(parameters.values()))
+            for name, grad in zip(parameters, grads, strict=True):
+                sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
         observer.progress(done, len(groups), "calibration")
     found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
     if inputs is not None:
@@ -74,6 +90,17 @@ def calibrate(
                 "Give more --calibration-rows, or draw around magnitude with --importance magnitude.",
             )
     return found
+
+
+def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
+    """Labels as likely as the model holds them; of a regression, its answer give or take one."""
+    said = logits.detach().float().cpu()
+    if spec.kind == "regression":
+        labels = said.squeeze(-1).numpy() + draws.standard_normal(len(said), dtype=np.float32)
+    else:
+        below = said.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (rows, classes - 1)
+        labels = (draws.random((len(said), 1)) > below).sum(axis=1)
+    return torch.from_numpy(labels).to(logits.device)
 
 
 class _InputNorms:

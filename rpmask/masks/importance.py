@@ -1,9 +1,10 @@
 """How much each weight matters: the centre that masks are drawn around.
 
-magnitude  |w|
-wanda      |w| * norm of what the weight's input unit receives
-taylor     |w * gradient|, first order
-fisher     w^2 * mean squared gradient, second order with a diagonal Fisher
+magnitude    |w|
+wanda        |w| * norm of what the weight's input unit receives
+taylor       |w * gradient|, first order
+fisher       w^2 * mean squared gradient, second order with a diagonal Fisher
+true-fisher  the same, for labels drawn from the model's own answers
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FORMAT = "rpmask.statistics"
 class Statistics:
     """What an importance needs beside the weights, per canonical name, and its digest.
 
-    wanda: one value an input unit. taylor, fisher: the weight's shape.
+    wanda: one value an input unit. The others: the weight's shape.
     """
 
     kind: str

@@ -122,6 +122,7 @@ def _drawn(
                 prepared.spec,
                 [tensor.name for tensor in tensors],
                 [request.start],
+                seed=request.plan.seed,
                 observer=Tee(shown, run),
             )
     found = statistics.get(request.start)

@@ -246,6 +246,7 @@ def _statistics(
                 data.spec,
                 [tensor.name for tensor in tensors],
                 missing,
+                seed=request.seed,
                 observer=Tee(shown, run),
             )
     return known
