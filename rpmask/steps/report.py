@@ -119,9 +119,10 @@ def comma_separated(rows: Sequence[Standing]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*names, "low", "high"])
     for row in rows:
-        low, high = row.interval or ("", "")
+        low, high = row.interval or (None, None)
         values = [getattr(row, name) for name in names]
-        writer.writerow([*(" ".join(v) if isinstance(v, tuple) else v for v in values), low, high])
+        flat = (" ".join(value) if isinstance(value, tuple) else value for value in values)
+        writer.writerow(finite([*flat, low, high]))  # what is not known stays empty
     return text.getvalue()
 
 

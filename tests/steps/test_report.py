@@ -17,7 +17,7 @@ from manyroads import SETTINGS, TASKS, dev_metric, fill_folder
 from mlflow import MlflowClient
 
 from rpmask.steps.context import Context
-from rpmask.steps.report import COLUMNS, cells, leaderboard, publish
+from rpmask.steps.report import COLUMNS, cells, comma_separated, leaderboard, publish
 from rpmask.steps.requests import ReportRequest
 from rpmask.tracking.standings import Standing
 
@@ -127,3 +127,5 @@ def test_a_dense_metric_of_zero_gives_a_page_and_a_dash(tmp_path: Path) -> None:
     assert found["rows"][0]["retention"] is None
     assert publish([row], ReportRequest(), context)["reused"]
     assert dict(zip(COLUMNS, cells(row), strict=True))["retention"] == "-"
+    (line,) = csv.DictReader(io.StringIO(comma_separated([row])))
+    assert (line["retention"], line["low"], line["dense"]) == ("", "", "0.0")
