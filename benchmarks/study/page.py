@@ -12,7 +12,15 @@ from answers import defaults, factor_table, jackpot_said, jackpot_table, rate_ta
 from compare import Rows, load, of
 from grid import BUDGET
 from grid import rows as grid_rows
-from races import centre_table, early_said, early_table, look_table, noise_table, search_said
+from races import (
+    centre_table,
+    early_said,
+    early_table,
+    fishers_table,
+    look_table,
+    noise_table,
+    search_said,
+)
 from retention import DOCS, FIGURE, claim_said, draw, main_tables, summary, targets_said, why
 
 README = DOCS.parent / "README.md"
@@ -126,6 +134,7 @@ def page(rows: Rows) -> str:
         main_tables,
         why,
         centre_table,
+        fishers_table,
         noise_table,
         early_table,
         look_table,

@@ -139,6 +139,7 @@ def kept(row: Row, result: dict[str, Any], store: Path) -> dict[str, Any]:
         ],
         "ahead_of_control": ahead(store, races[-1], [0] * len(pool)),
         "ahead_of_centre": ahead(store, races[-1], [centre(pool, i) for i in range(len(pool))]),
+        "ahead_of_fisher": ahead(store, races[-1], [labelled(pool, i) for i in range(len(pool))]),
         "resampled": resampled(row.task, store, last["run_id"]),
         "runs": {
             "run": result["run_id"],
@@ -186,14 +187,24 @@ def ahead(store: Path, race: dict[str, Any], of: list[int]) -> list[list[float] 
 
 def centre(pool: list[dict[str, Any]], index: int) -> int:
     """The mask without noise that a candidate is drawn around; itself if the pool has none."""
-    mine = pool[index]
-    around = (
+    return unnoised(pool, pool[index]["importance"], index)
+
+
+def labelled(pool: list[dict[str, Any]], index: int) -> int:
+    """Of a true Fisher's mask that on the data's labels; any other itself."""
+    true = pool[index]["importance"] == "true-fisher"
+    return unnoised(pool, "fisher", index) if true else index
+
+
+def unnoised(pool: list[dict[str, Any]], importance: str, index: int) -> int:
+    """The mask of an importance without noise, with a candidate's allocation; itself if there is none."""
+    place = (importance, pool[index]["allocation"])
+    found = (
         i
         for i, one in enumerate(pool)
-        if one["temperature"] == 0
-        and (one["importance"], one["allocation"]) == (mine["importance"], mine["allocation"])
+        if one["temperature"] == 0 and (one["importance"], one["allocation"]) == place
     )
-    return next(around, index)
+    return next(found, index)
 
 
 def total(result: dict[str, Any]) -> float:
