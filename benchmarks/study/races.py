@@ -203,7 +203,8 @@ def fishers_table(rows: Rows) -> str:
         "## Whose labels\n\nFisher information of the data's labels, and of labels drawn from the dense "
         "model's own answers (`true-fisher`): masks without noise at 97 %, refitted and raced for one epoch "
         "as (c) races. How far their answers are from the dense model's at the end, and by how much the "
-        "second is nearer, with its 95 % interval over the held-out rows.\n\n" + table(header, lines)
+        "second is nearer, with its 95 % interval over the held-out rows.\n\n"
+        + table(header, lines)
     )
 
 
