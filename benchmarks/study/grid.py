@@ -121,6 +121,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     ),
     "calibration-2048": ("--calibration-rows", "2048"),
     "true-fisher": ("--importance", "true-fisher"),
+    "double-rate": ("--learning-rate", "8e-4", "--race-rate", "8e-4"),
     "take-evidence": ("--take", "evidence"),
     "k2": ("--k", "2", "--budget", "0.1", "--epochs", "7.2"),
     "k4": ("--k", "4", "--budget", "0.5"),
@@ -144,7 +145,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 # At 97 % these were walked beside the (c) of there.
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
-    *("augment", "true-fisher"),
+    *("augment", "true-fisher", "double-rate"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
