@@ -198,12 +198,12 @@ def fishers_table(rows: Rows) -> str:
             )
     if not lines:
         return ""
-    header = ["task", "seed", "allocation", "fisher", "true-fisher", "lower by, hundredths"]
+    header = ["task", "seed", "allocation", "fisher", "true-fisher", "loss lower by, hundredths"]
     return (
         "## Whose labels\n\nFisher information of the data's labels, and of labels drawn from the dense "
         "model's own answers (`true-fisher`): masks without noise at 97 %, refitted and raced for one epoch "
         "as (c) races. How far their answers are from the dense model's at the end, and by how much the "
-        "second is nearer, with its 95 % interval over the held-out rows.\n\n"
+        "held-out loss on the labels is lower with the second, with its 95 % interval over the rows.\n\n"
         + table(header, lines)
     )
 
