@@ -1,7 +1,11 @@
-"""Who is champion after a training that was interrupted."""
+"""Who is champion after a training that was interrupted, and of two that end at once."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +14,7 @@ import pytest
 from toy import TOY_TASK
 
 from rpmask.records import DataChoice, FinetuneResult
-from rpmask.steps.finetune import ANSWERS, _finish
+from rpmask.steps.finetune import ANSWERS, _finish, _register
 from rpmask.steps.material import Material
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.training import MASK_FILE
@@ -72,3 +76,40 @@ def test_a_champion_of_this_run_was_promoted_by_it(
         found = _finish(FinetuneRequest(), run, material, prepared, RESULT, trained, model)
     assert found["promoted"] is promoted
     assert given["aliases"] == (("champion",) if promoted else ())
+
+
+def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material: Any = Material("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask=object())  # type: ignore[arg-type]
+    prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
+    reigning: dict[str, str] = {}
+    events: list[str] = []
+
+    def champion(tracker: Any, task: str) -> Mapping[str, str] | None:
+        events.append("looked")
+        return dict(reigning) or None
+
+    def register(*arguments: Any, **named: Any) -> dict[str, Any]:
+        time.sleep(0.3)  # a model takes longer to log, and the other one is there meanwhile
+        if named["aliases"]:
+            reigning.update(named["tags"])
+        events.append("registered")
+        return {}
+
+    monkeypatch.setattr(registry, "champion", champion)
+    monkeypatch.setattr(registry, "register", register)
+
+    def ended(metric: float) -> bool:
+        run: Any = SimpleNamespace(
+            run_id=str(metric), tracker=SimpleNamespace(uri=f"sqlite:///{tmp_path}/mlflow.db")
+        )
+        result = replace(RESULT, dev={"accuracy": metric})
+        model: Any = None
+        return _register(FinetuneRequest(), run, material, prepared, result, model)[1]
+
+    with ThreadPoolExecutor(2) as pool:
+        _, better = pool.map(ended, (0.7, 0.8))
+    assert events == ["looked", "registered"] * 2
+    assert better
+    assert reigning["rpmask.metric"] == "0.8"
