@@ -128,7 +128,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "k16": ("--k", "16", "--budget", "0.125", "--epochs", "5.1"),
     "generations-3": ("--generations", "3", "--budget", "0.0833", "--epochs", "4.8"),
     "levels": (
-        *("--levels", "0.54,0.83,0.92,0.9375", "--level-epochs", "1", "--epochs", "1.8"),
+        *("--levels", "0.54,0.83,0.92,{sparsity:g}", "--level-epochs", "1", "--epochs", "1.8"),
         *("--budget", "0.0625"),
     ),
     "no-logits": ("--distill-logits", "0", "--distill-labels", "1"),
@@ -145,7 +145,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 # At 97 % these were walked beside the (c) of there.
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
-    *("augment", "true-fisher", "double-rate"),
+    *("augment", "true-fisher", "double-rate", "levels"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
