@@ -230,6 +230,12 @@ def defaults(rows: Rows) -> str:
             "no longer and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
             f"seen to help. {counted(frozen)}."
         )
+    if stepped := beside_origin(rows, "levels"):
+        said.append(
+            "Left as it was: `run` goes level by level, as the paper does, unless `--one-shot` takes it straight "
+            "to the last, as (c) here. *levels* has 54, 83 and 92 % before it, an epoch each, in the same steps "
+            f"but for refitting. {counted(stepped)}; the differences on dev are in the table above."
+        )
     for arm, what in LEFT_OUT.items():
         if tried := beside_origin(rows, arm):
             said.append(
