@@ -232,9 +232,9 @@ def defaults(rows: Rows) -> str:
         )
     if stepped := beside_origin(rows, "levels"):
         said.append(
-            "Left as it was: `run` goes level by level, as the paper does, unless `--one-shot` takes it straight "
-            "to the last, as (c) here. *levels* has 54, 83 and 92 % before it, an epoch each, in the same steps "
-            f"but for refitting. {counted(stepped)}; the differences on dev are in the table above."
+            "Left as it was: `run` goes level by level, as the paper does, unless `--one-shot` takes it "
+            "straight to the last, as (c) here. *levels* has 54, 83 and 92 % before it, an epoch each, in the "
+            f"same steps but for refitting. {counted(stepped)}; the differences on dev are in the table above."
         )
     for arm, what in LEFT_OUT.items():
         if tried := beside_origin(rows, arm):
