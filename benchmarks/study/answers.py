@@ -230,11 +230,15 @@ def defaults(rows: Rows) -> str:
             "no longer and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
             f"seen to help. {counted(frozen)}."
         )
-    if stepped := beside_origin(rows, "levels"):
+    stepped = [
+        (row, at_once)
+        for row in of(rows, question="main", arm="levels")
+        for at_once in of(rows, question="main", arm="ours", **{key: row[key] for key in WHERE})
+    ]
+    if stepped:
         said.append(
-            "Left as it was: `run` goes level by level, as the paper does, unless `--one-shot` takes it "
-            "straight to the last, as (c) here. *levels* has 54, 83 and 92 % before it, an epoch each, in the "
-            f"same steps but for refitting. {counted(stepped)}; the differences on dev are in the table above."
+            "**`run` goes level by level** unless `--one-shot` is given, (d) beside (c). "
+            f"{counted(stepped)}."
         )
     for arm, what in LEFT_OUT.items():
         if tried := beside_origin(rows, arm):

@@ -51,6 +51,11 @@ ARMS: dict[str, tuple[str, ...]] = {
         *("--one-shot", "--k", str(K), "--budget", "0.25", "--epochs", "5.4"),
         *("--race-rate", "4e-4"),
     ),
+    "levels": (  # as ours, an epoch at each level before the last; two of the four are refitted
+        *("--levels", "0.54,0.83,0.92,{sparsity:g}"),
+        *("--k", str(K), "--budget", "0.0625", "--level-epochs", "1", "--epochs", "1.8"),
+        *("--race-rate", "4e-4"),
+    ),
 }
 
 
@@ -127,10 +132,6 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "k4": ("--k", "4", "--budget", "0.5"),
     "k16": ("--k", "16", "--budget", "0.125", "--epochs", "5.1"),
     "generations-3": ("--generations", "3", "--budget", "0.0833", "--epochs", "4.8"),
-    "levels": (
-        *("--levels", "0.54,0.83,0.92,{sparsity:g}", "--level-epochs", "1", "--epochs", "1.8"),
-        *("--budget", "0.0625"),
-    ),
     "no-logits": ("--distill-logits", "0", "--distill-labels", "1"),
     "no-hidden": ("--distill-hidden", "0"),
     "attention": ("--distill-attention", "1"),
@@ -145,7 +146,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 # At 97 % these were walked beside the (c) of there.
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
-    *("augment", "true-fisher", "double-rate", "levels"),
+    *("augment", "true-fisher", "double-rate"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
