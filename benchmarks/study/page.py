@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from answers import defaults, factor_table, jackpot_said, jackpot_table, rate_table, refits
 from compare import Rows, load, of
+from figure import DOCS, FIGURE, draw
 from grid import BUDGET
 from grid import rows as grid_rows
 from races import (
@@ -22,10 +23,7 @@ from races import (
     search_said,
 )
 from retention import (
-    DOCS,
-    FIGURE,
     claim_said,
-    draw,
     levels_said,
     main_tables,
     summary,
@@ -133,10 +131,10 @@ def short(rows: Rows) -> str:
         )
     lines = "\n".join(f"- {one}" for one in said if one)
     return (
-        "## In short\n\nHow much of the dense model's lead over chance is kept, in %, (a) / (b) / (c), and (d) "
-        "in a line of its own: 0 is always answering the commonest label, 100 the dense model. In brackets how "
-        "many dense models, of as many seeds, all three or (d) were walked with; what neighbouring cells "
-        "differ by is often within the intervals below.\n\n"
+        "## In short\n\nHow much of the dense model's lead over chance is kept, in %, (a) / (b) / (c), and "
+        "(d) in a line of its own: 0 is always answering the commonest label, 100 the dense model. In "
+        "brackets how many dense models, of as many seeds, all three or (d) were walked with; what "
+        "neighbouring cells differ by is often within the intervals below.\n\n"
         f"{summary(rows)}\n{lines}\n"
     )
 
