@@ -117,15 +117,6 @@ def jackpot_said(rows: Rows) -> str:
     return ", ".join(found)
 
 
-LEFT_OUT = {
-    "augment": "altered copies of the training rows, to be answered as the dense model answers them "
-    "(`--augment 4`)",
-    "true-fisher": "draws around Fisher information of the dense model's own answers (`--importance "
-    "true-fisher`)",
-    "double-rate": "twice the learning rate, in races and training",
-}
-
-
 def rate_table(rows: Rows) -> str:
     """How fast to learn, and with how much dropout: by the selection split, as a user would choose."""
     lines = [
@@ -151,6 +142,15 @@ def beside_origin(rows: Rows, arm: str) -> list[tuple[dict[str, Any], dict[str, 
     ]
 
 
+def beside(rows: Rows, mine: dict[str, Any], other: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """The rows of one kind, each with that of another kind of the same dense model, task and sparsity."""
+    return [
+        (row, its)
+        for row in of(rows, **mine)
+        for its in of(rows, **other, **{key: row[key] for key in WHERE})
+    ]
+
+
 def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     """In how many rows a choice is ahead of the same row without it; the same training twice counts not."""
     differ = [(mine, was) for mine, was in pairs if mine["resampled"] != was["resampled"]]
@@ -165,6 +165,15 @@ def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         f"Of the rows walked ({where}) the selection split is better in {ahead['selection']}, dev in "
         f"{ahead['dev']}, agreement with the dense model in {ahead['agreement']}"
     )
+
+
+LEFT_OUT = {
+    "augment": "altered copies of the training rows, to be answered as the dense model answers them "
+    "(`--augment 4`)",
+    "true-fisher": "draws around Fisher information of the dense model's own answers (`--importance "
+    "true-fisher`)",
+    "double-rate": "twice the learning rate, in races and training",
+}
 
 
 def defaults(rows: Rows) -> str:
@@ -211,11 +220,7 @@ def defaults(rows: Rows) -> str:
             f"{REFIT_ROWS}`), in place of 0.6 epochs of training. {counted(refitted)}. The border is a "
             "choice: nothing was measured below 93.75%."
         )
-    taught = [
-        (row, labelled)
-        for row in of(rows, question="factor", arm="train-embeddings")
-        for labelled in of(rows, arm="refit-alone", **{key: row[key] for key in WHERE})
-    ]
+    taught = beside(rows, {"question": "factor", "arm": "train-embeddings"}, {"arm": "refit-alone"})
     if taught:
         said.append(
             "**Races learn from the dense model** (`--race-distill`), *train-embeddings* beside "
@@ -230,11 +235,9 @@ def defaults(rows: Rows) -> str:
             "no longer and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
             f"seen to help. {counted(frozen)}."
         )
-    stepped = [
-        (row, at_once)
-        for row in of(rows, question="main", arm="levels")
-        for at_once in of(rows, question="main", arm="ours", **{key: row[key] for key in WHERE})
-    ]
+    stepped = beside(
+        rows, {"question": "main", "arm": "levels"}, {"question": "main", "arm": "ours"}
+    )
     if stepped:
         said.append(
             "**`run` goes level by level** unless `--one-shot` is given, (d) beside (c). "

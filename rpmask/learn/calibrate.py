@@ -53,7 +53,7 @@ def calibrate(
     sums = {
         kind: {name: torch.zeros_like(value) for name, value in parameters.items()}
         for kind in kinds
-        if kind != "wanda"
+        if kind in ("taylor", "fisher", "true-fisher")
     }
     labelled, drawn = {"taylor", "fisher"} & set(kinds), "true-fisher" in kinds
     answers = generator(seed, "answers")
