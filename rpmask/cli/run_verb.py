@@ -12,6 +12,7 @@ from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import Tracking, default_model, settings, settled_precision
 from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
+from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.recipes import starting_point
 from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest
@@ -156,7 +157,13 @@ def _road(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[f
     from rpmask.masks.schedule import check_levels, parse_levels
 
     if levels is not None:
-        return parse_levels(levels, sparsity)
+        road = parse_levels(levels, sparsity)
+        if one_shot and len(road) > 1:
+            raise RpmaskError(
+                f"--one-shot is one level, and --levels asks for {len(road)}.",
+                "Leave one of the two out.",
+            )
+        return road
     last = RUN.levels[-1] if sparsity is None else sparsity
     before = () if one_shot else tuple(level for level in RUN.levels if level < last)
     return check_levels((*before, last))

@@ -108,6 +108,7 @@ CASES = [
         files={"a.csv": "text,label\nhello,1\nbye,0\n"},
     ),
     Wrong("levels fall", "run --levels 0.9,0.5", "rise|0.5", ""),
+    Wrong("one level of two", "run --one-shot --levels 0.5,0.9", "one level.*asks for 2", "one of"),
     Wrong("no pool yet", "screen", "no finished `sample`", "rpmask sample"),
     Wrong("no screen yet", "select", "no finished `screen`", "rpmask screen"),
     Wrong("no selection yet", "finetune", "no finished `select`", "rpmask select"),

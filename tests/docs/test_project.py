@@ -126,6 +126,12 @@ def test_plain_command_asks_conda_for_our_environment(tmp_path: Path) -> None:
     assert str(ROOT / "conda.yaml") in create
 
 
+def test_an_option_the_project_does_not_list_reaches_the_program(tmp_path: Path) -> None:
+    done = run_project("main", tmp_path, "-P", "sparsity=2", "--env-manager", "local")
+    assert done.returncode != 0
+    assert "sparsity level 2 is not between 0 and 1" in done.stderr + done.stdout
+
+
 def test_step_attaches_to_the_projects_run(tmp_path: Path) -> None:
     options = ["-P", "k=2", "-P", "temperature=0.3", "--env-manager", "local"]
     done = run_project("sample", tmp_path, *options)
