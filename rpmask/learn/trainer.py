@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
+from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import get_last_checkpoint
 
 from rpmask import ranks
@@ -163,6 +164,25 @@ class _Report(transformers.TrainerCallback):
         self._observer.progress(state.global_step, state.max_steps, "steps")
 
 
+class _Clock(transformers.TrainerCallback, ExportableState):
+    """The seconds spent training; a checkpoint keeps them for the process that goes on from it."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before = before
+        self._began: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What all processes of this training spent, but for what they lost after their last checkpoint."""
+        return self._before + (time.monotonic() - self._began if self._began is not None else 0.0)
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {"before": self.seconds}, "attributes": {}}
+
+
 _CURVES = {"loss": "train/loss", "learning_rate": "train/learning_rate", "grad_norm": "train/grad"}
 _SKIPPED = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
 
@@ -199,7 +219,7 @@ def train(
             )
             observer.metric("refit_seconds", time.monotonic() - started, 0)
         hold.apply()
-    callbacks: list[transformers.TrainerCallback] = [_Report(observer)]
+    callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock()]
     if hold is not None:
         callbacks.append(MaskKeeper(hold))
     if plan.patience:
@@ -227,7 +247,10 @@ def train(
             stack.enter_context(frozen_embeddings(model, mask.names if mask is not None else ()))
         if hold is not None:
             stack.enter_context(hold.gradients_masked())
-        outcome = trainer.train(resume_from_checkpoint=begun)
+        trainer.train(resume_from_checkpoint=begun)
+    # A resumed Trainer puts a new one, which knows the seconds before, in the place of the one above.
+    (clock,) = (one for one in trainer.callback_handler.callbacks if isinstance(one, _Clock))
+    seconds = clock.seconds
     if hold is not None:
         hold.apply()
     final = trainer.evaluate()
@@ -244,7 +267,7 @@ def train(
             if name.startswith("eval_") and name not in _SKIPPED
         },
         nonzero=hold.verify() if hold is not None else 0,
-        seconds=float(outcome.metrics["train_runtime"]),
+        seconds=seconds,
         refitted=refitted,
     )
 

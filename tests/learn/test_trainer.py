@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from rpmask.learn.arguments import training_arguments
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.observer import Silent
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
-from rpmask.learn.trainer import MaskedTrainer, train
+from rpmask.learn.trainer import MaskedTrainer, Trained, train
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import find_prunable
@@ -36,11 +37,15 @@ def magnitude(model: torch.nn.Module, sparsity: float) -> Mask:
     return Mask.from_bools(keep)
 
 
-def run(folder: Path, plan: TrainPlan, **changes: Any) -> torch.nn.Module:
+def run(folder: Path, plan: TrainPlan) -> torch.nn.Module:
+    return fit(folder, plan)[0]
+
+
+def fit(folder: Path, plan: TrainPlan) -> tuple[torch.nn.Module, Trained]:
     model = tiny_bert(**({"attn_implementation": "eager"} if plan.distill.attention else {}))
     teacher = tiny_bert(**({"attn_implementation": "eager"} if plan.distill.attention else {}))
     mask = magnitude(model, 0.75)
-    train(
+    trained = train(
         model,
         mask,
         teacher if plan.distill.needs_teacher else None,
@@ -53,7 +58,7 @@ def run(folder: Path, plan: TrainPlan, **changes: Any) -> torch.nn.Module:
     )
     hold = MaskHold(model, mask)
     assert hold.verify() <= mask.kept()
-    return model
+    return model, trained
 
 
 @pytest.mark.parametrize(
@@ -224,6 +229,17 @@ def test_epochs_are_counted_in_the_rows_that_a_step_takes(
 ) -> None:
     plan = replace(PLAN, extra=extra)
     assert training_arguments(plan, TOY_TASK, 64, tmp_path).max_steps == steps
+
+
+def test_the_seconds_before_a_resume_are_counted(tmp_path: Path) -> None:
+    fit(tmp_path, PLAN)
+    (checkpoint,) = tmp_path.glob("checkpoint-16")
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    kept = state["stateful_callbacks"]["_Clock"]["args"]
+    assert kept["before"] > 0
+    kept["before"] = 1000.0
+    (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    assert fit(tmp_path, PLAN)[1].seconds > 1000
 
 
 def test_patience_goes_on_counting_when_a_training_is_resumed(
