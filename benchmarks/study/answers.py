@@ -6,29 +6,29 @@ from itertools import product
 from typing import Any
 
 from compare import Rows, agreement, gap, mean, of, signed, table
-from grid import FACTOR_TASKS, JACKPOT_TASKS, JACKPOTS, ONE_FACTOR, RATES, SPARSITIES
+from grid import ARMS, FACTOR_TASKS, JACKPOT_TASKS, JACKPOTS, ONE_FACTOR, RATES, SPARSITIES
 from races import lead
 
 from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS
 from rpmask.words import percent
 
-# What was (c) before; single factors were changed from these too.
-FORMER = ("refit-alone", "no-refit")
+# Single factors were changed from what was (c) before, and from (d), too.
+ORIGINS = {"refit-alone": "refit-alone", "no-refit": "no-refit", "levels": "(d)"}
 WHERE = ("task", "sparsity", "seed", "dense")
 
 
 def changed_from(rows: Rows, changed: dict[str, Any]) -> Rows:
-    """The row that one changed factor was changed from, if it was walked: (c), or what (c) was before."""
-    was = former(changed["arm"])
-    origin = {"question": "factor", "arm": was} if was else {"question": "main", "arm": "ours"}
-    return of(rows, **origin, **{key: changed[key] for key in WHERE})
+    """The row that one changed factor was changed from, if it was walked: (c), what was (c), or (d)."""
+    was = origin(changed["arm"]) or "ours"
+    question = "main" if was in ARMS else "factor"
+    return of(rows, question=question, arm=was, **{key: changed[key] for key in WHERE})
 
 
-def former(arm: str) -> str:
+def origin(arm: str) -> str:
     """What a factor was changed from; nothing if it was (c)."""
     if arm == "no-refit":
         return "refit-alone"
-    return next((was for was in FORMER if arm.startswith(f"{was}-")), "")
+    return next((was for was in ORIGINS if arm.startswith(f"{was}-")), "")
 
 
 def factor_table(rows: Rows) -> str:
@@ -41,11 +41,11 @@ def factor_table(rows: Rows) -> str:
             if not pairs:
                 continue
             found, base = ([pair[side] for pair in pairs] for side in (0, 1))
-            was = former(arm)
+            was = origin(arm)
             lines.append(
                 [
                     arm.removeprefix(f"{was}-"),
-                    was or "(c)",
+                    ORIGINS.get(was, "(c)"),
                     *(task, percent(sparsity), ", ".join(str(row["seed"]) for row in found)),
                     *(f"{mean(r['selection'] for r in side):.4f}" for side in (found, base)),
                     *(f"{mean(r['dev'] for r in side):.4f}" for side in (found, base)),
@@ -66,7 +66,8 @@ def factor_table(rows: Rows) -> str:
         "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well. Where "
         "*train-embeddings* and *refit-alone* took the same mask they are the same training. *unraced* "
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
-        "nothing.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
+        "nothing. *defaults* from (d) is `rpmask run` with the epochs, races and rates that it has if "
+        "nothing is said.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
     )
 
 

@@ -105,8 +105,8 @@ class Row:
         ]
 
 
-# One factor at a time away from "ours"; of an option that is given twice the last one holds. The budget is
-# shared out anew where a factor changes what the races cost.
+# One factor at a time away from "ours", or from "levels" where it is named for them; of an option that is
+# given twice the last one holds. The budget is shared out anew where a factor changes what the races cost.
 _PLAIN = (*BEFORE, *UNREFITTED, "--epochs", "6")
 _FISHER = ("--importance", "fisher", "--allocation", "global")
 ONE_FACTOR: dict[str, tuple[str, ...]] = {
@@ -142,6 +142,11 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "no-refit": _PLAIN,
     "no-refit-lean-race": (*_PLAIN, "--budget", "0.1", "--epochs", "7.2"),
     "no-refit-take-evidence": (*_PLAIN, "--take", "evidence"),
+    "levels-long": ("--level-epochs", "4", "--epochs", "8.8"),  # three times the budget
+    "levels-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said
+        *("--level-epochs", "2", "--epochs", "6", "--budget", "0.25"),
+        *("--race-rate", "2e-4", "--learning-rate", "1.5e-4"),
+    ),
 }
 # At 97 % these were walked beside the (c) of there.
 SPARSER = (
@@ -200,6 +205,11 @@ JACKPOTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = 
 }
 
 
+def one_changed(arm: str) -> tuple[str, ...]:
+    """The options of a row with one factor changed."""
+    return (*ARMS["levels" if arm.startswith("levels-") else "ours"], *ONE_FACTOR[arm])
+
+
 def rows(seeds: int = SEEDS) -> Iterator[Row]:
     """Every row, the most telling first: a seed of all tasks and arms before the next seed."""
     for seed in range(seeds):
@@ -223,11 +233,14 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
     for arm, options in RATES.items():
         yield Row("rate", "-".join(arm), "sst2", 0.9375, 0, options)
     for seed in range(seeds):
-        for arm, options in ONE_FACTOR.items():
+        for arm in ONE_FACTOR:
             for task in FACTOR_TASKS:
-                yield Row("factor", arm, task, 0.9375, seed, (*ARMS["ours"], *options))
+                yield Row("factor", arm, task, 0.9375, seed, one_changed(arm))
     places = {0.99: ("refit-alone", "no-refit"), 0.97: SPARSER}
     for sparsity, arms in places.items():
         for arm in arms:
             for task in TASKS:
-                yield Row("factor", arm, task, sparsity, 0, (*ARMS["ours"], *ONE_FACTOR[arm]))
+                yield Row("factor", arm, task, sparsity, 0, one_changed(arm))
+    for seed in range(seeds):
+        for task in TASKS:
+            yield Row("factor", "levels-long", task, 0.97, seed, one_changed("levels-long"))
