@@ -118,6 +118,23 @@ def jackpot_said(rows: Rows) -> str:
     return ", ".join(found)
 
 
+def unsaid_said(rows: Rows) -> str:
+    """What `run` keeps with its own epochs, races and rates, beside levels in the study's steps."""
+    pairs = beside_origin(rows, "levels-defaults")
+    if not pairs:
+        return ""
+    each = [
+        f"{mine['retention']:.1%} on {mine['task']} {percent(mine['sparsity'])} in "
+        f"{sum(mine['steps'].values()):,} steps, (d) {its['retention']:.1%} in "
+        f"{sum(its['steps'].values()):,} (seed {mine['seed']})"
+        for mine, its in pairs
+    ]
+    return (
+        "`rpmask run` with the epochs, races and rates that it has if nothing is said keeps "
+        f"{'; '.join(each)}."
+    )
+
+
 def rate_table(rows: Rows) -> str:
     """How fast to learn, and with how much dropout: by the selection split, as a user would choose."""
     lines = [
