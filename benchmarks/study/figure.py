@@ -14,6 +14,7 @@ from rpmask.words import percent
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 FIGURE = "results.svg"
+ASIDE = 0.08  # how far an arm's dots are from the next one's, which they would hide
 COLOURS = {"magnitude": "#999999", "paper": "#D55E00", "ours": "#0072B2", "levels": "#009E73"}
 
 
@@ -27,17 +28,26 @@ def draw(rows: Rows) -> None:
     for axes, task in zip(
         figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks, strict=True
     ):
-        for arm, name in NAMES.items():
+        for place, (arm, name) in enumerate(NAMES.items()):
+            aside = ASIDE * (place - (len(NAMES) - 1) / 2)
             found = of(here, task=task, arm=arm)
             xs = [SPARSITIES.index(row["sparsity"]) for row in found]
             ys = [100 * row["corrected_retention"] for row in found]
-            axes.plot(xs, ys, "o", color=COLOURS[arm], label=name, markersize=6, alpha=0.8)
-            means = [
-                (i, mean(y for x, y in zip(xs, ys, strict=True) if x == i)) for i in sorted(set(xs))
-            ]
             axes.plot(
-                *zip(*means, strict=True), color=COLOURS[arm], linewidth=1.5
-            ) if means else None
+                [x + aside for x in xs],
+                ys,
+                "o",
+                color=COLOURS[arm],
+                label=name,
+                markersize=4,
+                alpha=0.8,
+            )
+            means = [
+                (i + aside, mean(y for x, y in zip(xs, ys, strict=True) if x == i))
+                for i in sorted(set(xs))
+            ]
+            if means:
+                axes.plot(*zip(*means, strict=True), color=COLOURS[arm], linewidth=1.5)
         axes.axhline(100, color="#BBBBBB", linewidth=0.8)
         axes.set_xticks(range(len(SPARSITIES)), [percent(s).replace(" ", "") for s in SPARSITIES])
         axes.set_xlim(-0.4, len(SPARSITIES) - 0.6)
