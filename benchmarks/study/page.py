@@ -74,8 +74,7 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
   dropout, frozen embeddings.
 - **(d) rpmask, by levels**: as (c), with levels of 54, 83 and 92 % before the last, an epoch each, and 1.8 at
   the last; races at every level are a sixteenth as long. The last two are refitted, which takes it
-  to more steps than the others on MRPC. It was walked last, at 99 % on MRPC and SST-2
-  with fewer seeds.
+  to more steps than the others on MRPC. It was walked last.
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
 steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, and yet
