@@ -90,7 +90,13 @@ def _logit_term(
 def _hidden_term(
     student: Any, teacher: Any, attention_mask: torch.Tensor | None, terms: Distillation
 ) -> torch.Tensor:
-    ours, theirs = student.hidden_states, teacher.hidden_states  # embeddings first, then layers
+    # Embeddings first, then layers.
+    ours, theirs = (getattr(one, "hidden_states", None) for one in (student, teacher))
+    if not ours or not theirs or _shortened(ours, attention_mask):
+        raise RpmaskError(
+            "This architecture gives no hidden states, token by token, to learn from.",
+            "Leave the hidden term out (--distill-hidden 0; in a race, --race-labels).",
+        )
     pairs = layer_pairs(len(ours) - 1, len(theirs) - 1, terms.layer_map)
     matched = [(ours[0], theirs[0])] + [(ours[i + 1], theirs[j + 1]) for i, j in enumerate(pairs)]
     if ours[0].shape[-1] != theirs[0].shape[-1]:
@@ -108,10 +114,22 @@ def _hidden_term(
     return torch.stack(terms_).sum()
 
 
+def _shortened(layers: Any, attention_mask: torch.Tensor | None) -> bool:
+    """Whether a network makes its input shorter on the way."""
+    return attention_mask is not None and any(
+        layer.shape[:2] != attention_mask.shape for layer in layers
+    )
+
+
 def _attention_term(
     student: Any, teacher: Any, attention_mask: torch.Tensor | None, terms: Distillation
 ) -> torch.Tensor:
-    ours, theirs = student.attentions, teacher.attentions
+    ours, theirs = (getattr(one, "attentions", None) for one in (student, teacher))
+    if not ours or not theirs:
+        raise RpmaskError(
+            "This architecture gives no attention maps to learn from.",
+            "Leave the attention term out (--distill-attention 0).",
+        )
     pairs = layer_pairs(len(ours), len(theirs), terms.layer_map)
     if attention_mask is None:
         maps = [F.mse_loss(ours[i].float(), theirs[j].float()) for i, j in enumerate(pairs)]

@@ -99,7 +99,11 @@ class Remembered:
         if step in self._answers:
             return self._answers[step].to(self._device)
         said = self._asked(torch.empty(0), inputs)
-        answer = Answer(said.logits, said.hidden_states or (), said.attentions or ())
+        answer = Answer(
+            said.logits,
+            getattr(said, "hidden_states", None) or (),  # a sequence-to-sequence model has none
+            getattr(said, "attentions", None) or (),
+        )
         if answer.bytes <= self._left:
             self._left -= answer.bytes
             self._answers[step] = answer.to("cpu")
@@ -141,7 +145,7 @@ def keep_answers(network: nn.Module, data: Split, terms: Distillation) -> Kept |
         inputs = {name: value.to(device) for name, value in data.batch(rows).items()}
         del inputs["labels"]
         answer, real = asked(numbers, inputs), inputs["attention_mask"].bool()
-        layers = answer.hidden_states or ()
+        layers = getattr(answer, "hidden_states", None) or ()
         if any(layer.shape[:2] != real.shape for layer in layers):
             return None  # a network that shortens its input on the way
         # (batch, tokens, layers, width); without layers to learn from, none of no width

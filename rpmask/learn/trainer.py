@@ -10,7 +10,8 @@ import json
 import math
 import shutil
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,26 @@ class MaskedTrainer(transformers.Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self._hold is not None:
             self._hold.verify()
-        super()._save(output_dir, state_dict)
+        with own_names(self.model):
+            super()._save(output_dir, state_dict)
+
+
+@contextmanager
+def own_names(model: nn.Module) -> Iterator[None]:
+    """Save a model's tensors as it names them now, not as the file that it came from did.
+
+    The Trainer reads its checkpoints back by the names of now, and leaves out what it does not find: of an
+    older BERT every LayerNorm, of a ViT the encoder.
+    """
+    known = vars(model).get("_weight_conversions")
+    model._weight_conversions = []  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if known is None:
+            del model._weight_conversions
+        else:
+            model._weight_conversions = known
 
 
 class MaskKeeper(transformers.TrainerCallback):
@@ -281,7 +301,8 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
         try:
             json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            shutil.rmtree(last)
+            with suppress(FileNotFoundError):  # another process is at it as well
+                shutil.rmtree(last)
         else:
             return str(last)
     return None

@@ -55,6 +55,11 @@ def allocate(
     size = np.array([sizes[name] for name in names], dtype=np.float64)
     limit = np.array([(limits or sizes)[name] for name in names], dtype=np.float64)
     kept = total_kept(int(size.sum()), sparsity)
+    if not kept:
+        raise RpmaskError(
+            f"A sparsity of {sparsity:g} keeps none of {int(size.sum())} units.",
+            "Give a lower sparsity, or a finer granularity.",
+        )
     if kept > limit.sum():
         raise RpmaskError(
             f"A sparsity of {sparsity:g} keeps {kept} units, but the parent mask has {int(limit.sum())}.",

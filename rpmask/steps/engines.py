@@ -176,6 +176,6 @@ def _on_devices(
             setup.training.distill,
         )
     where = places(free_devices(), need, most)
-    if len(where) == 1:
+    if list(where) == [0]:  # where this process computes; another device is given to one of its own
         return InProcess(factory)
     return Processes(factory, len(where), [seeing(device) for device in where])

@@ -173,7 +173,13 @@ def _split_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _classes(split: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in split.iterdir() if path.is_dir()))
+    return tuple(
+        sorted(
+            path.name
+            for path in split.iterdir()
+            if path.is_dir() and not path.name.startswith((".", "__MACOSX"))
+        )
+    )
 
 
 def _folder(name: str, folder: Path) -> tuple[TaskSpec, Splits, str]:

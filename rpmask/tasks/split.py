@@ -60,7 +60,7 @@ def _generator(seed: int, purpose: str) -> np.random.Generator:
 
 
 def _strata(rows: Rows, spec: TaskSpec) -> npt.NDArray[np.int64]:
-    """The stratum of each row: its class, or the tenth of the label's range of values it is in."""
+    """The stratum of each row: its class, or which tenth of the rows its value is among."""
     import numpy as np
 
     labels = np.asarray(rows.label)

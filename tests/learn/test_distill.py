@@ -69,3 +69,14 @@ def test_layers_are_paired_evenly_up_to_the_last() -> None:
 def test_a_map_that_does_not_fit_is_refused(ours: int, theirs: int, given: tuple[int, ...]) -> None:
     with pytest.raises(RpmaskError):
         layer_pairs(ours, theirs, given)
+
+
+def test_an_architecture_without_states_is_refused_with_the_way_out() -> None:
+    bare = SimpleNamespace(logits=torch.zeros(2, 2))
+    for terms, option in (
+        (Distillation(hidden=1.0), "--distill-hidden 0"),
+        (Distillation(hidden=0.0, attention=1.0), "--distill-attention 0"),
+    ):
+        with pytest.raises(RpmaskError, match="This architecture gives no") as caught:
+            distillation_loss(bare, bare, torch.zeros(2).long(), torch.ones(2, 4), TOY_TASK, terms)
+        assert option in (caught.value.hint or "")

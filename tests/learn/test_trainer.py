@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError, RunFailed
@@ -37,12 +38,31 @@ def magnitude(model: torch.nn.Module, sparsity: float) -> Mask:
     return Mask.from_bools(keep)
 
 
-def run(folder: Path, plan: TrainPlan) -> torch.nn.Module:
-    return fit(folder, plan)[0]
+def run(folder: Path, plan: TrainPlan, old: bool = False) -> torch.nn.Module:
+    return fit(folder, plan, old)[0]
 
 
-def fit(folder: Path, plan: TrainPlan) -> tuple[torch.nn.Module, Trained]:
-    model = tiny_bert(**({"attn_implementation": "eager"} if plan.distill.attention else {}))
+def old_bert(folder: Path) -> torch.nn.Module:
+    """From a file with the names that BERT was published with."""
+    tiny_bert().save_pretrained(folder)
+    file = folder / "model.safetensors"
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): value
+        for name, value in load_file(file).items()
+    }
+    save_file(renamed, file, metadata={"format": "pt"})
+    model: torch.nn.Module = transformers.BertForSequenceClassification.from_pretrained(folder)
+    return model
+
+
+def fit(folder: Path, plan: TrainPlan, old: bool = False) -> tuple[torch.nn.Module, Trained]:
+    model = (
+        old_bert(folder / "start")
+        if old
+        else tiny_bert(**({"attn_implementation": "eager"} if plan.distill.attention else {}))
+    )
     teacher = tiny_bert(**({"attn_implementation": "eager"} if plan.distill.attention else {}))
     mask = magnitude(model, 0.75)
     trained = train(
@@ -128,6 +148,7 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
     ("changes", "stopped", "reached"),
     [
         ({}, 10, 8),
+        ({"old": True}, 10, 8),
         ({"freeze_embeddings": True}, 10, 8),
         ({"evaluations": 4}, 14, 12),  # in the middle of the second epoch
         ({"evaluations": 4, "extra": {"gradient_accumulation_steps": 2}}, 7, 6),
@@ -136,10 +157,12 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
 def test_resume_ends_with_the_same_weights(
     tmp_path: Path, changes: dict[str, Any], stopped: int, reached: int
 ) -> None:
+    changes = dict(changes)
+    old = changes.pop("old", False)
     plan = replace(PLAN, **changes)
     torch.use_deterministic_algorithms(True)
     try:
-        whole = run(tmp_path / "whole", plan)
+        whole = run(tmp_path / "whole", plan, old)
         partial = tmp_path / "partial"
 
         class Stop(Exception):
@@ -159,14 +182,24 @@ def test_resume_ends_with_the_same_weights(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(MaskedTrainer, "train", interrupted)
             with pytest.raises(Stop):
-                run(partial, plan)
+                run(partial, plan, old)
         assert (partial / f"checkpoint-{reached}").exists()
-        resumed = run(partial, plan)
+        resumed = run(partial, plan, old)
     finally:
         torch.use_deterministic_algorithms(False)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     shutil.rmtree(partial)
+
+
+def test_the_best_weights_are_whole_under_the_names_of_an_old_file(tmp_path: Path) -> None:
+    """Else what is returned is the best step but for the LayerNorms, which are the last one's."""
+    plan = replace(PLAN, evaluations=8)
+    modern, ours = fit(tmp_path / "modern", plan)
+    old, theirs = fit(tmp_path / "old", plan, old=True)
+    assert ours.best_step == theirs.best_step < ours.steps
+    for name, value in modern.state_dict().items():
+        assert torch.equal(value, old.state_dict()[name]), name
 
 
 def test_a_refilled_zero_stops_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rpmask.errors import RpmaskError
@@ -99,6 +99,7 @@ def test_exact_whatever_is_asked(
         for i, (name, size) in enumerate(named.items())
     }
     wanted = total_kept(sum(sizes), sparsity)
+    assume(wanted)
     limits = {name: int(random.integers(0, size + 1)) for name, size in named.items()}
     if not nested or sum(limits.values()) < wanted:
         limits = dict(named)
@@ -118,3 +119,8 @@ def test_exact_whatever_is_asked(
             least = min(limits[name], max(1.0, floor * wanted / sum(sizes) * named[name]))
             if sum(limits.values()) > wanted and floor < 0.5:
                 assert count > least - 1.0
+
+
+def test_a_sparsity_that_keeps_nothing_is_refused() -> None:
+    with pytest.raises(RpmaskError, match="keeps none of 16 units"):
+        allocate({"a": 8, "b": 8}, 0.99)

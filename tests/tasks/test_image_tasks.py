@@ -78,6 +78,13 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert load_task("pets", data_dir=folder).digests["dev"] != before
 
 
+def test_what_other_programs_leave_in_a_folder_is_no_class(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "pets")
+    for left in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / "train" / left).mkdir()
+    assert load_task("pets", data_dir=folder).spec.labels == ("cat", "dog")
+
+
 def test_folders_that_are_no_task(tmp_path: Path) -> None:
     assert not is_image_folder(tmp_path)
     with pytest.raises(RpmaskError, match="lacks train"):
