@@ -28,6 +28,13 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(entropy[:16], "little")))
 
 
+def real_rows(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """What a batch's tokens are as rows, (rows, width), without padding where they are tokens yet."""
+    if real is not None and values.shape[:-1] == real.shape:
+        values = values[real.bool()]
+    return values.reshape(-1, values.shape[-1])
+
+
 class Split(Protocol):
     """Rows ready for a model, of texts (`Encoded`) or of images (`learn/images.py`)."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.batches import Split, generator
+from rpmask.learn.batches import Split, generator, real_rows
 from rpmask.learn.evaluate import example_losses
 from rpmask.learn.observer import Observer
 from rpmask.masks.importance import Statistics
@@ -62,6 +62,8 @@ def calibrate(
     for done, group in enumerate(groups, start=1):
         batch = {name: value.to(device) for name, value in data.batch(group).items()}
         labels = batch.pop("labels")
+        if inputs is not None:
+            inputs.real = batch.get("attention_mask")
         with torch.set_grad_enabled(bool(sums)):
             logits = model(**batch).logits
         if labelled:
@@ -104,9 +106,13 @@ def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -
 
 
 class _InputNorms:
-    """L2 norm of every input unit (or channel) of the modules that own the given tensors."""
+    """L2 norm of every input unit (or channel) of the modules that own the given tensors.
+
+    `real` says which tokens of the batch that comes by are no padding.
+    """
 
     def __init__(self, base: nn.Module, tensors: Sequence[str]) -> None:
+        self.real: torch.Tensor | None = None
         self._squares: dict[str, torch.Tensor] = {}
         self._handles = []
         for name in tensors:
@@ -118,7 +124,7 @@ class _InputNorms:
 
         def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
             values = arguments[0].detach().float().movedim(channels, -1)
-            squares = values.reshape(-1, values.shape[-1]).square().sum(0)  # (in,)
+            squares = real_rows(values, self.real).square().sum(0)  # (in,)
             known = self._squares.get(name)
             self._squares[name] = squares if known is None else known + squares
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 
 from rpmask.errors import RpmaskError
 from rpmask.learn.modelhub import cached, from_hub
+from rpmask.masks.weights import Prunable, SafetensorsWeights, TensorWeights, WeightSource
 from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
 from rpmask.tasks.spec import TaskSpec
 
@@ -163,6 +165,38 @@ def load_classifier(
     only where they are wanted, and where a training is faster with it (`learn/attention.py`). dropout
     replaces every rate of the modules; the configuration, which is saved with the model, keeps its own.
     """
+    return _loaded(source, task, seed=seed, attentions=attentions, dropout=dropout)[0]
+
+
+def stored_weights(source: str, task: TaskSpec, tensors: Sequence[Prunable]) -> WeightSource:
+    """A model's tensors, read one at a time where its file has them under the names they have today.
+
+    A family that was published with other names, as most of vision were, is read by transformers, which
+    knows them.
+    """
+    place = locate(source)
+    stored = SafetensorsWeights(place.weights)
+    if all(stored.holds(tensor.name, tensor.shape) for tensor in tensors):
+        return stored
+    model, missing = _loaded(source, task)
+    for tensor in tensors:
+        if any(f".{name}".endswith(f".{tensor.name}") for name in missing):
+            raise RpmaskError(
+                f"{place.weights} has no tensor '{tensor.name}'.",
+                "Is it the checkpoint of this model?",
+            )
+    return TensorWeights(model)
+
+
+def _loaded(
+    source: str,
+    task: TaskSpec,
+    *,
+    seed: int = 0,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> tuple[nn.Module, set[str]]:
+    """The classifier, and the names of what was drawn because the file does not have it."""
     from transformers.utils import logging
 
     place = locate(source)
@@ -177,11 +211,12 @@ def load_classifier(
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model: Any = _auto_class(task).from_pretrained(
+            model, notes = _auto_class(task).from_pretrained(
                 place.weights,
                 config=config,
                 dtype=torch.float32,
                 attn_implementation="eager" if attentions else None,
+                output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise RpmaskError(
@@ -191,8 +226,7 @@ def load_classifier(
     finally:
         logging.set_verbosity(verbosity)
     model.config.update(own)
-    network: nn.Module = model
-    return network
+    return model, set(notes["missing_keys"])
 
 
 def name_padding(config: Any, source: str) -> None:

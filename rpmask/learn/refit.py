@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rpmask.learn.batches import Split
+from rpmask.learn.batches import Split, real_rows
 from rpmask.learn.calibrate import calibration_rows
 from rpmask.learn.observer import Observer
 from rpmask.masks.leastsquares import solve_kept
@@ -188,6 +188,8 @@ def _refit_group(given: _Passes, reached: _Passes, mask: Mask, group: list[str])
         gram += now.T @ now
         for name, original in originals.items():
             answers[name] += now.T @ (before @ _with_bias(original))
+    if not all(bool(sums.isfinite().all()) for sums in (gram, *answers.values())):
+        return  # nothing to solve; the loss will be no number either, and is judged for it
     # Few of these fit a GPU better than a CPU, and not every device has doubles.
     gram = gram.cpu().double()
     for name, layer in layers.items():
@@ -219,9 +221,7 @@ def _watching(base: nn.Module, names: Sequence[str], noted: Any) -> Iterator[Non
 
 def _extended(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
     """Inputs of real tokens as rows, with a column of ones for the bias, (rows, in + 1)."""
-    if real is not None and values.shape[:-1] == real.shape:
-        values = values[real.bool()]
-    flat = values.reshape(-1, values.shape[-1]).float()
+    flat = real_rows(values, real).float()
     return torch.cat([flat, flat.new_ones(len(flat), 1)], dim=1)
 
 

@@ -7,7 +7,6 @@ resident memory, and the point of streaming is that memory is bounded by the lar
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import torch
@@ -16,17 +15,6 @@ from safetensors import SafetensorError, safe_open
 from rpmask.errors import RpmaskError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-
-# Checkpoints keep the names a model family was first published with; transformers renames a few
-# while loading. Canonical name on the left, name in the file on the right.
-_PUBLISHED_NAMES = (
-    (r"^layers\.(\d+)\.attention\.q_proj\.", r"encoder.layer.\1.attention.attention.query."),
-    (r"^layers\.(\d+)\.attention\.k_proj\.", r"encoder.layer.\1.attention.attention.key."),
-    (r"^layers\.(\d+)\.attention\.v_proj\.", r"encoder.layer.\1.attention.attention.value."),
-    (r"^layers\.(\d+)\.attention\.o_proj\.", r"encoder.layer.\1.attention.output.dense."),
-    (r"^layers\.(\d+)\.mlp\.fc1\.", r"encoder.layer.\1.intermediate.dense."),
-    (r"^layers\.(\d+)\.mlp\.fc2\.", r"encoder.layer.\1.output.dense."),
-)
 
 
 class SafetensorsWeights:
@@ -46,6 +34,13 @@ class SafetensorsWeights:
         except (SafetensorError, OSError) as error:
             raise _unreadable(file, error) from error
 
+    def holds(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether one tensor of the file, and no other, could be this one."""
+        try:
+            return self.shape(name) == shape
+        except RpmaskError:
+            return False
+
     def load(self, name: str) -> torch.Tensor:
         """The tensor as stored."""
         stored = self._stored_name(name)
@@ -59,28 +54,21 @@ class SafetensorsWeights:
 
     def _stored_name(self, name: str) -> str:
         """The name in the file: the canonical one behind whatever prefix the checkpoint has."""
-        for spelling in (name, _published_name(name)):
-            if spelling in self._files:
-                return spelling
-            prefixed = [stored for stored in self._files if stored.endswith(f".{spelling}")]
-            if len(prefixed) == 1:
-                return prefixed[0]
-            if prefixed:
-                raise RpmaskError(
-                    f"{self._path} has several tensors that could be '{name}': {', '.join(prefixed[:3])}.",
-                    "Save the model on its own with save_pretrained and use that folder.",
-                )
+        if name in self._files:
+            return name
+        prefixed = [stored for stored in self._files if stored.endswith(f".{name}")]
+        if len(prefixed) == 1:
+            return prefixed[0]
+        if prefixed:
+            raise RpmaskError(
+                f"{self._path} has several tensors that could be '{name}': {', '.join(prefixed[:3])}.",
+                "Save the model on its own with save_pretrained and use that folder.",
+            )
         raise RpmaskError(
             f"{self._path} has no tensor '{name}'.",
             f"It holds, for example: {', '.join(sorted(self._files)[:3])}. "
             "Is it the checkpoint of this model?",
         )
-
-
-def _published_name(name: str) -> str:
-    for pattern, replacement in _PUBLISHED_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def _tensor_files(path: Path) -> dict[str, Path]:

@@ -6,14 +6,18 @@ that any library can copy, save or wrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
+
+if TYPE_CHECKING:
+    from rpmask.masks.weights import WeightSource
 
 # A kept weight may be zero by nature (a dead input), but not many are; more means lost weights.
 ZEROS_AMONG_KEPT = 0.01
@@ -85,7 +89,7 @@ class MaskHold:
                     f"{refilled} pruned weights of '{name}' are not zero.",
                     "Something refilled the zeros after the mask was put on; nothing was saved.",
                 )
-            if alive < (1.0 - ZEROS_AMONG_KEPT) * self.mask.kept(name):
+            if _too_few(alive, self.mask.kept(name)):
                 raise RunFailed(
                     f"'{name}' has {alive} non-zero weights where the mask keeps "
                     f"{self.mask.kept(name)}.",
@@ -93,6 +97,24 @@ class MaskHold:
                 )
             nonzero += alive
         return nonzero
+
+
+def check_alive(masks: Sequence[Mask], source: WeightSource) -> None:
+    """Refuse masks of the same tensors that keep weights which are zero already: they would count as lost."""
+    for name in masks[0].names:
+        weights = source.load(name)
+        for mask in masks:
+            alive = int(torch.count_nonzero(weights[mask.keep(name)]))
+            if _too_few(alive, mask.kept(name)):
+                raise RpmaskError(
+                    f"A mask keeps {mask.kept(name):,} weights of '{name}', and {mask.kept(name) - alive:,} "
+                    "of those are zero already.",
+                    "Ask for a sparsity above the model's own, or leave the tensor out: --exclude NAME.",
+                )
+
+
+def _too_few(alive: int, kept: int) -> bool:
+    return alive < (1.0 - ZEROS_AMONG_KEPT) * kept
 
 
 @torch.no_grad()

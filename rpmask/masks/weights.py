@@ -1,9 +1,10 @@
 """Which weights of a model may be pruned, under which names, and the digest that identifies them.
 
-What is pruned (section 4 of the randomized-mask paper): every matrix of the repeated blocks. The rule is
+What is pruned (section 4 of the randomized-mask paper): the matrices of the repeated blocks. The rule is
 structural and needs no list of models: a Linear, Conv1D or Conv2d weight of the base model whose
 path has a number in it sits in a repeated block; embeddings, norms, pooler, classifier and stem
-convolution do not. Pure torch; transformers is recognised by class name, never imported.
+convolution do not. Matrices that a block holds in another way, as XLNet's attention does, stay dense.
+Pure torch; transformers is recognised by class name, never imported.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ def find_prunable(
             else f"Name some with include patterns; it has: {some_of(names) or 'no matrices'}.",
         )
     return found
+
+
+def left_dense(model: nn.Module, tensors: Sequence[Prunable]) -> dict[str, int]:
+    """What the rule does not know how to prune in repeated blocks: weights of each, by name."""
+    base = base_of(model)
+    known = {id(base.get_parameter(tensor.name)) for tensor in tensors}
+    known |= {id(module.weight) for module in base.modules() if isinstance(module, nn.Embedding)}
+    return {
+        name: parameter.numel()
+        for name, parameter in base.named_parameters()
+        if parameter.dim() > 1 and id(parameter) not in known and _in_repeated_block(name)
+    }
 
 
 def _matrices(model: nn.Module) -> Iterator[Prunable]:

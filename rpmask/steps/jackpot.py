@@ -17,13 +17,13 @@ from torch import nn
 from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.jackpot import put_on, search
-from rpmask.learn.models import load_classifier, locate, skeleton
+from rpmask.learn.models import load_classifier, skeleton, stored_weights
 from rpmask.learn.searchstate import Searched
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import save_mask
 from rpmask.masks.sampling import draw_mask
-from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, weights_digest
+from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import Prepared, load_data, prepare
@@ -53,7 +53,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     else:
         tensors = find_prunable(network, ("*",))
         check_fits(origin.mask, tensors, origin)
-    digest = weights_digest(SafetensorsWeights(locate(folder).weights), tensors)
+    digest = weights_digest(stored_weights(folder, data.spec, tensors), tensors)
     inputs = {
         "weights": digest,
         "mask": origin.mask.digest if origin.mask else None,
@@ -127,7 +127,7 @@ def _drawn(
             )
     found = statistics.get(request.start)
     recipe = start_recipe(request, digest, found.digest if found else None)
-    source = SafetensorsWeights(locate(folder).weights)
+    source = stored_weights(folder, prepared.spec, tensors)
     return draw_mask(recipe, source, tensors, statistics=statistics)
 
 

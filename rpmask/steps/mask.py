@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.learn.models import locate
+from rpmask.learn.models import stored_weights
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask, read_header, save_mask
 from rpmask.masks.sampling import draw_mask
-from rpmask.masks.weights import SafetensorsWeights
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import spec_of
@@ -119,7 +118,7 @@ def redraw_mask(reference: str, context: Context, out: Path | None = None) -> di
     needed = load_ingredients(pool, [recipe], folder, spec, context)
     again = draw_mask(
         recipe,
-        SafetensorsWeights(locate(folder).weights),
+        stored_weights(folder, spec, needed.tensors),
         needed.tensors,
         statistics=needed.statistics,
         parent=needed.parent,

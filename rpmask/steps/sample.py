@@ -11,11 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import has_head, locate, skeleton
+from rpmask.learn.models import has_head, skeleton, stored_weights
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
+from rpmask.masks.masked import check_alive
 from rpmask.masks.sampling import draw_masks
-from rpmask.masks.weights import Prunable, SafetensorsWeights, find_prunable, weights_digest
+from rpmask.masks.weights import (
+    Prunable,
+    WeightSource,
+    find_prunable,
+    left_dense,
+    some_of,
+    weights_digest,
+)
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.inputs import encoded, load_data, source_digest
@@ -30,6 +38,8 @@ from rpmask.words import percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
+
+WORTH_SAYING = 0.01  # of the weights that are pruned, what is left dense beside them
 
 
 def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
@@ -46,8 +56,9 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     request = replace(request, task=spec.name, start=start, teacher=teacher)
     folder = fetch(context.tracker, start)
     _require_head(folder, spec, request)
-    tensors = find_prunable(skeleton(folder, spec), request.include, request.exclude)
-    source = SafetensorsWeights(locate(folder).weights)
+    network = skeleton(folder, spec)
+    tensors = find_prunable(network, request.include, request.exclude)
+    source = stored_weights(folder, spec, tensors)
     digest = weights_digest(source, tensors)
     parent = load_parent(request.parent_run_id, context)
     before = earlier(request, context)
@@ -78,6 +89,8 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
             f"Drawing {request.k} masks at {percent(request.sparsity)} over {len(tensors)} tensors, "
             f"{sum(t.numel for t in tensors):,} weights of {start}."
         )
+        if not request.include and not request.exclude:
+            _say_what_is_left(context, left_dense(network, tensors), tensors)
         ledger = _ledger(request, context, run, before)
         base = MaskRecipe(
             weights_digest=digest,
@@ -101,6 +114,18 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         except BaseException:
             ledger.abandon(run.run_id)
             raise
+
+
+def _say_what_is_left(
+    context: Context, left: Mapping[str, int], tensors: tuple[Prunable, ...]
+) -> None:
+    """A model is less sparse than its mask where its blocks have matrices that no mask can name."""
+    share = sum(left.values()) / sum(tensor.numel for tensor in tensors)
+    if share >= WORTH_SAYING:
+        context.console.say(
+            f"{sum(left.values()):,} more weights of the blocks stay dense, as their modules are of kinds "
+            f"that rpmask does not prune: {some_of(list(left))}."
+        )
 
 
 def _require_head(folder: str, spec: TaskSpec, request: SampleRequest) -> None:
@@ -143,7 +168,7 @@ def _draw(
     study: str,
     planned: list[tuple[MaskRecipe, int | None]],
     statistics: Mapping[str, Statistics],
-    source: SafetensorsWeights,
+    source: WeightSource,
     tensors: tuple[Prunable, ...],
     parent: Mask | None,
     before: Earlier,
@@ -155,6 +180,7 @@ def _draw(
         for recipe, _ in planned
     ]
     masks = draw_masks(recipes, source, tensors, statistics=statistics, parent=parent)
+    check_alive(masks, source)
     candidates = tuple(
         Candidate(
             recipe=recipe,

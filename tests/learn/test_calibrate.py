@@ -88,3 +88,22 @@ def test_true_fisher_of_a_regression() -> None:
     )
     found = true_fisher(toy_rows(16), spec=number)
     assert found.any()
+
+
+def test_padding_is_no_input() -> None:
+    """Rows of several lengths weigh as much together as each on its own."""
+    rows, names = toy_rows(12), ["encoder.layer.1.output.dense.weight", "pooler.dense.weight"]
+    assert len(set(rows.lengths)) > 1
+
+    def squares(data: Encoded) -> list[torch.Tensor]:
+        found = calibrate(tiny_bert(), data, TOY_TASK, names, ["wanda"], seed=0, observer=Silent())[
+            "wanda"
+        ]
+        return [found.tensors[name].square() for name in names]
+
+    together = squares(rows)
+    alone = [
+        squares(replace(rows.take(np.array([i])), most=int(rows.lengths[i]))) for i in range(12)
+    ]
+    for tensor, single in zip(together, zip(*alone, strict=True), strict=True):
+        assert torch.allclose(tensor, torch.stack(single).sum(0), rtol=1e-3)

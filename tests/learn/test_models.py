@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from toy import tiny_bert
@@ -19,8 +20,16 @@ from rpmask.learn.models import (
     locate,
     positions,
     restored_classifier,
+    skeleton,
+    stored_weights,
 )
 from rpmask.learn.precision import bf16_speed, faster_precision
+from rpmask.masks.weights import (
+    SafetensorsWeights,
+    TensorWeights,
+    find_prunable,
+    weights_digest,
+)
 from rpmask.tasks.registry import get_spec
 
 
@@ -167,3 +176,47 @@ def test_a_folder_of_weights_alone_has_no_tokenizer(tmp_path: Path, kind: str) -
     transformers.AutoConfig.for_model(kind).save_pretrained(tmp_path)
     with pytest.raises(RpmaskError, match="knows no word"):
         load_tokenizer(str(tmp_path))
+
+
+SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+VISION: dict[str, dict[str, object]] = {
+    "ViT": {**SMALL, "intermediate_size": 16, "image_size": 8, "patch_size": 4},
+    "Dinov2": {**SMALL, "image_size": 8, "patch_size": 4},
+    "Swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "image_size": 16},
+    "Segformer": {
+        "num_encoder_blocks": 2,
+        "hidden_sizes": [8, 8],
+        "depths": [1, 1],
+        "num_attention_heads": [1, 2],
+    },
+    "ResNet": {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1]},
+}
+
+
+def saved_vision(family: str, folder: Path) -> torch.nn.Module:
+    config = getattr(transformers, f"{family}Config")(num_labels=10, **VISION[family])
+    model: torch.nn.Module = getattr(transformers, f"{family}ForImageClassification")(config)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("family", VISION)
+def test_weights_are_found_whatever_names_a_family_was_published_with(
+    family: str, tmp_path: Path
+) -> None:
+    model, task = saved_vision(family, tmp_path), get_spec("digits")
+    tensors = find_prunable(skeleton(str(tmp_path), task))
+    expected = weights_digest(TensorWeights(model), tensors)
+    found = stored_weights(str(tmp_path), task, tensors)
+    assert weights_digest(found, tensors) == expected
+    assert isinstance(found, SafetensorsWeights) == (family == "ResNet")
+
+
+def test_weights_that_a_file_lacks_are_not_made_up(tmp_path: Path) -> None:
+    saved_vision("Swin", tmp_path)
+    task, file = get_spec("digits"), tmp_path / "model.safetensors"
+    tensors = find_prunable(skeleton(str(tmp_path), task))
+    kept = {k: v for k, v in load_file(file).items() if "intermediate" not in k}
+    save_file(kept, file, {"format": "pt"})
+    with pytest.raises(RpmaskError, match=r"has no tensor 'encoder\.layers\..*mlp\.fc1"):
+        stored_weights(str(tmp_path), task, tensors)

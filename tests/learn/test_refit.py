@@ -151,3 +151,11 @@ def random_mask(model: nn.Module, sparsity: float) -> Mask:
             for tensor in find_prunable(model)
         }
     )
+
+
+def test_inputs_that_are_no_numbers_leave_the_values_alone() -> None:
+    model = TenWeights()
+    mask = one_matrix([[1, 0, 0, 1, 0], [1, 1, 1, 1, 1]])
+    refit(model, mask, [{"x": torch.full((4, 5), float("nan"))}], Silent())
+    assert model.blocks[0].weight[1].tolist() == [6.0, 7.0, 8.0, 9.0, 10.0]
+    assert model.blocks[0].weight[0].tolist() == [1.0, 0.0, 0.0, 4.0, 0.0]

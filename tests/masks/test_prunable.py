@@ -12,7 +12,13 @@ from toy import TenWeights, tiny_bert
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.structure import head_banks, neuron_banks
-from rpmask.masks.weights import Prunable, TensorWeights, find_prunable, weights_digest
+from rpmask.masks.weights import (
+    Prunable,
+    TensorWeights,
+    find_prunable,
+    left_dense,
+    weights_digest,
+)
 
 TEXT = {
     "hidden_size": 8,
@@ -162,6 +168,19 @@ def test_every_family_has_neurons_and_heads(family: str) -> None:
     assert {bank.units for bank in heads} == {2}
     covered = {tiling.tensor.name for bank in (*neurons, *heads) for tiling in bank.tilings}
     assert covered == {tensor.name for tensor in found}
+
+
+def test_what_the_rule_does_not_know_is_counted() -> None:
+    """XLNet's attention holds its matrices itself; what is known, and tables, are not counted."""
+    config = transformers.XLNetConfig(vocab_size=20, d_model=8, n_layer=2, n_head=2, d_inner=16)
+    with torch.device("meta"):
+        model = transformers.XLNetForSequenceClassification(config)
+    left = left_dense(model, find_prunable(model))
+    assert left["layer.1.rel_attn.q"] == 64
+    assert all(".rel_attn." in name for name in left)
+    for family in FAMILIES:
+        known = build(family)
+        assert left_dense(known, find_prunable(known)) == {}
 
 
 def test_resnet_prunes_the_convolutions_of_its_stages() -> None:

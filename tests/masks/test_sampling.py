@@ -22,6 +22,7 @@ from rpmask.errors import RpmaskError
 from rpmask.masks.allocation import total_kept
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
+from rpmask.masks.masked import check_alive
 from rpmask.masks.sampling import draw_mask, draw_masks
 from rpmask.masks.weights import Prunable, SafetensorsWeights, TensorWeights, weights_digest
 from rpmask.records import MaskRecipe
@@ -247,3 +248,24 @@ def test_any_shapes_any_ties_nested(
     for child in children:
         assert child.kept() == total_kept(total, inner)
         assert parent.contains(child)
+
+
+def test_masks_that_keep_zeros_are_refused() -> None:
+    """A model that is sparse already takes a mask of a higher sparsity and none of a lower one."""
+    weights = torch.linspace(1.0, 2.0, 4000).reshape(40, 100)
+    weights[:, ::2] = 0
+    tensors = (Prunable("layer.0.weight", (40, 100)),)
+    source = TensorWeights({"layer.0.weight": weights})
+    digest = weights_digest(source, tensors)
+
+    def drawn(sparsity: float) -> list[Mask]:
+        noises = (0.0, 0.5, 2.0)
+        recipes = [
+            MaskRecipe(weights_digest=digest, seed=1, sparsity=sparsity, temperature=noise)
+            for noise in noises
+        ]
+        return draw_masks(recipes, source, tensors)
+
+    check_alive(drawn(0.6), source)
+    with pytest.raises(RpmaskError, match=r"keeps 2,400 weights of 'layer.*400 of those are zero"):
+        check_alive(drawn(0.4), source)
