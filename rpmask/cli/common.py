@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
@@ -84,9 +85,10 @@ def settled_precision(asked: str) -> str:
     """The precision asked for; of `auto`, the faster one here, which is then what the run records."""
     if asked != "auto":
         return asked
-    from rpmask.learn.precision import faster_precision
+    from rpmask.learn.precision import remembered_precision
+    from rpmask.steps.context import STATE_FOLDER
 
-    return faster_precision()
+    return remembered_precision(Path(STATE_FOLDER))
 
 
 def source_run(context: Context, given: str | None, step: str, task: str) -> str:

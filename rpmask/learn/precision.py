@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rpmask.errors import RpmaskError
+from rpmask.files import write_whole
 
-BATCH = (8, 32)  # rows and tokens of the steps that are timed
-WIDTH, HEADS, INNER = 384, 12, 1536  # a layer of a small encoder; larger ones gain more
+# Rows and tokens of the steps that are timed, and the layer's width. On a CPU a small encoder's, and larger
+# ones gain more; a GPU has to be given enough that its products, not their launches, take the time.
+SHAPES = {"cpu": (8, 32, 384), "cuda": (32, 128, 768)}
 WORTH_IT = 1.1  # a smaller gain is within the noise of the trial
 
 
@@ -30,6 +35,21 @@ def faster_precision() -> str:
     return "bf16" if bf16_speed() > WORTH_IT else "fp32"
 
 
+def remembered_precision(folder: Path) -> str:
+    """`faster_precision`, tried once on a machine: a command that goes on must not come out otherwise."""
+    path = folder / "precision.json"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    machine = f"{platform.node()} {device} torch {torch.__version__}"
+    try:
+        known = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    if known.get(machine) not in ("bf16", "fp32"):
+        known[machine] = faster_precision()
+        write_whole(path, json.dumps(known, indent=1).encode())
+    return str(known[machine])
+
+
 def bf16_speed() -> float:
     """Speed of bf16 training steps over fp32 ones, median of interleaved repeats.
 
@@ -38,11 +58,12 @@ def bf16_speed() -> float:
     uses in either (`learn/attention.py`).
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows, tokens, width = SHAPES[device]
     layer = nn.TransformerEncoderLayer(
-        WIDTH, HEADS, INNER, dropout=0.1, activation="gelu", batch_first=True
+        width, 12, 4 * width, dropout=0.1, activation="gelu", batch_first=True
     ).to(device)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-4, fused=True)
-    inputs = torch.randn(*BATCH, WIDTH, device=device)
+    inputs = torch.randn(rows, tokens, width, device=device)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for repeat in range(7):
         for narrow, times in seconds.items():

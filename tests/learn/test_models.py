@@ -23,7 +23,7 @@ from rpmask.learn.models import (
     skeleton,
     stored_weights,
 )
-from rpmask.learn.precision import bf16_speed, faster_precision
+from rpmask.learn.precision import bf16_speed, faster_precision, remembered_precision
 from rpmask.masks.weights import (
     SafetensorsWeights,
     TensorWeights,
@@ -72,6 +72,20 @@ def test_precision_follows_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     for speed, expected in ((2.0, "bf16"), (1.0, "fp32")):
         monkeypatch.setattr("rpmask.learn.precision.bf16_speed", lambda speed=speed: speed)
         assert faster_precision() == expected
+
+
+@pytest.mark.parametrize("before", [b"", b"[1]", b"{", b"3"])
+def test_a_trial_is_made_once_on_a_machine(
+    before: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "precision.json").write_bytes(before)
+    found = []
+    for speed in (2.0, 1.0):
+        monkeypatch.setattr("rpmask.learn.precision.bf16_speed", lambda speed=speed: speed)
+        found.append(remembered_precision(tmp_path))
+    assert found == ["bf16", "bf16"]
+    monkeypatch.setattr("platform.node", lambda: "another")
+    assert remembered_precision(tmp_path) == "fp32"
 
 
 SMALL = {"vocab_size": 20, "max_position_embeddings": 16}
