@@ -14,6 +14,7 @@ from rpmask.words import percent
 
 # Single factors were changed from what was (c) before, and from (d), too.
 ORIGINS = {"refit-alone": "refit-alone", "no-refit": "no-refit", "levels": "(d)"}
+AGAIN = "k8"  # (c) with another dense model
 WHERE = ("task", "sparsity", "seed", "dense")
 
 
@@ -21,7 +22,9 @@ def changed_from(rows: Rows, changed: dict[str, Any]) -> Rows:
     """The row that one changed factor was changed from, if it was walked: (c), what was (c), or (d)."""
     was = origin(changed["arm"]) or "ours"
     question = "main" if was in ARMS else "factor"
-    return of(rows, question=question, arm=was, **{key: changed[key] for key in WHERE})
+    same = of(rows, **{key: changed[key] for key in WHERE})
+    found = of(same, question=question, arm=was)
+    return found or of(same, question="factor", arm=AGAIN if was == "ours" else was)
 
 
 def origin(arm: str) -> str:
@@ -68,6 +71,33 @@ def factor_table(rows: Rows) -> str:
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
         "nothing. *defaults* from (d) is `rpmask run` with the epochs, races and rates that it has if "
         "nothing is said.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
+    )
+
+
+ASKED = {  # question 3, of (c): what the page's first lines say of single factors
+    "k4": "four masks instead of eight",
+    "k16": "sixteen",
+    "generations-3": "three generations of races instead of one",
+    "no-hidden": "no distillation of hidden states",
+    "no-logits": "none of logits",
+    "labels-only": "labels alone",
+}
+
+
+def factors_said(rows: Rows) -> str:
+    """What changing (c) in one thing comes to, in the order of the question."""
+    said = []
+    for arm, what in ASKED.items():
+        gaps = [
+            f"{signed(gap([mine], [was]))} on {mine['task']} {percent(mine['sparsity'])}"
+            for mine, was in beside_origin(rows, arm)
+        ]
+        if gaps:
+            said.append(f"{what} {', '.join(gaps)}")
+    return (
+        f"(c) with one thing changed, for the same steps, in points: {'; '.join(said)}."
+        if said
+        else ""
     )
 
 

@@ -129,6 +129,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "double-rate": ("--learning-rate", "8e-4", "--race-rate", "8e-4"),
     "take-evidence": ("--take", "evidence"),
     "k2": ("--k", "2", "--budget", "0.1", "--epochs", "7.2"),
+    "k8": (),  # (c) once more, with the dense model that the other numbers of masks were walked with
     "k4": ("--k", "4", "--budget", "0.5"),
     "k16": ("--k", "16", "--budget", "0.125", "--epochs", "5.1"),
     "generations-3": ("--generations", "3", "--budget", "0.0833", "--epochs", "4.8"),

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import product
 
 from answers import (
     defaults,
     factor_table,
+    factors_said,
     jackpot_said,
     jackpot_table,
     rate_table,
@@ -19,7 +21,7 @@ from answers import (
 )
 from compare import Rows, load, of
 from figure import DOCS, FIGURE, draw
-from grid import BUDGET
+from grid import ARMS, BUDGET, SEEDS, SPARSITIES, TASKS
 from grid import rows as grid_rows
 from races import (
     centre_table,
@@ -31,6 +33,7 @@ from races import (
     search_said,
 )
 from retention import (
+    NAMES,
     claim_said,
     levels_said,
     main_tables,
@@ -38,6 +41,8 @@ from retention import (
     targets_said,
     why,
 )
+
+from rpmask.words import percent
 
 README = DOCS.parent / "README.md"
 MARKED = re.compile(r"<!-- study -->\n.*?<!-- end -->", re.DOTALL)
@@ -114,13 +119,33 @@ def missing(rows: Rows) -> str:
         "## What is not here yet\n\n"
         f"Of the grid in `benchmarks/study/grid.py` {walked['main']} rows of the comparison, "
         f"{walked['early']} of the early scores and {walked['factor']} of the single factors have been "
-        "walked."
+        f"walked. The comparison lacks {'; '.join(lacking(rows)) or 'nothing'}."
         + ("" if of(rows, question="jackpot") else " No jackpot search has been compared.")
         + " A jackpot search after training has nothing to search: pruned weights are zero by then."
         "\n\nPublished figures to stand beside, on larger models and with far more steps: 95.5 % "
         "(PruneBERT, movement pruning, MNLI, 94 % sparse), 98.7 to 99.4 % (SparseBERT, distilled, 95 %, QNLI "
         "and MRPC), 99.1 % (oBERT, second order, MNLI, 90 %).\n"
     )
+
+
+def lacking(rows: Rows) -> list[str]:
+    """The seeds of the comparison that were not walked, by where and whose."""
+    said = []
+    for sparsity, task in product(SPARSITIES, TASKS):
+        here = of(rows, question="main", task=task, sparsity=sparsity)
+        seeds = {arm: {row["seed"] for row in of(here, arm=arm)} for arm in ARMS}
+        short_of = [
+            f"{NAMES[arm][:3]} {', '.join(str(seed) for seed in sorted(left))}"
+            for arm, there in seeds.items()
+            if (left := set(range(SEEDS)) - there)
+        ]
+        if here and short_of:
+            same = len({one[4:] for one in short_of}) == 1 and len(short_of) == len(ARMS)
+            which = f"{short_of[0][4:]} of all" if same else " and ".join(short_of)
+            said.append(f"{task} {percent(sparsity)}: seeds {which}")
+        elif short_of:
+            said.append(f"{task} {percent(sparsity)} as a whole")
+    return said
 
 
 def short(rows: Rows) -> str:
@@ -131,6 +156,7 @@ def short(rows: Rows) -> str:
         unsaid_said(rows),
         claim_said(rows),
         *search_said(rows),
+        factors_said(rows),
         *early_said(rows),
     ]
     if searched := jackpot_said(rows):
