@@ -148,21 +148,25 @@ def jackpot_said(rows: Rows) -> str:
     return ", ".join(found)
 
 
-def unsaid_said(rows: Rows) -> str:
-    """What `run` keeps with its own epochs, races and rates, beside levels in the study's steps."""
-    pairs = beside_origin(rows, "levels-defaults")
-    if not pairs:
-        return ""
-    each = [
-        f"{mine['retention']:.1%} on {mine['task']} {percent(mine['sparsity'])} in "
-        f"{sum(mine['steps'].values()):,} steps, (d) {its['retention']:.1%} in "
-        f"{sum(its['steps'].values()):,} (seed {mine['seed']})"
-        for mine, its in pairs
-    ]
-    return (
-        "`rpmask run` with the epochs, races and rates that it has if nothing is said keeps "
-        f"{'; '.join(each)}."
-    )
+MORE_STEPS = {
+    "levels-defaults": "`rpmask run` with the epochs, races and rates that it has if nothing is said",
+    "levels-long": "(d) with three times the steps",
+}
+
+
+def longer_said(rows: Rows) -> list[str]:
+    """What is kept in more steps than the comparison's, beside (d) in those."""
+    said = []
+    for arm, what in MORE_STEPS.items():
+        each = [
+            f"{mine['retention']:.1%} on {mine['task']} {percent(mine['sparsity'])} in "
+            f"{sum(mine['steps'].values()):,} steps, (d) {its['retention']:.1%} in "
+            f"{sum(its['steps'].values()):,} (seed {mine['seed']})"
+            for mine, its in beside_origin(rows, arm)
+        ]
+        if each:
+            said.append(f"{what} keeps {'; '.join(each)}.")
+    return said
 
 
 def rate_table(rows: Rows) -> str:

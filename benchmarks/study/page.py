@@ -15,9 +15,9 @@ from answers import (
     factors_said,
     jackpot_said,
     jackpot_table,
+    longer_said,
     rate_table,
     refits,
-    unsaid_said,
 )
 from compare import Rows, load, of
 from figure import DOCS, FIGURE, draw
@@ -38,7 +38,7 @@ from retention import (
     levels_said,
     main_tables,
     summary,
-    targets_said,
+    targets_table,
     why,
 )
 
@@ -151,9 +151,8 @@ def lacking(rows: Rows) -> list[str]:
 def short(rows: Rows) -> str:
     """The answers first."""
     said = [
-        *targets_said(rows),
         levels_said(rows),
-        unsaid_said(rows),
+        *longer_said(rows),
         claim_said(rows),
         *search_said(rows),
         factors_said(rows),
@@ -166,11 +165,10 @@ def short(rows: Rows) -> str:
         )
     lines = "\n".join(f"- {one}" for one in said if one)
     return (
-        "## In short\n\nHow much of the dense model's lead over chance is kept, in %, (a) / (b) / (c), and "
-        "(d) in a line of its own: 0 is always answering the commonest label, 100 the dense model. In "
-        "brackets how many dense models, of as many seeds, all three or (d) were walked with; what "
-        "neighbouring cells differ by is often within the intervals below.\n\n"
-        f"{summary(rows)}\n{lines}\n"
+        "## In short\n\nHow much of the dense model's lead over chance is kept, in %: 0 is always answering "
+        f"the commonest label, 100 the dense model. Means of {SEEDS} seeds; what neighbouring cells "
+        "differ by is often within the intervals below.\n\n"
+        f"{summary(rows)}\n{targets_table(rows)}\n{lines}\n"
     )
 
 

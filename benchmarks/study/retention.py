@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 
-from compare import Rows, agreement, dense_model, gap, mean, minutes, of, points, signed, table
-from grid import ARMS, SPARSITIES, TASKS
+from compare import Rows, agreement, gap, mean, minutes, of, points, signed, table
+from grid import ARMS, SEEDS, SPARSITIES, TASKS
 
 from rpmask.words import percent
 
@@ -17,7 +16,7 @@ NAMES = {
     "ours": "(c) rpmask, one shot",
     "levels": "(d) rpmask, by levels",
 }
-THREE = ("magnitude", "paper", "ours")  # what was walked first, and with more seeds than (d)
+THREE = ("magnitude", "paper", "ours")
 AT_CHANCE = ("rte",)  # what the dense model itself does not learn: nothing can be kept of it
 
 
@@ -64,7 +63,7 @@ def main_tables(rows: Rows) -> str:
             ),
             *("minus (a), points", "minus (b), points", "minus (c), points", "steps", "minutes"),
         ]
-        parts.append(f"### {percent(sparsity)} sparse\n\n{table(header, lines)}\n{verdict(here)}")
+        parts.append(f"### {percent(sparsity)} sparse\n\n{table(header, lines)}")
     return "## Retention at about the same steps\n\n" + "\n".join(parts) if parts else ""
 
 
@@ -75,28 +74,6 @@ def ahead_of(here: Rows, task: str, arm: str, other: str) -> str:
     return signed(gap(of(here, task=task, arm=arm), of(here, task=task, arm=other)))
 
 
-def shared_models(rows: Rows, task: str, sparsity: float) -> set[tuple[int, float]]:
-    """The dense models of a task that the first three arms were all walked with."""
-    here = of(rows, question="main", task=task, sparsity=sparsity)
-    return set.intersection(*({dense_model(row) for row in of(here, arm=arm)} for arm in THREE))
-
-
-def retained(
-    here: Rows, which: str = "retention", among: Sequence[str] = THREE
-) -> dict[str, dict[str, float]]:
-    """The retention of some arms on each task that all were walked on, of the dense models they share."""
-    found = {}
-    for task in TASKS:
-        arms = {arm: of(here, task=task, arm=arm) for arm in among}
-        shared = set.intersection(*({dense_model(row) for row in arms[arm]} for arm in among))
-        if shared:
-            found[task] = {
-                arm: mean(row[which] for row in arms[arm] if dense_model(row) in shared)
-                for arm in among
-            }
-    return found
-
-
 def beaten(here: Rows, arm: str, other: str) -> list[str]:
     """The tasks on which an arm is ahead of another with an interval that excludes zero."""
     gaps = {
@@ -105,60 +82,39 @@ def beaten(here: Rows, arm: str, other: str) -> list[str]:
     return [task for task, found in gaps.items() if found is not None and points(found)[1] > 0]
 
 
-def verdict(here: Rows) -> str:
-    """What the table says of the target, in words."""
-    each = retained(here)
-    if not each:
-        return "No task has all of (a), (b) and (c) yet.\n"
-    kept = {arm: mean(shares[arm] for shares in each.values()) for arm in THREE}
-    target = TARGETS[here[0]["sparsity"]]
-    said = "reached" if kept["ours"] >= target else "missed"
-    under = [
-        f"{task} {shares['ours']:.2%}" for task, shares in each.items() if shares["ours"] < target
-    ]
-    held = "Every task here keeps as much." if not under else f"Short of it: {', '.join(under)}."
-    wins = " and ".join(
-        f"{NAMES[arm]} on {', '.join(beaten(here, 'ours', arm)) or 'no task'}"
-        for arm in ("magnitude", "paper")
-    )
-    return (
-        f"Mean retention over {len(each)} of {len(TASKS)} tasks, of the seeds that all three have: "
-        + ", ".join(f"{NAMES[arm]} {kept[arm]:.1%}" for arm in THREE)
-        + f". The target for (c), {target:.1%}, is {said} on these. {held} (c) beats with an interval that "
-        f"excludes zero {wins}.\n"
-    )
-
-
-def targets_said(rows: Rows) -> list[str]:
-    """Where each target stands, by levels and in one shot, over all the seeds of each."""
-    said = []
+def targets_table(rows: Rows) -> str:
+    """Where each target stands, by levels and in one shot."""
+    lines = []
     for arm, sparsity in product(("levels", "ours"), SPARSITIES):
         here, target = of(rows, question="main", sparsity=sparsity), TARGETS[sparsity]
         each = {task: of(here, arm=arm, task=task) for task in TASKS}
         kept = {task: mean(r["retention"] for r in found) for task, found in each.items() if found}
         if not kept:
             continue
-        lead = mean(
-            mean(r["corrected_retention"] for r in each[task])
-            for task in kept
-            if task not in AT_CHANCE
-        )
         whole = mean(kept.values())
-        under = [f"{task} ({share:.1%})" for task, share in kept.items() if share < target]
-        wins = " and ".join(
-            f"{letter} on {', '.join(beaten(here, arm, other)) or 'no task'}"
-            for letter, other in (("(a)", "magnitude"), ("(b)", "paper"))
+        learnt = [each[task] for task in kept if task not in AT_CHANCE]
+        lead = mean(mean(row["corrected_retention"] for row in found) for found in learnt)
+        under = [f"{task} {share:.1%}" for task, share in kept.items() if share < target]
+        lines.append(
+            [
+                *(NAMES[arm], percent(sparsity), f"{whole:.1%}", ", ".join(kept)),
+                f"{target:.1%}: {'reached' if whole >= target else 'missed'}",
+                ", ".join(under) or "none",
+                f"{lead:.0%}",
+                *(", ".join(beaten(here, arm, one)) or "none" for one in ("magnitude", "paper")),
+            ]
         )
-        said.append(
-            f"{NAMES[arm]}, at {percent(sparsity)}: keeps {whole:.1%} of the dense metric on the mean of "
-            f"{', '.join(kept)}; of its lead over chance {lead:.0%}"
-            + (", without rte" if "rte" in kept else "")
-            + f". Our target for the plain figure, set before any row was walked, is {target:.1%}: "
-            f"{'reached' if whole >= target else 'missed'}"
-            + (f"; below it: {', '.join(under)}" if under else "")
-            + f". Ahead with intervals that exclude zero of {wins}."
-        )
-    return said
+    header = [
+        *("arm", "sparse", "kept", "mean of", "target", "tasks below it", "lead over chance kept"),
+        *("ahead of (a) on", "ahead of (b) on"),
+    ]
+    return (
+        "How much of the dense metric is kept on the mean of the tasks, beside the target that was set "
+        "before any row was walked; how much of the lead over chance, without rte; and where an arm is "
+        "ahead with an interval that excludes zero.\n\n" + table(header, lines)
+        if lines
+        else ""
+    )
 
 
 def levels_said(rows: Rows) -> str:
@@ -188,7 +144,7 @@ def claim_said(rows: Rows) -> str:
         ahead, behind, places = [], [], 0
         for sparsity in SPARSITIES[1:]:
             here = of(rows, question="main", sparsity=sparsity)
-            places += len(retained(here))
+            places += len({row["task"] for row in of(here, arm="magnitude")})
             ahead += [f"{task} {percent(sparsity)}" for task in beaten(here, arm, "magnitude")]
             behind += [f"{task} {percent(sparsity)}" for task in beaten(here, "magnitude", arm)]
         claims.append(
@@ -206,38 +162,21 @@ def claim_said(rows: Rows) -> str:
 
 
 def summary(rows: Rows) -> str:
-    """The first table: retention corrected for chance, of the first three arms together and of the last."""
-    each = {
-        s: retained(of(rows, question="main", sparsity=s), "corrected_retention")
-        for s in SPARSITIES
-    }
-    tasks = [
-        task
-        for task in TASKS
-        if task not in AT_CHANCE and any(task in found for found in each.values())
-    ]
+    """The first table: retention corrected for chance, of the tasks that the dense model learns."""
+    main = of(rows, question="main")
+    tasks = [task for task in TASKS if task not in AT_CHANCE and of(main, task=task)]
     lines = []
-    for sparsity, found in each.items():
+    for sparsity, arm in product(SPARSITIES, NAMES):
+        found = [of(main, sparsity=sparsity, arm=arm, task=task) for task in tasks]
         cells = [
-            " / ".join(f"{100 * found[task][arm]:.0f}" for arm in THREE)
-            + f" ({len(shared_models(rows, task, sparsity))})"
-            if task in found
+            f"{100 * mean(row['corrected_retention'] for row in here):.0f}"
+            + (f" ({len(here)} of {SEEDS} seeds)" if len(here) < SEEDS else "")
+            if here
             else "-"
-            for task in tasks
+            for here in found
         ]
-        lines.append([percent(sparsity), *cells])
-        stepped = [
-            of(rows, question="main", arm="levels", sparsity=sparsity, task=task) for task in tasks
-        ]
-        if any(stepped):
-            shares = [
-                f"{100 * mean(row['corrected_retention'] for row in here):.0f} ({len(here)})"
-                if here
-                else "-"
-                for here in stepped
-            ]
-            lines.append([f"{percent(sparsity)}, by levels", *shares])
-    return table(["sparse", *tasks], lines)
+        lines.append([percent(sparsity), NAMES[arm], *cells])
+    return table(["sparse", "arm", *tasks], lines)
 
 
 def why(rows: Rows) -> str:
