@@ -95,7 +95,7 @@ def factors_said(rows: Rows) -> str:
         if gaps:
             said.append(f"{what} {', '.join(gaps)}")
     return (
-        f"(c) with one thing changed, for the same steps, in points: {'; '.join(said)}."
+        f"(c) with one thing changed, for about the same steps, in points: {'; '.join(said)}."
         if said
         else ""
     )
@@ -210,15 +210,30 @@ def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
         key: sum(mine[key] > was[key] for mine, was in differ)
         for key in ("selection", "dev", "agreement")
     }
-    where = "; ".join(
+    where = dict.fromkeys(
         f"{mine['task']} {percent(mine['sparsity'])}, seed {mine['seed']}" for mine, _ in differ
     )
+    pairs_of = f"{len(differ)} pairs of" if len(where) < len(differ) else "the"
     return (
-        f"Of the rows walked ({where}) the selection split is better in {ahead['selection']}, dev in "
-        f"{ahead['dev']}, agreement with the dense model in {ahead['agreement']}"
+        f"Of {pairs_of} rows walked ({'; '.join(where)}) the selection split is better in "
+        f"{ahead['selection']}, dev in {ahead['dev']}, agreement with the dense model in {ahead['agreement']}"
     )
 
 
+KEPT = {
+    (
+        "k4",
+        "k16",
+        "generations-3",
+    ): "**Eight masks in one generation** (`--k 8 --generations 1`), beside "
+    "four, sixteen, and three generations of eight",
+    (
+        "no-hidden",
+        "no-logits",
+        "labels-only",
+    ): "**Logits and hidden states of the dense model, and some of "
+    "the labels**, beside each term left out, and labels alone",
+}
 LEFT_OUT = {
     "augment": "altered copies of the training rows, to be answered as the dense model answers them "
     "(`--augment 4`)",
@@ -264,6 +279,10 @@ def defaults(rows: Rows) -> str:
             f"training, without refitting, has {lean['selection']:.4f} against {mine['selection']:.4f} on "
             f"the selection split of {lean['task']}, and on dev {signed(gap([lean], [mine]))} points."
         )
+    for arms, what in KEPT.items():
+        pairs = [(mine, was) for arm in arms for was, mine in beside_origin(rows, arm)]
+        if pairs:
+            said.append(f"{what}. {counted(pairs)}; the differences on dev are in the table above.")
     refitted = [(mine, was) for was, mine in beside_origin(rows, "no-refit")]
     if refitted:
         said.append(
