@@ -7,6 +7,11 @@ The command line prints both and exits with the error's code: 2 for a mistake th
 from __future__ import annotations
 
 
+def install_hint(extra: str) -> str:
+    """How what an extra brings is installed: rpmask is installed from its repository."""
+    return f"pip install -c constraints.txt '.[{extra}]' in the repository's folder"
+
+
 class RpmaskError(Exception):
     """A mistake the user can correct."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rpmask.steps.context import Context
 
 BUILT_IN = ("demo", "digits")  # tasks that bring a model along
+DEFAULT_TASK = "demo"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def default_model(model: str | None, task: str) -> str:
     """The model as given, or the one a built-in task brings along."""
     if model not in (None, "auto"):
         return model
-    if task in BUILT_IN:
-        return task
+    from rpmask.tasks.registry import known_name
+
+    if known_name(task) in BUILT_IN:
+        return known_name(task)
     raise RpmaskError(
         f"The task '{task}' needs a model.",
         "Name one with --model: a folder, a hub id such as bert-base-uncased, or models:/NAME@ALIAS.",
@@ -91,14 +94,27 @@ def settled_precision(asked: str) -> str:
     return remembered_precision(Path(STATE_FOLDER))
 
 
+def check_task_of(source: str, own: str, task: str) -> None:
+    """Refuse a task beside a run of another one."""
+    from rpmask.tasks.registry import known_name
+
+    if known_name(task) not in (DEFAULT_TASK, own):
+        raise RpmaskError(
+            f"'{source}' is of the task '{own}', not '{task}'.", "Leave --task out, or --from."
+        )
+
+
 def source_run(context: Context, given: str | None, step: str, task: str) -> str:
     """The run to continue from; said when it was not named."""
-    if given is not None:
-        return given
-    from rpmask.tasks.glue import plain_name
-    from rpmask.tasks.registry import task_names
+    from rpmask.tasks.registry import known_name
 
-    task = plain_name(task) if plain_name(task) in task_names() else task
+    task = known_name(task)
+    if given is not None:
+        if task != DEFAULT_TASK:
+            from rpmask.tracking.registry import run_of
+
+            check_task_of(given, context.tracker.task_of(run_of(context.tracker, given)), task)
+        return given
     run_id = context.tracker.latest(step, task)
     context.console.say(f"Continuing from the latest {step} of '{task}': run {run_id}.")
     return run_id

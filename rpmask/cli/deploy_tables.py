@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from rich.table import Table
 
-from rpmask.cli.tables import TABLES, show
+from rpmask.cli.tables import TABLES, plain_table, show
 
 __all__ = ["bench_table", "export_table", "show"]
-
-
-def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    """Names to the left, everything else to the right; a long note is folded."""
-    made = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for i, column in enumerate(columns):
-        made.add_column(column, justify="right" if i else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*row)
-    return made
 
 
 def _size(count: int) -> str:
@@ -41,7 +30,7 @@ def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
         )
         for row in rows
     )
-    return _table(title, columns, cells)
+    return plain_table(title, columns, cells)
 
 
 def export_table(result: dict[str, Any]) -> list[Table | str]:
@@ -63,7 +52,9 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
     ]
     if result["note"]:
         rows.append(("note", result["note"]))
-    parts: list[Table | str] = [_table(f"{result['model']} as {result['format']}", ("", ""), rows)]
+    parts: list[Table | str] = [
+        plain_table(f"{result['model']} as {result['format']}", ("", ""), rows)
+    ]
     if result["rows"]:
         parts.append(_timings("speed here", result["rows"]))
     if result["model_uri"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.common import Tracking, listed, search_space
+from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest
 
@@ -147,6 +148,22 @@ def changed(data: DataChoice) -> list[str]:
         for name in GROUPS["data"].options
         if getattr(data, name) != getattr(DATA, name)
     ]
+
+
+SETTLED = "masks are drawn for that run's model and data"
+
+
+def named(model: str | None) -> list[str]:
+    """--model, if one was."""
+    return ["--model"] * (model not in (None, "auto"))
+
+
+def refuse_beside(what: str, given: Sequence[str], why: str) -> None:
+    """Refuse options that an option which settles them was given beside."""
+    if given:
+        raise RpmaskError(
+            f"{' and '.join(given)} cannot go with {what}: {why}.", "Leave out one or the other."
+        )
 
 
 def check_task(task: str, data: DataChoice) -> None:

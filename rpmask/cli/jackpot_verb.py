@@ -10,8 +10,8 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import Tracking, default_model
-from rpmask.cli.groups import TRACKING, check_task, with_groups
+from rpmask.cli.common import Tracking, check_task_of, default_model
+from rpmask.cli.groups import TRACKING, changed, check_task, refuse_beside, with_groups
 from rpmask.learn.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
@@ -109,12 +109,24 @@ def jackpot(
     if start in DRAWN_STARTS:
         check_task(task, data)
     else:
-        task = _task_of(request, context)
+        own_task = _task_of(request, context)
+        refuse_beside(
+            "--from a mask", _of_drawn_starts(request), "the mask and its run have their own"
+        )
+        check_task_of(start, own_task, task)
+        task = own_task
     request = replace(request, plan=_paced(plan, task, own))
     request.check()
     from rpmask.steps.jackpot import jackpot as find
 
     tracking.show("jackpot", find(request, context))
+
+
+def _of_drawn_starts(request: JackpotRequest) -> list[str]:
+    """The options given that only a start that is drawn has a use for."""
+    names = ("sparsity", "allocation", "include", "exclude", "calibration_rows")
+    given = [name for name in names if getattr(request, name) != getattr(DEFAULT, name)]
+    return [f"--{name.replace('_', '-')}" for name in given] + changed(request.data)
 
 
 def _task_of(request: JackpotRequest, context: Context) -> str:

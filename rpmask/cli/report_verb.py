@@ -50,8 +50,9 @@ def report(
     """
     form = _format(form, out)
     from rpmask.steps.report import leaderboard, publish
+    from rpmask.tasks.registry import known_name
 
-    request = ReportRequest(task=task, each=each, log=log)
+    request = ReportRequest(task=known_name(task) if task else None, each=each, log=log)
     context = tracking.context()
     rows = leaderboard(request, context)
     if out is not None:

@@ -12,11 +12,23 @@ from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
     Tracking,
+    check_task_of,
     default_model,
     settled_precision,
     source_run,
 )
-from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
+from rpmask.cli.groups import (
+    DATA,
+    RACING,
+    SAMPLING,
+    SETTLED,
+    TRACKING,
+    changed,
+    check_task,
+    named,
+    refuse_beside,
+    with_groups,
+)
 from rpmask.records import DataChoice
 from rpmask.steps.requests import (
     SampleRequest,
@@ -39,7 +51,11 @@ def sample(
     sampling: SampleRequest = SAMPLING,
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN_ID", help="Draw inside the mask of this finetune run."),
+        typer.Option(
+            "--from",
+            metavar="RUN_ID",
+            help="Draw inside the mask of this finetune run, or of models:/NAME@champion.",
+        ),
     ] = None,
     like: Annotated[
         str | None,
@@ -66,6 +82,9 @@ def sample(
         data=data,
     )
     request.check()
+    for option, run in (("--from", parent), ("--like", like)):
+        if run is not None:
+            refuse_beside(option, [*named(model), *changed(data)], SETTLED)
     check_task(task, data)
     from rpmask.steps.sample import inside
     from rpmask.steps.sample import sample as draw
@@ -73,6 +92,7 @@ def sample(
     context = tracking.context()
     if parent is not None:
         request = inside(request, parent, context)
+        check_task_of(parent, request.task, task)
     tracking.show("sample", draw(request, context))
 
 

@@ -16,12 +16,15 @@ PIPE_WIDTH = 120
 WIDE = 200  # a leaderboard has many columns
 
 
-def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+def plain_table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1
+) -> Table:
+    """The first `left` columns are words, the others numbers; a name's brackets are no markup."""
+    table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(escape(cell) for cell in row))
     return table
 
 
@@ -50,7 +53,7 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
     )
     columns = ("candidate", "importance", "allocation", "T", "ratio", "kept", "overlap", "mask")
     return [
-        _table(f"{result['k']} masks at {percent(result['sparsity'])}", columns, rows),
+        plain_table(f"{result['k']} masks at {percent(result['sparsity'])}", columns, rows),
         f"next: rpmask screen --from {result['run_id']}",
     ]
 
@@ -83,7 +86,7 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
     share = result["steps_spent"] / result["steps_full"]
     title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
     return [
-        _table(title, ("candidate", "status", "step", *measured), rows),
+        plain_table(title, ("candidate", "status", "step", *measured), rows),
         f"next: rpmask select --from {result['run_id']}",
     ]
 
@@ -98,7 +101,7 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
         ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
     )
     return [
-        _table(f"selection at {percent(result['sparsity'])}", ("", ""), rows),
+        plain_table(f"selection at {percent(result['sparsity'])}", ("", ""), rows),
         f"next: rpmask finetune --from {result['run_id']}",
     ]
 
@@ -118,7 +121,7 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
         by_majority = f"{result['agreement_majority']:.1%} by its commonest answer"
         alike = f"{result['agreement']:.1%} ({by_majority})"
         rows.insert(3, ("rows answered as the dense model does", alike))
-    return [_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
+    return [plain_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
 
 
 def run_table(result: dict[str, Any]) -> list[Table | str]:
@@ -147,9 +150,9 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
     ]
     title = f"{result['task']}: {result['levels'][-1]['finetune']['primary']}"
     return [
-        _table(title, columns, rows),
+        plain_table(title, columns, rows),
         "* on the selection split after the race; dense and trained are on dev",
-        _table("in the registry", ("alias", "model", "version"), registry),
+        plain_table("in the registry", ("alias", "model", "version"), registry),
     ]
 
 
@@ -167,7 +170,7 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
         rows.append((str(number), str(race["steps_spent"]), _number(min(finished))))
     weight = ", ".join(f"{name} {share:.0%}" for name, share in result["importances"].items())
     return [
-        _table(
+        plain_table(
             f"tuned at {percent(result['sparsity'])}: {result['steps_spent']} steps",
             ("generation", "steps", "lowest score"),
             rows,
@@ -194,7 +197,7 @@ def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
     )
     title = f"jackpot at {percent(result['sparsity'])} from {result['start']}"
     return [
-        _table(title, ("", ""), rows),
+        plain_table(title, ("", ""), rows),
         f"next: rpmask finetune --from {result['run_id']}",
     ]
 
@@ -219,15 +222,10 @@ def _console(piped: int = PIPE_WIDTH) -> Console:
 def text_table(
     title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int
 ) -> str:
-    """A wide table as text; the first `left` columns are words, the others numbers."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
+    """A wide table as text."""
     console = _console(WIDE)
     with console.capture() as capture:
-        console.print(table)
+        console.print(plain_table(title, columns, rows, left=left))
     return capture.get()
 
 
@@ -236,20 +234,16 @@ def show(verb: str, result: dict[str, Any]) -> None:
     console = _console()
     console.print()
     for part in TABLES[verb](result):
-        console.print(part)
+        console.print(part, markup=False)
     reused = " (finished before, nothing was computed)" if result["reused"] else ""
-    console.print(f"run {result['run_id']} in experiment {result['experiment']}{reused}")
+    said = f"run {result['run_id']} in experiment {result['experiment']}{reused}"
+    console.print(said, markup=False)
 
 
 def show_findings(findings: dict[str, Any]) -> None:
     """What `doctor` found, one line each."""
     console = _console()
-    rows = ((f["name"], "ok" if f["ok"] else "no", escape(f["found"])) for f in findings["checks"])
-    table = Table(title="this machine", title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("", "", "found"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    rows = ((f["name"], "ok" if f["ok"] else "no", f["found"]) for f in findings["checks"])
+    console.print(plain_table("this machine", ("", "", "found"), rows, left=3))
     for line in findings["advice"]:
-        console.print(f"- {line}", soft_wrap=True)
+        console.print(f"- {line}", soft_wrap=True, markup=False)

@@ -12,10 +12,22 @@ from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
     Tracking,
+    check_task_of,
     default_model,
     settled_precision,
 )
-from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
+from rpmask.cli.groups import (
+    DATA,
+    RACING,
+    SAMPLING,
+    SETTLED,
+    TRACKING,
+    changed,
+    check_task,
+    named,
+    refuse_beside,
+    with_groups,
+)
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 
@@ -27,7 +39,10 @@ SAMPLE, SCREEN = DEFAULT.sample, DEFAULT.screen
 @with_groups
 def tune(
     steps: Annotated[
-        int, typer.Option(help="Training steps that all the races together may take.")
+        int,
+        typer.Option(
+            help="Training steps that all the races together may take; one race is always run."
+        ),
     ] = DEFAULT.steps,
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
@@ -37,7 +52,11 @@ def tune(
     sampling: SampleRequest = SAMPLING,
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="RUN_ID", help="Draw inside the mask of this finetune run."),
+        typer.Option(
+            "--from",
+            metavar="RUN_ID",
+            help="Draw inside the mask of this finetune run, or of models:/NAME@champion.",
+        ),
     ] = None,
     storage: o.Storage = None,
     budget: n.Budget = SCREEN.budget,
@@ -73,6 +92,8 @@ def tune(
     )
     request = TuneRequest(steps=steps, sample=sampling, screen=racing)
     request.check()
+    if parent is not None:
+        refuse_beside("--from", [*named(model), *changed(data)], SETTLED)
     check_task(task, data)
     from rpmask.steps.sample import inside
     from rpmask.steps.tune import tune as search
@@ -80,4 +101,5 @@ def tune(
     context = tracking.context()
     if parent is not None:
         request = TuneRequest(steps, inside(sampling, parent, context), racing)
+        check_task_of(parent, request.sample.task, task)
     tracking.show("tune", search(request, context))

@@ -20,14 +20,14 @@ from torch import nn
 
 from rpmask.deploy.build import check_file, first_line
 from rpmask.deploy.manifest import damaged
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RpmaskError, RunFailed, install_hint
 
 FILE = "model.onnx"
 NOTE = "portable, not faster: ONNX runtimes multiply the zeros too"
 OPSET = 18
 WRITERS, READERS = ("onnx", "onnxscript"), ("onnxruntime",)
 EXTRA = RpmaskError(
-    "ONNX needs packages that are not installed.", "Install them: pip install 'rpmask[onnx]'"
+    "ONNX needs packages that are not installed.", f"Install them: {install_hint('onnx')}."
 )
 
 

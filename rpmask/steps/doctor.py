@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rpmask.errors import install_hint
 from rpmask.learn.precision import WORTH_IT, bf16_speed
 from rpmask.steps.context import available_cores, versions
 
@@ -52,9 +53,9 @@ def _devices(found: Any, advice: list[str]) -> None:
 
 
 def _extras(found: Any) -> None:
-    for extra, module in (("ray", "ray"), ("onnx", "onnxruntime")):
-        there = importlib.util.find_spec(module) is not None
-        found(f"extra '{extra}'", "installed" if there else f"pip install 'rpmask[{extra}]'", there)
+    for extra, modules in {"ray": ("ray",), "onnx": ("onnx", "onnxscript", "onnxruntime")}.items():
+        there = all(importlib.util.find_spec(module) is not None for module in modules)
+        found(f"extra '{extra}'", "installed" if there else install_hint(extra), there)
 
 
 def _places(found: Any, advice: list[str]) -> None:

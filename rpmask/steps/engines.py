@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rpmask.engines.local import InProcess, Processes, warm_up
-from rpmask.errors import RpmaskError
+from rpmask.errors import RpmaskError, install_hint
 from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult
 from rpmask.learn.contenders import Carried, Contenders, Drawing, OnDisk
 from rpmask.learn.models import skeleton
@@ -153,7 +153,7 @@ def _ray_engine() -> ModuleType:
     except ModuleNotFoundError as error:
         raise RpmaskError(
             f"--engine ray needs Ray, which cannot be imported: {error}.",
-            "Install it with pip install 'rpmask[ray]', here and on every node.",
+            f"Install it: {install_hint('ray')}, here and on every node.",
         ) from error
     return ray
 

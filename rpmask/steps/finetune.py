@@ -19,6 +19,7 @@ from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
+from rpmask.steps.limits import check_data
 from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
 from rpmask.steps.recipes import freezes
@@ -64,6 +65,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
     from rpmask.tracking.runs import StepKey
 
     request.check()
+    check_data(material.data)
     data = load_data(material.task, material.data)
     tracker = context.tracker
     material = replace(

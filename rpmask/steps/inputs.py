@@ -11,9 +11,8 @@ from rpmask.learn.batches import Encoded, encode
 from rpmask.learn.images import ImageRows, encode_images, load_image_processor
 from rpmask.learn.models import load_tokenizer, locate, readable
 from rpmask.records import DataChoice
-from rpmask.tasks.glue import plain_name
 from rpmask.tasks.local import OwnFiles
-from rpmask.tasks.registry import get_spec, known_specs, load_task
+from rpmask.tasks.registry import get_spec, known_name, known_specs, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def load_data(task: str, choice: DataChoice) -> TaskData:
 
 def spec_of(task: str, choice: DataChoice) -> TaskSpec:
     """The task's description; labels that are only in the data are read from there."""
-    in_data = choice.train is not None or plain_name(task) not in known_specs()
+    in_data = choice.train is not None or known_name(task) not in known_specs()
     return load_data(task, choice).spec if in_data else get_spec(task)
 
 

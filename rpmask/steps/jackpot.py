@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 
 def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     """Search from the start that was asked for, and write what was found to MLflow."""
-    from rpmask.tracking.registry import fetch, pin
+    from rpmask.tracking.registry import check_dense, fetch, pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     origin = find_origin(request, context)
+    if request.model is not None:
+        check_dense(context.tracker, request.model)
     # An alias may move; what was found belongs to these weights.
     origin = replace(origin, weights=pin(context.tracker, origin.weights))
     data = load_data(origin.task, origin.data)

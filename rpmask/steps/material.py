@@ -30,10 +30,10 @@ class Material:
 
 def find_material(source: str, teacher: str | None, context: Context) -> Material:
     """What a `select` or `jackpot` run holds; by run id, or by what it registered."""
-    from rpmask.tracking.registry import is_mlflow_address, run_of
+    from rpmask.tracking.registry import run_of
 
     tracker = context.tracker
-    run_id = run_of(tracker, source) if is_mlflow_address(source) else source
+    run_id = run_of(tracker, source)
     found = _found if tracker.step_name(run_id) == "jackpot" else _selected
     return found(run_id, teacher, context)
 

@@ -24,13 +24,14 @@ from rpmask.words import percent
 
 def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     """Every level of the road."""
-    from rpmask.tracking.registry import champion_address, fetch, pin
+    from rpmask.tracking.registry import champion_address, check_dense, fetch, pin
     from rpmask.tracking.runs import StepKey
 
     first = request.sample
     data = load_data(first.task, first.data)
     spec = data.spec
     pinned = pin(context.tracker, first.model)
+    check_dense(context.tracker, pinned)
     inputs = {"model": source_digest(context.tracker, pinned), "data": data.digests}
     levels = ",".join(f"{level:g}" for level in request.levels)
     step_key = StepKey(
@@ -105,6 +106,7 @@ def _dense(request: RunRequest, context: Context) -> dict[str, Any]:
         dropout=None,
         freeze_embeddings=None,
         max_steps=-1,
+        extra={k: v for k, v in request.finetune.plan.extra.items() if k != "max_steps"},
     )
     asked = replace(request.finetune, plan=plan)
     first = request.sample

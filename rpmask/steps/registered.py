@@ -10,8 +10,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask
 from rpmask.records import DataChoice, FinetuneResult, JackpotResult, Pool, Selection
 from rpmask.steps.context import Context
-from rpmask.tasks.glue import plain_name
-from rpmask.tasks.registry import task_names
+from rpmask.tasks.registry import known_name
 
 Recorded = FinetuneResult | JackpotResult | Selection
 # The steps that register, and what they write down.
@@ -40,8 +39,7 @@ def default_address(task: str) -> str:
     """The champion of a task."""
     from rpmask.tracking.registry import CHAMPION, model_name
 
-    plain = plain_name(task)
-    return f"models:/{model_name(plain if plain in task_names() else task)}@{CHAMPION}"
+    return f"models:/{model_name(known_name(task))}@{CHAMPION}"
 
 
 def find_registered(source: str, context: Context) -> Registered:

@@ -6,7 +6,6 @@ Torch-free, so that the command line knows the defaults without loading anything
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rpmask.deploy.manifest import FORMS, VALUES
@@ -15,6 +14,7 @@ from rpmask.jsonrecord import Record
 from rpmask.learn.plan import Distillation, SearchPlan, TrainPlan
 from rpmask.masks.schedule import PAPER_LEVELS
 from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
+from rpmask.steps.limits import at_least, between, check_data, check_terms, one_of, rows_to_refit
 
 # Where a jackpot search may begin without a mask that exists: the rest are runs and versions.
 DRAWN_STARTS = (*IMPORTANCES, "random")
@@ -24,11 +24,6 @@ PAPER_SPACE = SearchSpace(importances=("magnitude",), allocations=(0.0,))
 TAKES = ("evidence", "best", "control")
 PRECISIONS = ("fp32", "bf16", "fp16")
 ENGINES = ("local", "ray")
-
-
-def _one_of(what: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise RpmaskError(f"There is no {what} '{given}'.", f"Give one of {', '.join(known)}.")
 
 
 # What weights are refitted on where nobody says it: a candidate's before it races, a selected mask's
@@ -43,23 +38,6 @@ def refit_rows(asked: int | None, default: int, sparsity: float) -> int:
     if asked is not None:
         return asked
     return default if sparsity >= REFIT_FROM else 0
-
-
-def _rows_to_refit(rows: int | None) -> None:
-    if rows is not None and rows < 0:
-        raise RpmaskError(
-            f"The weights are to be refitted on {rows} rows.",
-            "Give how many training rows to use, or 0 to keep the weights as they are.",
-        )
-
-
-def _between(what: str, given: float, low: float, high: float) -> None:
-    if not low < given < high:
-        raise RpmaskError(
-            f"The {what} is {given:g}; it must be above {low:g}"
-            + (f" and below {high:g}." if math.isfinite(high) else "."),
-            "`rpmask VERB --help` shows the default.",
-        )
 
 
 @dataclass(frozen=True)
@@ -105,16 +83,17 @@ class SampleRequest(Record):
                     f"The {name} is {min(ends):g}; it must be above 0.",
                     "The control is the mask without randomness; it is always in the pool.",
                 )
-        _one_of("recipe", self.recipe, RECIPES)
+        one_of("recipe", self.recipe, RECIPES)
         if self.recipe == "paper" and self.space not in (SearchSpace(), PAPER_SPACE):
             raise RpmaskError(
                 "--recipe paper draws around magnitude at its own temperature and ratios.",
                 "Leave --temperature, --sample-ratio, --importance and --allocation out, or the recipe.",
             )
-        _one_of("sampler", self.sampler, SAMPLERS)
+        one_of("sampler", self.sampler, SAMPLERS)
         for importance in self.space.importances:
-            _one_of("importance", importance, IMPORTANCES)
-        _between("number of calibration rows", self.calibration_rows, 0, math.inf)
+            one_of("importance", importance, IMPORTANCES)
+        between("number of calibration rows", self.calibration_rows, 0, math.inf)
+        check_data(self.data)
 
 
 @dataclass(frozen=True)
@@ -157,27 +136,28 @@ class ScreenRequest(Record):
 
     def check(self) -> None:
         """Refuse what no race can be run with."""
-        _between("budget", self.budget, 0.0, math.inf)
-        _between("eta", self.eta, 1.0 - 1e-9, math.inf)
-        _between("learning rate", self.learning_rate, 0.0, math.inf)
-        _rows_to_refit(self.refit)
+        between("budget", self.budget, 0.0, math.inf)
+        at_least("eta", self.eta, 1)
+        between("learning rate", self.learning_rate, 0.0, math.inf)
+        rows_to_refit(self.refit)
+        check_terms(self.distill)
         if self.distilled and not self.distill.needs_teacher:
             raise RpmaskError(
                 "No term of --race-distill looks at the dense model.",
                 "Give --distill-logits or --distill-hidden a weight, or race with --race-labels.",
             )
         for name in ("rungs", "batch_size", "examples"):
-            _between(name.replace("_", " "), getattr(self, name), 0, math.inf)
-        _one_of("precision of a race", self.precision, ("fp32", "bf16"))
-        _one_of("engine", self.engine, ENGINES)
+            between(name.replace("_", " "), getattr(self, name), 0, math.inf)
+        one_of("precision of a race", self.precision, ("fp32", "bf16"))
+        one_of("engine", self.engine, ENGINES)
         for what, given in (
             ("number of workers", self.workers),
             ("number of threads", self.threads),
             ("share of CPUs", self.cpus_per_candidate),
         ):
             if given is not None:
-                _between(what, given, 0, math.inf)
-        _between("share of GPUs", self.gpus_per_candidate, -1e-9, math.inf)
+                between(what, given, 0, math.inf)
+        at_least("share of GPUs", self.gpus_per_candidate, 0)
         if self.engine != "ray" and (
             self.address or self.cpus_per_candidate or self.gpus_per_candidate
         ):
@@ -205,7 +185,7 @@ class SelectRequest(Record):
                 f"There is no choice '{self.take}'.",
                 f"Give one of {', '.join(TAKES)}, or a candidate's number.",
             )
-        _between("error rate", self.alpha, 0.0, 1.0)
+        between("error rate", self.alpha, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -219,13 +199,14 @@ class FinetuneRequest(Record):
     def check(self) -> None:
         """Refuse what nothing can be trained with."""
         plan = self.plan
-        _between("number of epochs", plan.epochs, 0.0, math.inf)
-        _between("learning rate", plan.learning_rate, 0.0, math.inf)
+        between("number of epochs", plan.epochs, 0.0, math.inf)
+        between("learning rate", plan.learning_rate, 0.0, math.inf)
         if plan.dropout is not None and not 0 <= plan.dropout < 1:
             raise RpmaskError(
                 f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
             )
-        _rows_to_refit(plan.refit)
+        rows_to_refit(plan.refit)
+        check_terms(plan.distill)
         if plan.augment < 0:
             raise RpmaskError(
                 f"{plan.augment} altered copies of each row are asked for.", "Ask for 0 or more."
@@ -235,9 +216,11 @@ class FinetuneRequest(Record):
                 "Altered rows have no labels, and no term looks at the teacher.",
                 "Leave --augment out, or distil: --distill-logits or --distill-hidden above 0.",
             )
-        _between("batch size", plan.batch_size, 0, math.inf)
-        _between("number of evaluations", plan.evaluations, 0, math.inf)
-        _one_of("precision", plan.precision, PRECISIONS)
+        between("batch size", plan.batch_size, 0, math.inf)
+        between("number of evaluations", plan.evaluations, 0, math.inf)
+        at_least("patience", plan.patience, 0)
+        at_least("share to retain", self.retain, 0)
+        one_of("precision", plan.precision, PRECISIONS)
         if plan.precision == "fp16":
             from rpmask.learn.precision import check_precision
 
@@ -277,7 +260,10 @@ class RunRequest(Record):
                 + (f"--k is {self.sample.k}." if self.screen.full else "it may be stopped early."),
                 f"Add --full, which stops nobody, and take 0 to {self.sample.k - 1}.",
             )
-        _between("number of generations", self.generations, 0, math.inf)
+        between("number of generations", self.generations, 0, math.inf)
+        between("number of epochs of a level", self.level_epochs, 0.0, math.inf)
+        between("number of epochs of the dense model", self.dense_epochs, 0.0, math.inf)
+        between("learning rate of the dense model", self.dense_learning_rate, 0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -292,7 +278,7 @@ class TuneRequest(Record):
         """Refuse what nothing can be tuned with."""
         self.sample.check()
         self.screen.check()
-        _between("number of steps", self.steps, 0, math.inf)
+        between("number of steps", self.steps, 0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -318,8 +304,9 @@ class JackpotRequest(Record):
     def check(self) -> None:
         """Refuse a search that cannot be carried out, before anything is loaded."""
         self.plan.check()
-        _between("sparsity", self.sparsity, 0.0, 1.0)
-        _between("number of calibration rows", self.calibration_rows, 0, math.inf)
+        check_data(self.data)
+        between("sparsity", self.sparsity, 0.0, 1.0)
+        between("number of calibration rows", self.calibration_rows, 0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -344,17 +331,17 @@ class ExportRequest(Record):
 
     def check(self) -> None:
         """Refuse what cannot be written."""
-        _one_of("form", self.form, FORMS)
-        _one_of("type of values", self.values, VALUES)
+        one_of("form", self.form, FORMS)
+        one_of("type of values", self.values, VALUES)
         if self.values != "fp32" and self.form not in ("packed", "csr"):
             raise RpmaskError(
                 f"--values {self.values} is for packed models, not for '{self.form}'.",
                 "Leave it out, or give --to packed.",
             )
-        _between("number of rows", self.rows, 0, math.inf)
-        _between("number of threads", self.threads, 0, math.inf)
+        between("number of rows", self.rows, 0, math.inf)
+        between("number of threads", self.threads, 0, math.inf)
         if self.tolerance is not None:
-            _between("tolerance", self.tolerance, 0.0, math.inf)
+            between("tolerance", self.tolerance, 0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -368,5 +355,5 @@ class BenchRequest(Record):
 
     def check(self) -> None:
         """Refuse what cannot be timed."""
-        _between("number of threads", self.threads, 0, math.inf)
-        _between("number of seconds", self.seconds, 0.0, math.inf)
+        between("number of threads", self.threads, 0, math.inf)
+        between("number of seconds", self.seconds, 0.0, math.inf)

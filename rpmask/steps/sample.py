@@ -44,11 +44,13 @@ WORTH_SAYING = 0.01  # of the weights that are pruned, what is left dense beside
 
 def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     """Draw the pool and write it to MLflow."""
-    from rpmask.tracking.registry import fetch, pin
+    from rpmask.tracking.registry import check_dense, fetch, pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     request = continued(request, context)
+    if request.start is None:
+        check_dense(context.tracker, request.model)
     data = load_data(request.task, request.data)
     spec = data.spec
     start = pin(context.tracker, request.start or request.model)
@@ -139,10 +141,12 @@ def _require_head(folder: str, spec: TaskSpec, request: SampleRequest) -> None:
         )
 
 
-def inside(request: SampleRequest, finetune_run_id: str, context: Context) -> SampleRequest:
-    """The same request one level on: inside the mask of a finetune run, from its weights."""
+def inside(request: SampleRequest, finetuned: str, context: Context) -> SampleRequest:
+    """The same request one level on: inside the mask of a finetune run or its version, from its weights."""
+    from rpmask.tracking.registry import run_of
+
     tracker = context.tracker
-    run_id = tracker.step_of(finetune_run_id, "finetune")
+    run_id = tracker.step_of(run_of(tracker, finetuned), "finetune")
     before = tracker.artifacts.record(run_id, "finetune.json", FinetuneResult)
     if before.mask_digest is None:
         raise RpmaskError(

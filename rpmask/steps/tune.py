@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     """Ask, screen and tell, a generation at a time."""
-    from rpmask.tracking.registry import pin
+    from rpmask.tracking.registry import check_dense, pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     first = request.sample
     data = load_data(first.task, first.data)
+    if first.start is None:
+        check_dense(context.tracker, first.model)
     start = pin(context.tracker, first.start or first.model)
     first = replace(first, task=data.spec.name, start=start)
     inputs = {"model": source_digest(context.tracker, start), "data": data.digests}
@@ -80,11 +82,15 @@ def _generations(request: TuneRequest, first: Any, context: Context) -> list[dic
     """As many as the budget holds; one that would not fit is not begun."""
     done: list[dict[str, Any]] = []
     spent = dearest = 0
-    while not done or spent + dearest <= request.steps:
+    while not done or spent + dearest <= request.steps:  # the first one shows what a race costs
         context.console.say(f"Generation {len(done) + 1}: {spent} of {request.steps} steps spent.")
         done.append(generation(first, request.screen, context, done[-1] if done else None))
         steps = done[-1]["screen"]["steps_spent"]
         spent, dearest = spent + steps, max(dearest, steps)
+    if spent > request.steps:
+        context.console.say(
+            f"One race takes {spent} steps, more than the {request.steps} of --steps."
+        )
     return done
 
 

@@ -34,6 +34,12 @@ def known_specs() -> tuple[str, ...]:
     return (DEMO.name, *GLUE, images.DIGITS.name)
 
 
+def known_name(task: str) -> str:
+    """A task as runs have it: a known one without case, dashes and underscores, the user's as it is."""
+    plain = plain_name(task)
+    return plain if plain in known_specs() else task
+
+
 def get_spec(name: str) -> TaskSpec:
     """The spec of a known task; case, dashes and underscores do not matter."""
     plain = plain_name(name)

@@ -30,6 +30,7 @@ from rpmask.tracking.client import undivided
 from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
+from rpmask.words import percent
 
 SAME_SPARSITY = 1e-6
 METRIC_DIGITS = 6
@@ -106,9 +107,31 @@ def _no_model(source: str, why: object) -> RpmaskError:
 
 
 def run_of(tracker: Tracker, source: str) -> str:
-    """The run that registered `models:/NAME@alias` or `models:/NAME/VERSION`."""
+    """The run that registered `models:/NAME@alias` or `models:/NAME/VERSION`; a run's id is its own name."""
+    if not is_mlflow_address(source):
+        return source
+    return str(_known_version(tracker, source).run_id)
+
+
+def check_dense(tracker: Tracker, source: str) -> None:
+    """Refuse a registered version that is pruned where a dense model is asked for."""
+    if not source.startswith("models:/") or source.startswith("models:/m-"):
+        return
+    version = _known_version(tracker, source)
+    sparsity = float(version.tags.get("rpmask.sparsity", 0.0))
+    if sparsity > 0:
+        trained = version.tags.get("rpmask.step") == "finetune"
+        raise RpmaskError(
+            f"'{source}' is pruned, to {percent(sparsity)}; --model is a dense one.",
+            f"`rpmask sample --from {source}` draws sparser masks inside its own."
+            if trained
+            else f"`rpmask finetune --from {source}` trains it.",
+        )
+
+
+def _known_version(tracker: Tracker, source: str) -> Any:
     try:
-        return str(_version(tracker.client, source).run_id)
+        return _version(tracker.client, source)
     except mlflow.exceptions.MlflowException as error:
         raise _no_model(source, error) from error
 
@@ -135,10 +158,7 @@ def pin(tracker: Tracker, source: str) -> str:
     """`models:/NAME@ALIAS` as the version it stands on now: an alias may move while a road is walked."""
     if not source.startswith("models:/") or "@" not in source:
         return source
-    try:
-        version = _version(tracker.client, source)
-    except mlflow.exceptions.MlflowException as error:
-        raise _no_model(source, error) from error
+    version = _known_version(tracker, source)
     return f"models:/{version.name}/{version.version}"
 
 

@@ -105,6 +105,11 @@ class Tracker:
             )
         return str(run.data.tags.get("rpmask.step", "no rpmask run"))
 
+    def task_of(self, run_id: str) -> str:
+        """Which task a finished run is of."""
+        self.step_name(run_id)
+        return str(self.client.get_run(run_id).data.tags.get("rpmask.task", ""))
+
     def lost(self, pool_run_id: str) -> bool:
         """Whether a pool's drawing or every screening of it failed or was killed."""
         dead = ("FAILED", "KILLED")

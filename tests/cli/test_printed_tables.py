@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 from rpmask.cli.common import Tracking
-from rpmask.cli.tables import finetune_table, screen_table
+from rpmask.cli.tables import finetune_table, screen_table, text_table
 
 TRAINED = {
     "primary": "accuracy",
@@ -77,3 +77,8 @@ def test_what_is_not_a_number_is_a_dash_and_last() -> None:
     (table,) = finetune_table({**TRAINED, "agreement": None, "retention": math.nan})
     assert isinstance(table, Table)
     assert "-" in table.columns[1].cells
+
+
+def test_brackets_of_a_name_are_no_markup() -> None:
+    odd = "[red]x[/nope]"
+    assert text_table(odd, ("name",), [(odd,)], left=1).count(odd) == 2

@@ -124,3 +124,16 @@ def test_the_paper_refuses_a_space_that_nothing_would_search() -> None:
 def test_a_dropout_that_is_none(rate: float) -> None:
     with pytest.raises(RpmaskError, match="dropout"):
         FinetuneRequest(plan=TrainPlan(dropout=rate)).check()
+
+
+def test_the_dense_model_is_trained_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[FinetuneRequest] = []
+
+    def train(request: FinetuneRequest, *_: object, **__: object) -> dict[str, Any]:
+        seen.append(request)
+        return {}
+
+    monkeypatch.setattr(pipeline, "finetune_dense", train)
+    extra = {"max_steps": 5, "optim": "adafactor"}
+    pipeline._dense(RunRequest(finetune=FinetuneRequest(plan=TrainPlan(extra=extra))), None)  # type: ignore[arg-type]
+    assert seen[0].plan.extra == {"optim": "adafactor"}

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from workers import CannotBeBuilt, DiesOfOne, DiesOnce, Double, Refuses, Shares, Waits
 
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RpmaskError, install_hint, RunFailed
 from rpmask.steps.engines import warmed_up
 from rpmask.steps.requests import ScreenRequest
 
@@ -153,4 +153,4 @@ def test_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         warmed_up(ScreenRequest(engine="ray")) as warm,
     ):
         warm()
-    assert "rpmask[ray]" in caught.value.hint
+    assert install_hint("ray") in caught.value.hint

@@ -140,6 +140,7 @@ def test_an_alias_that_moves_does_not_change_what_was_searched(
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     name, version = result["model"]["name"], result["model"]["version"]
     client.set_registered_model_alias(name, "dense", str(version))
+    client.set_model_version_tag(name, str(version), "rpmask.sparsity", "0.0")  # as of a dense one
     address = f"models:/{name}@dense"
     once = ["jackpot", "--task", "digits", "--epochs", "1", "--batch-size", "64", "--threads", "1"]
     searched = answer([*once, "--model", address], folder)

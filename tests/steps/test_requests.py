@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.learn.plan import Distillation, TrainPlan
+from rpmask.records import DataChoice
+from rpmask.steps.requests import (
+    FinetuneRequest,
+    JackpotRequest,
+    RunRequest,
+    SampleRequest,
+    ScreenRequest,
+)
+
+NOTHING = Distillation(labels=0.0, logits=0.0, hidden=0.0)
 
 
 @pytest.mark.parametrize("rows", [0, -5])
@@ -14,3 +27,22 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
     with pytest.raises(RpmaskError, match=f"calibration rows is {rows}; it must be above 0"):
         kind(calibration_rows=rows).check()
     kind(calibration_rows=1).check()
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (SampleRequest(data=DataChoice(max_length=-5)), "cut to -5 tokens"),
+        (JackpotRequest(data=DataChoice(max_length=1)), "cut to 1 tokens"),
+        (FinetuneRequest(plan=TrainPlan(distill=NOTHING)), "Every term of the loss"),
+        (ScreenRequest(distill=Distillation(hidden=-1.0)), "weight of --distill-hidden is -1"),
+        (FinetuneRequest(plan=TrainPlan(patience=-1)), "patience is -1; it must be 0 or more"),
+        (FinetuneRequest(retain=math.nan), "share to retain is nan"),
+        (RunRequest(level_epochs=0), "epochs of a level is 0; it must be above 0"),
+        (RunRequest(dense_epochs=-1), "epochs of the dense model is -1"),
+        (RunRequest(dense_learning_rate=0), "learning rate of the dense model is 0"),
+    ],
+)
+def test_numbers_that_nothing_can_be_done_with(request_: Any, says: str) -> None:
+    with pytest.raises(RpmaskError, match=says):
+        request_.check()
