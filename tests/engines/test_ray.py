@@ -16,7 +16,7 @@ import psutil
 import pytest
 from workers import CannotBeBuilt, DiesOfOne, DiesOnce, Double, Refuses, Shares, Waits
 
-from rpmask.errors import RpmaskError, install_hint, RunFailed
+from rpmask.errors import RpmaskError, RunFailed, install_hint
 from rpmask.steps.engines import warmed_up
 from rpmask.steps.requests import ScreenRequest
 
