@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rpmask.deploy.build import auto_class, first_line
 from rpmask.deploy.manifest import damaged
+from rpmask.errors import RpmaskError
+from rpmask.learn.models import read_weights
 
 
 def write(model: Any, folder: Path) -> None:
@@ -22,14 +23,16 @@ def write(model: Any, folder: Path) -> None:
 
 
 def read(folder: Path, inputs: str) -> nn.Module:
-    """The model, as transformers reads it."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+    """The model, as transformers reads it; weights that it would draw at random are no answer."""
     try:
-        model: nn.Module = auto_class(inputs).from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
-        )
+        model, missing = read_weights(auto_class(inputs), str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise damaged(folder, f"transformers cannot load it ({first_line(error)})") from error
-    return model.eval()
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise RpmaskError(
+            f"The model in {folder} cannot answer: its weights lack '{min(missing)}'{others}.",
+            "Train it for a task with `rpmask finetune --dense`, or name a model that has its head.",
+        )
+    network: nn.Module = model.eval()
+    return network

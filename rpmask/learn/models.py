@@ -197,35 +197,43 @@ def _loaded(
     dropout: float | None = None,
 ) -> tuple[nn.Module, set[str]]:
     """The classifier, and the names of what was drawn because the file does not have it."""
-    from transformers.utils import logging
-
     place = locate(source)
     config = _config(place, task)
     if task.inputs == "text":
         name_padding(config, source)
     own = {} if dropout is None else _dropout_rates(config)
     config.update(dict.fromkeys(own, dropout))
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # a missing head is expected here, and said by the caller
-    logging.disable_progress_bar()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model, notes = _auto_class(task).from_pretrained(
+            model, missing = read_weights(
+                _auto_class(task),
                 place.weights,
                 config=config,
-                dtype=torch.float32,
                 attn_implementation="eager" if attentions else None,
-                output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise RpmaskError(
             f"The weights in {place.weights} cannot be loaded: {str(error).splitlines()[0]}",
             "The folder should hold model.safetensors and a config.json that fit each other.",
         ) from error
+    model.config.update(own)
+    return model, missing
+
+
+def read_weights(family: Any, folder: str, **options: Any) -> tuple[Any, set[str]]:
+    """A float32 model as transformers reads it, and the names of what it drew: the file lacks them."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what is missing is said by the caller, if it was not expected
+    logging.disable_progress_bar()
+    try:
+        model, notes = family.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **options
+        )
     finally:
         logging.set_verbosity(verbosity)
-    model.config.update(own)
     return model, set(notes["missing_keys"])
 
 

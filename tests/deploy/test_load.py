@@ -10,6 +10,7 @@ import transformers
 from deploy.small import exported, tokenizer
 
 import rpmask
+from rpmask.errors import RpmaskError
 from rpmask.tasks.builtin import demo_model_dir
 
 LONG = "the chef stirred the soup today " * 60
@@ -33,6 +34,13 @@ def test_a_text_longer_than_the_model_is_cut_to_it() -> None:
     found = rpmask.load(demo_model_dir())
     assert found.encode([LONG])["input_ids"].shape == (1, 64)
     assert found.predict([LONG])[0]["label"] == found.predict([LONG + " and more"])[0]["label"]
+
+
+def test_weights_without_a_head_do_not_answer(tmp_path: Path) -> None:
+    transformers.AutoModel.from_pretrained(demo_model_dir()).save_pretrained(tmp_path)
+    tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(RpmaskError, match=r"its weights lack 'classifier\.bias' and 1 more"):
+        rpmask.load(tmp_path)
 
 
 @pytest.mark.parametrize(("asked", "read"), [(10, 10), (500, 64)])
