@@ -58,6 +58,8 @@ class Exported:
             raise RpmaskError(
                 "Some rows are one text and others are two.", "Give the same to every row."
             )
+        if self.manifest.pair is not None and any(pairs) != self.manifest.pair:
+            raise _other_rows(self.manifest)
         first = [row[0] if isinstance(row, tuple) else row for row in rows]
         second = [row[1] for row in rows if isinstance(row, tuple)] or None
         tokens = self.tokenizer(
@@ -81,6 +83,18 @@ class Exported:
             labels = self.manifest.labels
             label = labels[best] if best < len(labels) else str(best)
             yield {"label": label, "score": float(row[best])}
+
+
+def _other_rows(manifest: Manifest) -> RpmaskError:
+    if manifest.pair:
+        return RpmaskError(
+            "This model answers pairs of texts, and the rows are single texts.",
+            "Give every row two: (text, text_pair), or a line with a tab between.",
+        )
+    return RpmaskError(
+        "This model answers single texts, and the rows are pairs of texts.",
+        "Give every row one text: no 'text_pair', and in a line no tab.",
+    )
 
 
 def load_reader(folder: Path, manifest: Manifest) -> Any:

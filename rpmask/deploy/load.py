@@ -24,12 +24,17 @@ DEVICES = ("cpu", "cuda")
 
 
 def load(
-    path: str | Path, *, device: str = "cpu", max_length: int = Manifest.max_length
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    max_length: int = Manifest.max_length,
+    pair: bool | None = None,
 ) -> Exported:
     """Load an export, every byte of it checked; on a GPU 2:4 matrices go onto its sparse kernels.
 
-    max_length is how many tokens of a text a plain folder's model is given; an export says so itself.
-    Neither is given more than it has positions for.
+    max_length is how many tokens of a text a plain folder's model is given, and pair whether it answers
+    two texts or one, where that is known; an export says so itself. Neither is given more tokens than it
+    has positions for.
     """
     if device not in DEVICES:
         raise RpmaskError(f"There is no device '{device}'.", f"Give one of {', '.join(DEVICES)}.")
@@ -38,14 +43,14 @@ def load(
         raise RpmaskError(
             f"There is no folder '{path}'.", "Name a folder that `rpmask export` wrote."
         )
-    manifest = open_export(folder) if is_export(folder) else plain(folder, max_length)
+    manifest = open_export(folder) if is_export(folder) else plain(folder, max_length, pair)
     found = _read(folder, _within(folder, manifest))
     if device == "cuda":
         return _on_gpu(found)
     return found
 
 
-def plain(path: Path, max_length: int = Manifest.max_length) -> Manifest:
+def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None = None) -> Manifest:
     """What can be said of a model folder that is no export, as save_pretrained or MLflow wrote it."""
     from transformers import AutoConfig
 
@@ -67,6 +72,7 @@ def plain(path: Path, max_length: int = Manifest.max_length) -> Manifest:
         source=str(path),
         inputs="image" if image else "text",
         kind="regression" if single else "classification",
+        pair=pair,
         labels=() if single else labels_of(config),
         max_length=max_length,
         standard=True,

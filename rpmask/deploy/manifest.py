@@ -46,6 +46,7 @@ class Check(Record):
 class Manifest(Record):
     """The export: its form, the model it came from, how its inputs are read, its files.
 
+    pair says whether its rows are two texts or one; None of a plain folder, which does not say.
     standard says whether transformers alone reads it. routes and machine belong to csr: up to how many
     rows of input each matrix is multiplied as CSR, and the machine where that was measured faster.
     """
@@ -55,7 +56,7 @@ class Manifest(Record):
     source: str
     inputs: str = "text"
     kind: str = "classification"
-    pair: bool = False
+    pair: bool | None = False
     labels: tuple[str, ...] = ()
     max_length: int = 128
     sparsity: float = 0.0

@@ -130,7 +130,7 @@ def _described(found: Exported, name: str, source: str, export: Exported | None)
         digest=manifest.digest or source,
         model=None if alone else found.module,
         export=export,
-        inputs=tuple(found.encode(["a text"])),
+        inputs=tuple(found.encode([("a text", "another") if manifest.pair else "a text"])),
     )
 
 

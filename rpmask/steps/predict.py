@@ -23,10 +23,11 @@ def predict(
     source: str, lines: Iterable[str], name: str, context: Context, batch_size: int = BATCH_SIZE
 ) -> Iterator[dict[str, Any]]:
     """Answers of an export, a model folder or a registered model to the lines of a file or of stdin."""
-    from rpmask.tracking.registry import fetch, is_mlflow_address
+    from rpmask.tracking.registry import fetch, is_mlflow_address, reads_pairs
 
-    folder = fetch(context.tracker, source) if is_mlflow_address(source) else source
-    model = load(Path(folder), max_length=read_length(source, context) or Manifest.max_length)
+    folder = Path(fetch(context.tracker, source) if is_mlflow_address(source) else source)
+    length = read_length(source, context) or Manifest.max_length
+    model = load(folder, max_length=length, pair=reads_pairs(folder))
     rows = read_rows(lines, name)
     while batch := list(islice(rows, batch_size)):
         yield from model.predict(batch, batch_size)

@@ -60,6 +60,14 @@ def fetch(tracker: Tracker, source: str) -> str:
     return str(folder)
 
 
+def reads_pairs(folder: Path) -> bool | None:
+    """Whether a row of a model that MLflow keeps is two texts or one; None where nothing says so."""
+    if not (folder / "MLmodel").is_file():
+        return None
+    signature = mlflow.models.Model.load(folder).signature
+    return None if signature is None else "text_pair" in signature.inputs.input_names()
+
+
 def _check_files(tracker: Tracker, source: str, folder: Path) -> None:
     """Refuse a registered version whose files are not the ones that were registered."""
     if not source.startswith("models:/") or source.startswith("models:/m-"):

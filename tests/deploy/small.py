@@ -57,10 +57,12 @@ def tokenizer() -> Any:
     return load_tokenizer("demo")
 
 
-def exported(folder: Path, form: str, values: str = "fp32") -> tuple[torch.nn.Module, Manifest]:
+def exported(
+    folder: Path, form: str, values: str = "fp32", **described: Any
+) -> tuple[torch.nn.Module, Manifest]:
     """The tiny model, written in a form; compact without half of its neurons and heads."""
     model = tiny_bert().eval()
     mask = without_units(model, True, True) if form == "compact" else masked(model)
     source = Source(model, tokenizer(), mask, (batch(), batch(1, 5)))
-    described = Manifest(form=form, task="toy", source="models:/toy/1", values=values)
-    return model, write_export(source, folder, described)[0]
+    manifest = Manifest(form=form, task="toy", source="models:/toy/1", values=values, **described)
+    return model, write_export(source, folder, manifest)[0]

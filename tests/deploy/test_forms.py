@@ -157,13 +157,19 @@ def test_routes_of_another_machine_are_measured_anew(
     assert asked == [1]
 
 
-def test_texts_and_pairs(written: Written) -> None:
-    found = rpmask.load(written["packed"][0])
+def test_texts_and_pairs(written: Written, tmp_path: Path) -> None:
+    single = rpmask.load(written["packed"][0])
     with pytest.raises(RpmaskError, match="Some rows are one text"):
-        found.encode(["one", ("two", "texts")])
-    pair = found.encode([("somebody", "cooks"), ("a", "b")])
-    assert pair["input_ids"].shape == pair["attention_mask"].shape
-    assert found.predict([]) == []
+        single.encode(["one", ("two", "texts")])
+    with pytest.raises(RpmaskError, match="This model answers single texts"):
+        single.encode([("somebody", "cooks")])
+    exported(tmp_path, "packed", pair=True)
+    paired = rpmask.load(tmp_path)
+    with pytest.raises(RpmaskError, match="This model answers pairs of texts"):
+        paired.predict(["somebody"])
+    tokens = paired.encode([("somebody", "cooks"), ("a", "b")])
+    assert tokens["input_ids"].shape == tokens["attention_mask"].shape
+    assert single.predict([]) == paired.predict([]) == []
 
 
 def test_a_folder_that_is_not_there_and_a_device_that_is_none(tmp_path: Path) -> None:

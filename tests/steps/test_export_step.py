@@ -143,6 +143,9 @@ def test_predict_of_the_registry_and_of_the_export_agree(
     again = list(predict(str(road[0] / packed["path"]), lines, "stdin", context))
     assert [row["label"] for row in found] == [row["label"] for row in again]
     assert len(found) == 2
+    for source in (packed["model"], str(road[0] / packed["path"])):
+        with pytest.raises(RpmaskError, match="answers pairs of texts"):
+            list(predict(source, ["somebody is cooking\n"], "stdin", context))
 
 
 def test_a_registered_model_reads_as_far_as_it_was_trained_to(tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ def test_a_registered_model_reads_as_far_as_it_was_trained_to(tmp_path: Path) ->
     address = f"models:/{tuned['model']['name']}/{tuned['model']['version']}"
     context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
     same = "the chef stirred the soup " * 4
-    lines = [f"{same} today\n", f"{same} somebody is sailing\n"]
+    lines = [f"{same} today\tsomebody\n", f"{same} and sailing\tsomebody\n"]
     first, second = predict(address, lines, "stdin", context)
     assert first == second  # they differ behind the sixteenth token
     made = export(ExportRequest(address, form="dense", rows=8), tmp_path / "out", context)
