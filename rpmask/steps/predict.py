@@ -17,6 +17,9 @@ from rpmask.steps.context import Context
 from rpmask.steps.registered import read_length
 
 TEXT, PAIR = "text", "text_pair"
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON = (".jsonl", ".json")
+BOM = "\ufeff"
 
 
 def predict(
@@ -34,24 +37,35 @@ def predict(
 
 
 def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
-    """Texts or pairs of JSON lines, of CSV or TSV with a header (by the name's ending), or plain lines.
+    """Texts or pairs of JSON lines, of CSV or TSV with a header, or plain lines.
 
-    A plain line is a text, or two with a tab between them.
+    A name's ending says which; else, as of stdin, the first line does: a brace begins JSON, a header has
+    `text` for one of its columns. A plain line is a text, or two with a tab between them.
     """
-    suffix = Path(name).suffix.lower()
-    filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    first = next(filled, None)
+    numbered = ((number, line.removeprefix(BOM)) for number, line in enumerate(lines, 1))
+    first = next((one for one in numbered if one[1].strip()), None)
     if first is None:
         raise RpmaskError(f"{name} has no rows.", "Give one text a line, or JSON lines.")
-    every = chain([first], filled)
-    if suffix in (".csv", ".tsv"):
-        yield from _table_rows(every, name, "\t" if suffix == ".tsv" else ",")
-    elif suffix in (".jsonl", ".json") or first[1].lstrip().startswith("{"):
-        for number, line in every:
-            yield _json_row(line, f"{name}, line {number}")
-    else:
-        for number, line in every:
-            yield _plain_row(line, f"{name}, line {number}")
+    every = chain([first], numbered)
+    suffix = Path(name).suffix.lower()
+    kind = suffix if suffix in (*DELIMITERS, *JSON) else _kind(first[1])
+    if kind in DELIMITERS:
+        yield from _table_rows(every, name, DELIMITERS[kind])
+        return
+    row = _json_row if kind in JSON else _plain_row
+    for number, line in every:
+        if line.strip():
+            yield row(line, f"{name}, line {number}")
+
+
+def _kind(line: str) -> str:
+    """What a first line begins, as a name would end."""
+    if line.lstrip().startswith("{"):
+        return JSON[0]
+    for kind, mark in DELIMITERS.items():
+        if TEXT in (column.strip().strip('"') for column in line.split(mark)):
+            return kind
+    return ""
 
 
 def _plain_row(line: str, where: str) -> Row:
@@ -72,13 +86,22 @@ def _json_row(line: str, where: str) -> Row:
 
 
 def _table_rows(lines: Iterable[tuple[int, str]], name: str, delimiter: str) -> Iterator[Row]:
-    plain = (line for _, line in lines)
+    plain = (line for _, line in lines)  # blank ones too, which may be inside a quoted text
     if delimiter == "\t":
         reader = csv.DictReader(plain, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         reader = csv.DictReader(plain)
-    for number, row in enumerate(reader, 1):
-        yield _named_row(row, f"{name}, row {number}")
+    number = 0
+    try:
+        for number, row in enumerate(reader, 1):
+            yield _named_row(row, f"{name}, row {number}")
+    except csv.Error as error:
+        raise RpmaskError(
+            f"{name} cannot be read after row {number}: {error}.",
+            "Is a quote missing its other one?",
+        ) from error
+    if not number:
+        raise RpmaskError(f"{name} has a header and no rows.", "A row is a line below it.")
 
 
 def _named_row(raw: Any, where: str) -> Row:

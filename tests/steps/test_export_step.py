@@ -173,6 +173,12 @@ def test_rows_of_every_kind() -> None:
     assert list(read_rows(["text\ttext_pair\n", "a\tb\n", "c\td\n"], "x.tsv")) == pair
     assert list(read_rows(['{"text": "a"}\n'], "stdin")) == ["a"]
     assert list(read_rows(["plain words\n"], "x.txt")) == ["plain words"]
+    # Stdin has no ending: the header says what it is.
+    assert list(read_rows(["\ufefftext,text_pair\n", "a,b\n", "\n", "c,d\n"], "stdin")) == pair
+    assert list(read_rows(["label\ttext\ttext_pair\n", "1\ta\tb\n", "0\tc\td\n"], "stdin")) == pair
+    assert list(read_rows(["a text, and more\n"], "stdin")) == ["a text, and more"]
+    quoted = ["text\n", '"one\n', "\n", 'two"\n']
+    assert list(read_rows(quoted, "x.csv")) == ["one\n\ntwo"]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +189,8 @@ def test_rows_of_every_kind() -> None:
         (['{"text": "a"}\n', "{\n"], "stdin", "line 2 is not JSON"),
         (['{"text": 3}\n'], "stdin", "line 1 has no 'text'"),
         (["words,label\n", "a,b\n"], "x.csv", "row 1 has no 'text'"),
+        (["text\n"], "stdin", "a header and no rows"),
+        (["text\n", "x" * 200_000], "x.csv", "cannot be read after row 0"),
     ],
 )
 def test_rows_that_cannot_be_read(lines: list[str], name: str, message: str) -> None:
