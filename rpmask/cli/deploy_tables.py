@@ -46,7 +46,11 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
     allowed = f"allowed {result['tolerance']:.1e}"
     rows += [
         ("logits differ by", f"{result['max_abs_diff']:.1e} ({allowed})"),
-        ("same answers", f"{result['same_answers']:.1%} of {result['compared_rows']} rows"),
+    ]
+    if result["same_answers"] is not None:
+        alike = f"{result['same_answers']:.1%} of {result['compared_rows']} rows"
+        rows.append(("same answers", alike))
+    rows += [
         ("transformers alone reads it", "yes" if result["standard"] else "no, rpmask.load does"),
         ("digest", result["digest"][:16]),
     ]

@@ -39,7 +39,7 @@ def export(
         str, typer.Option("--to", help="packed, dense, csr, compact or onnx.")
     ] = EXPORT.form,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write [default: export/TASK-FORM].")
+        Path | None, typer.Option(help="Folder to write [default: export/TASK-VERSION-FORM].")
     ] = None,
     values: Annotated[
         str, typer.Option(help="Weights of a packed model: fp32, fp16, bf16 or int8.")
@@ -73,14 +73,12 @@ def export(
     request.check()
     from dataclasses import replace
 
+    from rpmask.steps.export import default_folder
     from rpmask.steps.export import export as write
 
-    source = _source(model, task)
-    folder = (
-        out or Path("export") / f"{source.removeprefix('models:/rpmask-').partition('@')[0]}-{to}"
-    )
     context = tracking.context()
-    tracking.show("export", write(replace(request, source=source), folder, context))
+    request = replace(request, source=_source(model, task))
+    tracking.show("export", write(request, out or default_folder(request, context), context))
 
 
 @app.command()

@@ -6,6 +6,7 @@ random only to be overwritten: that is what makes a packed BERT-base load within
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from torch import nn
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.masks.masked import base_of
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def auto_class(inputs: str) -> Any:
@@ -84,5 +87,6 @@ def check_file(path: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error, which libraries follow with many more."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """The first line of an error, which libraries follow with many more, without its colours."""
+    told = COLOURS.sub("", str(error)).strip()
+    return (told.splitlines() or [type(error).__name__])[0][:200]

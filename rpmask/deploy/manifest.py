@@ -34,18 +34,22 @@ class FileEntry(Record):
 
 @dataclass(frozen=True)
 class Check(Record):
-    """How the export answered beside the model it was made from, on real rows."""
+    """How the export answered beside the model it was made from, on real rows.
+
+    same_answers is the share of rows with the same class; None of a regression, which has none.
+    """
 
     rows: int
     max_abs_diff: float
     tolerance: float
-    same_answers: float
+    same_answers: float | None
 
 
 @dataclass(frozen=True)
 class Manifest(Record):
     """The export: its form, the model it came from, how its inputs are read, its files.
 
+    source_files is the digest of the model's own files: other registries have versions of the same name.
     pair says whether its rows are two texts or one; None of a plain folder, which does not say.
     standard says whether transformers alone reads it. routes and machine belong to csr: up to how many
     rows of input each matrix is multiplied as CSR, and the machine where that was measured faster.
@@ -54,6 +58,7 @@ class Manifest(Record):
     form: str
     task: str
     source: str
+    source_files: str = ""
     inputs: str = "text"
     kind: str = "classification"
     pair: bool | None = False

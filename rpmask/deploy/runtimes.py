@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rpmask.deploy import compact, csr, onnx, semistructured
+from rpmask.deploy.build import first_line
 from rpmask.deploy.exported import Answer
 from rpmask.deploy.measure import resident_bytes
 from rpmask.deploy.writing import Batch, mask_of_zeros
@@ -52,22 +53,30 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
         "dynamic int8": lambda: called(_int8(model)),
         "csr": lambda: called(_csr(model)),
         "compact": lambda: called(_compact(model)),
-        "ONNX Runtime": lambda: _onnx(work),
+        "ONNX Runtime": lambda: onnx.Session(work / onnx.FILE),
         "dense fp16 GPU": lambda: _gpu(model, sparse=False),
         "2:4 GPU": lambda: _gpu(model, sparse=True),
     }
     found = Runtimes()
-    if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
-        onnx.write(model, example, work / onnx.FILE)  # apart, for writing takes memory of its own
+    unwritten = _written_onnx(model, example, work)  # apart, for writing takes memory of its own
+    if unwritten:
+        makers = {**makers, "ONNX Runtime": lambda: _refused(unwritten)}
     for name, make in makers.items():
         before = resident_bytes()
         try:
             answer = make()
+            with torch.inference_mode():
+                answer(example)
         except Absent as reason:
             found.absent[name] = str(reason)
             continue
-        with torch.inference_mode():
-            answer(example)
+        except (
+            Exception
+        ) as error:  # whatever a runtime cannot do: it is named, and the others are timed
+            if name == DENSE:
+                raise
+            found.absent[name] = f"it cannot run this model ({first_line(error)})"
+            continue
         found.answers[name] = answer
         found.memory[name] = max(0, resident_bytes() - before)
     return found
@@ -110,11 +119,20 @@ def _compact(model: nn.Module) -> nn.Module:
     return smaller
 
 
-def _onnx(work: Path) -> Answer:
+def _written_onnx(model: nn.Module, example: Batch, work: Path) -> str:
+    """Why there is no ONNX file of the model; nothing once it is written."""
     missing = [name for name in (*onnx.WRITERS, *onnx.READERS) if not onnx.installed((name,))]
     if missing:
-        raise Absent(f"not installed: {', '.join(missing)}")
-    return onnx.Session(work / onnx.FILE)
+        return f"not installed: {', '.join(missing)}"
+    try:
+        onnx.write(model, example, work / onnx.FILE)
+    except RpmaskError as error:
+        return error.message
+    return ""
+
+
+def _refused(reason: str) -> Answer:
+    raise Absent(reason)
 
 
 def _gpu(model: nn.Module, *, sparse: bool) -> Answer:

@@ -13,12 +13,14 @@ from rpmask.deploy import csr
 from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, made_up, parse_grid, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
+from rpmask.deploy.manifest import Manifest
 from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, step_digest, versions
 from rpmask.steps.export import bench_chart, log_rows
-from rpmask.steps.registered import find_registered
+from rpmask.steps.inputs import source_digest
+from rpmask.steps.registered import Registered, find_registered
 from rpmask.steps.requests import BenchRequest
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def _target(source: str, context: Context) -> Target:
     if source.startswith("models:/"):
         registered = find_registered(source, context)
         found = load(registered.folder)
-        target = _described(found, registered.address, source, None)
+        target = _described(found, registered.address, source, None, context)
         return replace(
             target,
             task=registered.task,
@@ -98,15 +100,23 @@ def _target(source: str, context: Context) -> Target:
     manifest = found.manifest
     model = dense_module(found, folder)
     if model is not None:
-        return _described(replace_module(found, model), source, source, None)
+        return _described(replace_module(found, model), source, source, None, context)
+    made_from = _original(manifest, context)
+    if made_from is None:
+        context.console.say(f"{manifest.source} is not in this registry: {source} is timed alone.")
+        return _described(found, source, source, found, context)
+    original = load(made_from.folder)
+    target = _described(original, source, source, found, context)
+    return replace(target, task=manifest.task, sparsity=manifest.sparsity, digest=manifest.digest)
+
+
+def _original(manifest: Manifest, context: Context) -> Registered | None:
+    """The version that an export was made from; one of the same name and number may be another model."""
     try:
         registered = find_registered(manifest.source, context)
     except RpmaskError:
-        context.console.say(f"{manifest.source} is not in this registry: {source} is timed alone.")
-        return _described(found, source, source, found)
-    original = load(registered.folder)
-    target = _described(original, source, source, found)
-    return replace(target, task=manifest.task, sparsity=manifest.sparsity, digest=manifest.digest)
+        return None
+    return registered if manifest.source_files in ("", registered.files) else None
 
 
 def replace_module(found: Exported, model: nn.Module) -> Exported:
@@ -114,7 +124,9 @@ def replace_module(found: Exported, model: nn.Module) -> Exported:
     return Exported(found.manifest, found.tokenizer, found.answer, module=model)
 
 
-def _described(found: Exported, name: str, source: str, export: Exported | None) -> Target:
+def _described(
+    found: Exported, name: str, source: str, export: Exported | None, context: Context
+) -> Target:
     manifest = found.manifest
     if manifest.inputs != "text":
         raise RpmaskError(
@@ -127,7 +139,7 @@ def _described(found: Exported, name: str, source: str, export: Exported | None)
         task=manifest.task or Path(source).name,
         level=0,
         sparsity=manifest.sparsity if manifest.task else None,
-        digest=manifest.digest or source,
+        digest=manifest.digest or source_digest(context.tracker, source),
         model=None if alone else found.module,
         export=export,
         inputs=tuple(found.encode([("a text", "another") if manifest.pair else "a text"])),

@@ -44,6 +44,15 @@ class Written:
     rows: tuple[BenchRow, ...]
 
 
+def default_folder(request: ExportRequest, context: Context) -> Path:
+    """Where an export goes if nobody says: a folder for each version, form and type of values."""
+    from rpmask.tracking.registry import pin
+
+    version = pin(context.tracker, request.source).removeprefix("models:/rpmask-")
+    values = "" if request.values == "fp32" else f"-{request.values}"
+    return Path("export") / f"{version.replace('/', '-')}-{request.form}{values}"
+
+
 def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any]:
     """Write a registered model to `out` in the form that is asked for."""
     from rpmask.tracking.runs import StepKey
@@ -89,6 +98,7 @@ def _write(request: ExportRequest, found: Registered, folder: Path, context: Con
         form=request.form,
         task=found.task,
         source=found.address,
+        source_files=found.files,
         inputs=data.spec.inputs,
         kind=data.spec.kind,
         pair=data.spec.pair,
@@ -227,12 +237,13 @@ def _title(manifest: Manifest) -> str:
 
 
 def _note(result: dict[str, Any]) -> str:
+    same = result["same_answers"]
     lines = [
         f"**{result['model']} as `{result['format']}`: {result['bytes']:,} bytes**, "
         f"{result['bytes'] / result['dense_bytes']:.1%} of its dense weights.",
         f"On {result['compared_rows']} rows its logits are within {result['max_abs_diff']:.2g} of the "
-        f"registered model's (allowed {result['tolerance']:.2g}); {result['same_answers']:.1%} of "
-        "the answers are the same.",
+        f"registered model's (allowed {result['tolerance']:.2g})"
+        + ("." if same is None else f"; {same:.1%} of the answers are the same."),
     ]
     if result["note"]:
         lines.append(f"{result['note']}.")

@@ -23,7 +23,10 @@ KINDS: dict[str, tuple[str, Any]] = {
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of the registry; address names it by number, whatever alias it was asked for by."""
+    """A version of the registry; address names it by number, whatever alias it was asked for by.
+
+    files is the digest of its weights and configuration, which tells it from those of another registry.
+    """
 
     address: str
     run_id: str
@@ -33,6 +36,7 @@ class Registered:
     level: int
     sparsity: float
     mask: Mask | None
+    files: str = ""
 
 
 def default_address(task: str) -> str:
@@ -44,7 +48,7 @@ def default_address(task: str) -> str:
 
 def find_registered(source: str, context: Context) -> Registered:
     """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` stands for."""
-    from rpmask.tracking.registry import fetch, pin, run_of
+    from rpmask.tracking.registry import fetch, pin, registered_files, run_of
 
     if not source.startswith("models:/"):
         raise RpmaskError(
@@ -72,6 +76,7 @@ def find_registered(source: str, context: Context) -> Registered:
         level=record.level,
         sparsity=record.sparsity,
         mask=mask,
+        files=registered_files(tracker, address),
     )
 
 

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 import rpmask
 from rpmask.deploy import csr, writing
 from rpmask.deploy import load as loading
+from rpmask.deploy.exported import Exported
 from rpmask.deploy.manifest import FILE, FORMS, Manifest, open_export, read_manifest, seal
 from rpmask.deploy.writing import Source, write_export
 from rpmask.errors import RpmaskError, RunFailed
@@ -48,6 +49,12 @@ def test_it_answers_as_the_model_does(written: Written, form: str) -> None:
     assert found.manifest.check is not None
     assert found.manifest.check.same_answers == 1.0
     assert found.manifest.form == form
+
+
+def test_a_regression_has_no_classes_to_agree_on() -> None:
+    model = tiny_bert(labels=1).eval()
+    found = Exported(Manifest("dense", "own", "here"), tokenizer(), lambda b: model(**b).logits)
+    assert writing.compare(found, model, (batch(),), 0.0).same_answers is None
 
 
 @forms

@@ -12,7 +12,7 @@ from toy import tiny_bert
 from rpmask.deploy import onnx, runtimes
 from rpmask.deploy.bench import bench, longest, parse_grid, shapes
 from rpmask.deploy.measure import WARM, interleaved, pinned, resident_bytes
-from rpmask.errors import RpmaskError, install_hint
+from rpmask.errors import RpmaskError, RunFailed, install_hint
 
 
 def test_calls_take_turns() -> None:
@@ -83,6 +83,20 @@ def test_a_missing_peer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RpmaskError, match="not installed") as told:
         onnx.Session(tmp_path / "model.onnx")
     assert install_hint("onnx") in told.value.hint
+
+
+def test_a_runtime_that_cannot_run_the_model_is_named_and_the_others_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise NotImplementedError("\x1b[31mno such operator\x1b[0m\nat line 3")
+
+    monkeypatch.setattr(runtimes, "_int8", fails)
+    monkeypatch.setattr(onnx, "write", lambda *_: (_ for _ in ()).throw(RunFailed("no such part.")))
+    found = runtimes.runtimes_of(tiny_bert().eval(), batch(), tmp_path)
+    assert found.absent["dynamic int8"] == "it cannot run this model (no such operator)"
+    assert found.absent["ONNX Runtime"] == "no such part."
+    assert {runtimes.DENSE, "dense bf16"} <= set(found.answers)
 
 
 def test_longest_input() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import pandas as pd
 import pytest
 from commands import answer, clean_environment, rpmask
 from mlflow import MlflowClient
+from safetensors.torch import load_file, save_file
 
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
+from rpmask.learn.models import locate
 from rpmask.learn.plan import SearchPlan
-from rpmask.steps.bench import run_bench
+from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
-from rpmask.steps.export import export
+from rpmask.steps.export import default_folder, export
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.predict import predict, read_rows
 from rpmask.steps.requests import BenchRequest, ExportRequest, JackpotRequest
@@ -232,6 +235,36 @@ def test_what_cannot_be_exported(context: Context, packed: dict[str, Any], tmp_p
         export(ExportRequest(form="dense", values="int8"), tmp_path / "dense", context)
     with pytest.raises(RpmaskError, match="There is no model"):
         export(ExportRequest(source="models:/none@champion"), tmp_path / "none", context)
+
+
+def test_timings_are_of_the_weights_that_are_there(context: Context, tmp_path: Path) -> None:
+    """A folder may hold another model of the same shape the next time."""
+    shutil.copytree(locate("demo").weights, tmp_path / "mine")
+    request = BenchRequest(source=str(tmp_path / "mine"), grid="1x8", seconds=0.1)
+    first = run_bench(request, context)
+    assert run_bench(request, context)["reused"]
+    file = tmp_path / "mine" / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: value * 0.5 for name, value in weights.items()}, file, {"format": "pt"})
+    assert run_bench(request, context)["run_id"] != first["run_id"]
+
+
+def test_a_version_of_the_same_name_may_be_another_model(
+    road: Road, packed: dict[str, Any], context: Context
+) -> None:
+    manifest = open_export(road[0] / packed["path"])
+    assert _original(manifest, context) is not None
+    assert _original(replace(manifest, source_files="f" * 64), context) is None
+    assert _original(replace(manifest, source="models:/rpmask-none/1"), context) is None
+
+
+def test_every_version_form_and_type_of_values_has_a_folder_of_its_own(
+    road: Road, context: Context
+) -> None:
+    champion = road[1]["champion"]["version"]
+    assert default_folder(ExportRequest(), context) == Path(f"export/demo-{champion}-packed")
+    asked = ExportRequest("models:/rpmask-demo/1", values="int8")
+    assert default_folder(asked, context) == Path("export/demo-1-packed-int8")
 
 
 def test_an_export_replaces_an_older_one(
