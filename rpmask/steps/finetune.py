@@ -18,7 +18,7 @@ from rpmask.learn.plan import LABELS_ONLY
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee, step_digest
-from rpmask.steps.inputs import Prepared, load_data, prepare, source_digest
+from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest
 from rpmask.steps.limits import check_data
 from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
@@ -81,7 +81,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         "teacher": source_digest(tracker, material.teacher) if material.teacher else None,
         "selection": material.selection_run_id,
         "mask": material.mask.digest if material.mask else None,
-        "data": data.digests,
+        "data": read_as(data, material.data),
     }
     step_key = StepKey(
         step="finetune",

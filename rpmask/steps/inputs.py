@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rpmask.tracking.tracker import Tracker
 
 
+MODEL_FILES = (".safetensors", ".json", ".txt", ".model")  # weights, configurations, vocabularies
+
+
 def load_data(task: str, choice: DataChoice) -> TaskData:
     """The task's splits as chosen."""
     own = None
@@ -110,15 +113,32 @@ def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Enc
     return encode(split, tokenizer, spec, max_length)
 
 
+def read_as(data: TaskData, choice: DataChoice) -> dict[str, Any]:
+    """What a step's key knows data by: its rows, what they are taken for, and how far they are read."""
+    spec = data.spec
+    return {
+        "rows": data.digests,
+        "task": spec.name,
+        "kind": spec.kind,
+        "labels": spec.labels,
+        "max_length": choice.max_length,
+    }
+
+
 def source_digest(tracker: Tracker, source: str) -> str:
-    """What a step's key knows a model by: a registered version by its address, a folder by its content."""
+    """What a step's key knows a model by: a registered version by its address, a folder by its content.
+
+    Its tokenizer or image processor is part of it.
+    """
     from rpmask.tracking.registry import is_mlflow_address
 
     if is_mlflow_address(source):
         return source
-    folder = Path(locate(source).weights)
+    place = locate(source)
+    folders = {Path(part) for part in (place.weights, place.tokenizer, place.processor)}
+    files = [path for folder in folders for path in folder.glob("*") if path.suffix in MODEL_FILES]
     digest = hashlib.sha256()
-    for path in sorted((folder / "config.json", *folder.glob("*.safetensors"))):
+    for path in sorted(files):
         with path.open("rb") as file:
             digest.update(
                 f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode()

@@ -26,7 +26,7 @@ from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, step_digest, versions
-from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
 from rpmask.steps.requests import JackpotRequest
 from rpmask.steps.shown import jackpot_params
 from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
@@ -59,7 +59,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     inputs = {
         "weights": digest,
         "mask": origin.mask.digest if origin.mask else None,
-        "data": data.digests,
+        "data": read_as(data, origin.data),
     }
     step_key = StepKey(
         step="jackpot",

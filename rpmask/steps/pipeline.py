@@ -15,7 +15,7 @@ from rpmask.records import FinetuneResult
 from rpmask.steps.context import Context, step_digest
 from rpmask.steps.engines import deciding
 from rpmask.steps.finetune import finetune, finetune_dense
-from rpmask.steps.inputs import load_data, source_digest
+from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import RunRequest
 from rpmask.steps.search import generations
 from rpmask.steps.select import select
@@ -32,7 +32,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     spec = data.spec
     pinned = pin(context.tracker, first.model)
     check_dense(context.tracker, pinned)
-    inputs = {"model": source_digest(context.tracker, pinned), "data": data.digests}
+    inputs = {"model": source_digest(context.tracker, pinned), "data": read_as(data, first.data)}
     levels = ",".join(f"{level:g}" for level in request.levels)
     step_key = StepKey(
         step="run",

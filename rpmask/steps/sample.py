@@ -26,7 +26,7 @@ from rpmask.masks.weights import (
 )
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, step_digest, versions
-from rpmask.steps.inputs import encoded, load_data, source_digest
+from rpmask.steps.inputs import encoded, load_data, read_as, source_digest
 from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool
 from rpmask.steps.proposals import Earlier, continued, earlier, proposals
@@ -69,7 +69,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         "weights": digest,
         "parent": parent and parent.digest,
         "model": source_digest(context.tracker, start),
-        "data": data.digests,
+        "data": read_as(data, request.data),
     }
     key = step_digest("sample", inputs, params)
     links = {"parent": request.parent_run_id, "like": request.like}

@@ -19,7 +19,7 @@ from rpmask.learn.racing import RaceOutcome, race
 from rpmask.records import Pool, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, step_digest, versions
 from rpmask.steps.engines import contenders, deciding, opened_engine, warmed_up
-from rpmask.steps.inputs import load_data, prepare, source_digest
+from rpmask.steps.inputs import load_data, prepare, read_as, source_digest
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import ScreenRequest
 from rpmask.tracking.study import Ledger, study_exists
@@ -44,7 +44,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
     inputs = {
         "pool": pool_run_id,
         "teacher": source_digest(tracker, pool.teacher) if request.distilled else None,
-        "data": data.digests,
+        "data": read_as(data, pool.data),
     }
     key = step_digest("screen", inputs, decides)
     step_key = StepKey(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rpmask.steps.context import Context, step_digest
-from rpmask.steps.inputs import load_data, source_digest
+from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation
 from rpmask.tracking.study import Ledger, Told
@@ -28,7 +28,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
         check_dense(context.tracker, first.model)
     start = pin(context.tracker, first.start or first.model)
     first = replace(first, task=data.spec.name, start=start)
-    inputs = {"model": source_digest(context.tracker, start), "data": data.digests}
+    inputs = {"model": source_digest(context.tracker, start), "data": read_as(data, first.data)}
     step_key = StepKey(
         step="tune",
         key=step_digest("tune", inputs, replace(request, sample=first).to_dict()),
