@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,7 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
         wanted = {name: value for name, value in request.to_dict().items() if name != "source"}
         step_key = StepKey(
             step="bench",
-            key=step_digest("bench", inputs, wanted),
+            key=step_digest("bench", {**inputs, "versions": _libraries()}, wanted),
             name=f"bench {target.name[:60]}",
             task=target.task,
             level=target.level,
@@ -108,6 +110,14 @@ def _target(source: str, context: Context) -> Target:
     original = load(made_from.folder)
     target = _described(original, source, source, found, context)
     return replace(target, task=manifest.task, sparsity=manifest.sparsity, digest=manifest.digest)
+
+
+def _libraries() -> dict[str, str]:
+    """What computes, for another version may be faster."""
+    found = versions()
+    with suppress(PackageNotFoundError):
+        found["onnxruntime"] = version("onnxruntime")
+    return found
 
 
 def _original(manifest: Manifest, context: Context) -> Registered | None:
