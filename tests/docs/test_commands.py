@@ -44,7 +44,11 @@ SHORT = {
 STAND_IN = """#!{python}
 import os, sys
 words = sys.argv[1:]
-words += {short!r}.get(words[0], [])
+short = {short!r}.get(words[0], [])
+if any(word.startswith("models:/") for word in words):  # what it continues has its own rows
+    pairs = zip(short[::2], short[1::2])
+    short = [word for pair in pairs if not pair[0].endswith("-rows") for word in pair]
+words += short
 os.execv(sys.executable, [sys.executable, "-m", "rpmask", *words])
 """
 

@@ -100,8 +100,9 @@ def test_a_damaged_artifact_is_refused_by_name(
 
 @pytest.mark.parametrize("damage", [flipped, cut, swapped])
 def test_a_damaged_registered_model_is_refused_by_name(
-    damage: Damage, nursery: Nursery, road: Walked
+    damage: Damage, nursery: Nursery, road: Walked, tmp_path: Path
 ) -> None:
+    (tmp_path / "rows.txt").write_text("a chef cooks\tsomebody cooks\n")
     mine, other = sorted(road.folder.glob("mlruns/*/models/*/artifacts/model/model.safetensors"))[
         :2
     ]
@@ -111,7 +112,9 @@ def test_a_damaged_registered_model_is_refused_by_name(
     try:
         for version in range(1, 5):
             address = f"models:/rpmask-demo/{version}"
-            ended = nursery.run(["sample", "-m", address, "-s", "0.95", "--k", "1"], road.folder)
+            ended = nursery.run(
+                ["predict", address, "--input", str(tmp_path / "rows.txt")], road.folder
+            )
             if ended.code != 0:
                 refused.append((ended.code, address in json.loads(ended.stdout)["error"]))
     finally:
