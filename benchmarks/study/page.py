@@ -98,8 +98,9 @@ embeddings are frozen. What they have on the selection split is given beside dev
 were walked since trainings use plain attention ([measured](measured.md)). Refitting, and then distilled races
 and frozen embeddings, came last: the races and rates below are without them, as are all rows that say so. The
 rows `*-take-evidence-*` are of earlier pools, which held draws around magnitude; their commands draw others
-today. Intervals are over dev rows, with the seeds averaged: they do not say how much another seed would
-differ.
+today. The masks of wanda in `early-*` are of norms that counted padding, which they no longer do; the races
+of centres were walked again since. Intervals are over dev rows, with the seeds averaged: they do not say how
+much another seed would differ.
 """
 
 
