@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from rpmask.tracking.tracker import Tracker
 
 
-MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")  # weights, configurations, vocabularies
+MODEL_FILES = (
+    ".safetensors",
+    ".bin",
+    ".json",
+    ".txt",
+    ".model",
+)  # weights, configurations, vocabularies
 
 
 def load_data(task: str, choice: DataChoice) -> TaskData:
