@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from rpmask.deploy.measure import interleaved
-from rpmask.deploy.runtimes import Runtimes
+from rpmask.deploy.runtimes import Runtimes, reason_of
 from rpmask.deploy.writing import Batch
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
@@ -45,14 +45,25 @@ def bench(
     seconds: float,
     repeats: int = REPEATS,
 ) -> tuple[BenchRow, ...]:
-    """Every runtime on every shape, in turns, for about `seconds` a shape."""
+    """Every runtime on every shape, in turns, for about `seconds` a shape.
+
+    One that refuses a shape has no row for it and is named in `runtimes.absent`; the first may not.
+    """
     first = next(iter(runtimes.answers))
     rows: list[BenchRow] = []
     with torch.inference_mode():
         for batch, tokens in grid:
             inputs = made_up(batch, tokens, vocabulary, names)
             calls = {name: partial(call, inputs) for name, call in runtimes.answers.items()}
-            logits = {name: call() for name, call in calls.items()}
+            logits: dict[str, torch.Tensor] = {}
+            for name, call in tuple(calls.items()):
+                try:
+                    logits[name] = call()
+                except Exception as error:
+                    if name == first:
+                        raise
+                    del calls[name]
+                    runtimes.absent[f"{name} at {batch}x{tokens}"] = reason_of(error)
             times = interleaved(calls, repeats=repeats, seconds=seconds)
             for name, timing in times.items():
                 rows.append(

@@ -53,33 +53,39 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
         "dynamic int8": lambda: called(_int8(model)),
         "csr": lambda: called(_csr(model)),
         "compact": lambda: called(_compact(model)),
-        "ONNX Runtime": lambda: onnx.Session(work / onnx.FILE),
+        "ONNX Runtime": lambda: _onnx(work),
         "dense fp16 GPU": lambda: _gpu(model, sparse=False),
         "2:4 GPU": lambda: _gpu(model, sparse=True),
     }
     found = Runtimes()
-    unwritten = _written_onnx(model, example, work)  # apart, for writing takes memory of its own
-    if unwritten:
-        makers = {**makers, "ONNX Runtime": lambda: _refused(unwritten)}
+    if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
+        try:
+            onnx.write(model, example, work / onnx.FILE)  # apart, for it takes memory of its own
+        except Exception as error:
+            found.absent["ONNX Runtime"] = reason_of(error)
     for name, make in makers.items():
+        if name in found.absent:
+            continue
         before = resident_bytes()
         try:
             answer = make()
             with torch.inference_mode():
                 answer(example)
-        except Absent as reason:
-            found.absent[name] = str(reason)
-            continue
-        except (
-            Exception
-        ) as error:  # whatever a runtime cannot do: it is named, and the others are timed
+        except Exception as error:
             if name == DENSE:
                 raise
-            found.absent[name] = f"it cannot run this model ({first_line(error)})"
+            found.absent[name] = reason_of(error)
             continue
         found.answers[name] = answer
         found.memory[name] = max(0, resident_bytes() - before)
     return found
+
+
+def reason_of(error: Exception) -> str:
+    """Why a runtime is absent: runtimes refuse a model with exceptions of every kind."""
+    if isinstance(error, (Absent, RpmaskError)):
+        return str(error)
+    return f"it does not run this model ({first_line(error)})"
 
 
 def called(model: nn.Module) -> Answer:
@@ -119,20 +125,11 @@ def _compact(model: nn.Module) -> nn.Module:
     return smaller
 
 
-def _written_onnx(model: nn.Module, example: Batch, work: Path) -> str:
-    """Why there is no ONNX file of the model; nothing once it is written."""
+def _onnx(work: Path) -> Answer:
     missing = [name for name in (*onnx.WRITERS, *onnx.READERS) if not onnx.installed((name,))]
     if missing:
-        return f"not installed: {', '.join(missing)}"
-    try:
-        onnx.write(model, example, work / onnx.FILE)
-    except RpmaskError as error:
-        return error.message
-    return ""
-
-
-def _refused(reason: str) -> Answer:
-    raise Absent(reason)
+        raise Absent(f"not installed: {', '.join(missing)}")
+    return onnx.Session(work / onnx.FILE)
 
 
 def _gpu(model: nn.Module, *, sparse: bool) -> Answer:

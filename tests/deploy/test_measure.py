@@ -94,9 +94,25 @@ def test_a_runtime_that_cannot_run_the_model_is_named_and_the_others_are_timed(
     monkeypatch.setattr(runtimes, "_int8", fails)
     monkeypatch.setattr(onnx, "write", lambda *_: (_ for _ in ()).throw(RunFailed("no such part.")))
     found = runtimes.runtimes_of(tiny_bert().eval(), batch(), tmp_path)
-    assert found.absent["dynamic int8"] == "it cannot run this model (no such operator)"
+    assert found.absent["dynamic int8"] == "it does not run this model (no such operator)"
     assert found.absent["ONNX Runtime"] == "no such part."
     assert {runtimes.DENSE, "dense bf16"} <= set(found.answers)
+
+
+def test_a_runtime_that_cannot_take_a_shape_is_named_for_it() -> None:
+    def small(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        if len(inputs["input_ids"]) > 1:
+            raise RuntimeError("one row at a time")
+        return torch.zeros(1, 2)
+
+    found = runtimes.Runtimes(
+        {runtimes.DENSE: lambda inputs: torch.zeros(len(inputs["input_ids"]), 2), "other": small}
+    )
+    rows = bench(found, ((1, 4), (2, 4)), vocabulary=20, names=("input_ids",), seconds=0.0)
+    assert [(row.runtime, row.batch) for row in rows] == [
+        *((runtimes.DENSE, 1), ("other", 1), (runtimes.DENSE, 2)),
+    ]
+    assert list(found.absent) == ["other at 2x4"]
 
 
 def test_longest_input() -> None:
