@@ -49,7 +49,6 @@ class Check(Record):
 class Manifest(Record):
     """The export: its form, the model it came from, how its inputs are read, its files.
 
-    source_files is the digest of the model's own files: other registries have versions of the same name.
     pair says whether its rows are two texts or one; None of a plain folder, which does not say.
     standard says whether transformers alone reads it. routes and machine belong to csr: up to how many
     rows of input each matrix is multiplied as CSR, and the machine where that was measured faster.
@@ -58,7 +57,6 @@ class Manifest(Record):
     form: str
     task: str
     source: str
-    source_files: str = ""
     inputs: str = "text"
     kind: str = "classification"
     pair: bool | None = False

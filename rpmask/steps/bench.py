@@ -15,14 +15,14 @@ from rpmask.deploy import csr
 from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, made_up, parse_grid, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
-from rpmask.deploy.manifest import Manifest
 from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
+from rpmask.deploy.writing import compare, tolerance_of
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, step_digest, versions
 from rpmask.steps.export import bench_chart, log_rows
 from rpmask.steps.inputs import source_digest
-from rpmask.steps.registered import Registered, find_registered
+from rpmask.steps.registered import find_registered
 from rpmask.steps.requests import BenchRequest
 
 if TYPE_CHECKING:
@@ -103,11 +103,10 @@ def _target(source: str, context: Context) -> Target:
     model = dense_module(found, folder)
     if model is not None:
         return _described(replace_module(found, model), source, source, None, context)
-    made_from = _original(manifest, context)
-    if made_from is None:
+    original = _original(found, context)
+    if original is None:
         context.console.say(f"{manifest.source} is not in this registry: {source} is timed alone.")
         return _described(found, source, source, found, context)
-    original = load(made_from.folder)
     target = _described(original, source, source, found, context)
     return replace(target, task=manifest.task, sparsity=manifest.sparsity, digest=manifest.digest)
 
@@ -120,13 +119,30 @@ def _libraries() -> dict[str, str]:
     return found
 
 
-def _original(manifest: Manifest, context: Context) -> Registered | None:
-    """The version that an export was made from; one of the same name and number may be another model."""
+def _original(export: Exported, context: Context) -> Exported | None:
+    """The model that an export was made from; what has its name and version here may be another."""
     try:
-        registered = find_registered(manifest.source, context)
+        original = load(find_registered(export.manifest.source, context).folder)
     except RpmaskError:
         return None
-    return registered if manifest.source_files in ("", registered.files) else None
+    return original if _answers_as(export, original) else None
+
+
+def _answers_as(export: Exported, original: Exported) -> bool:
+    manifest, model = export.manifest, original.module
+    assert model is not None  # a registered model is a plain folder
+    config: Any = model.config
+    allowed = max(tolerance_of(manifest), manifest.check.tolerance if manifest.check else 0.0)
+    inputs = made_up(4, min(8, longest(config)), config.vocab_size, _inputs(original))
+    try:
+        compare(export, model, (inputs,), allowed)
+    except Exception:  # on a model of other shapes every runtime fails in its own way
+        return False
+    return True
+
+
+def _inputs(found: Exported) -> tuple[str, ...]:
+    return tuple(found.encode([("a text", "another") if found.manifest.pair else "a text"]))
 
 
 def replace_module(found: Exported, model: nn.Module) -> Exported:
@@ -152,7 +168,7 @@ def _described(
         digest=manifest.digest or source_digest(context.tracker, source),
         model=None if alone else found.module,
         export=export,
-        inputs=tuple(found.encode([("a text", "another") if manifest.pair else "a text"])),
+        inputs=_inputs(found),
     )
 
 

@@ -98,7 +98,6 @@ def _write(request: ExportRequest, found: Registered, folder: Path, context: Con
         form=request.form,
         task=found.task,
         source=found.address,
-        source_files=found.files,
         inputs=data.spec.inputs,
         kind=data.spec.kind,
         pair=data.spec.pair,

@@ -23,10 +23,7 @@ KINDS: dict[str, tuple[str, Any]] = {
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of the registry; address names it by number, whatever alias it was asked for by.
-
-    files is the digest of its weights and configuration, which tells it from those of another registry.
-    """
+    """A version of the registry; address names it by number, whatever alias it was asked for by."""
 
     address: str
     run_id: str
@@ -36,7 +33,6 @@ class Registered:
     level: int
     sparsity: float
     mask: Mask | None
-    files: str = ""
 
 
 def default_address(task: str) -> str:
@@ -48,7 +44,7 @@ def default_address(task: str) -> str:
 
 def find_registered(source: str, context: Context) -> Registered:
     """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` stands for."""
-    from rpmask.tracking.registry import fetch, pin, registered_files, run_of
+    from rpmask.tracking.registry import fetch, pin, run_of
 
     if not source.startswith("models:/"):
         raise RpmaskError(
@@ -76,7 +72,6 @@ def find_registered(source: str, context: Context) -> Registered:
         level=record.level,
         sparsity=record.sparsity,
         mask=mask,
-        files=registered_files(tracker, address),
     )
 
 

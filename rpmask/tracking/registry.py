@@ -121,11 +121,6 @@ def run_of(tracker: Tracker, source: str) -> str:
     return str(_known_version(tracker, source).run_id)
 
 
-def registered_files(tracker: Tracker, address: str) -> str:
-    """The digest of a version's files, by which it is told from others of its name and number."""
-    return str(_known_version(tracker, address).tags.get(FILES, ""))
-
-
 def check_dense(tracker: Tracker, source: str) -> None:
     """Refuse a registered version that is pruned where a dense model is asked for."""
     if not source.startswith("models:/") or source.startswith("models:/m-"):

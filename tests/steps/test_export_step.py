@@ -252,10 +252,13 @@ def test_timings_are_of_the_weights_that_are_there(context: Context, tmp_path: P
 def test_a_version_of_the_same_name_may_be_another_model(
     road: Road, packed: dict[str, Any], context: Context
 ) -> None:
-    manifest = open_export(road[0] / packed["path"])
-    assert _original(manifest, context) is not None
-    assert _original(replace(manifest, source_files="f" * 64), context) is None
-    assert _original(replace(manifest, source="models:/rpmask-none/1"), context) is None
+    found = load(road[0] / packed["path"])
+    assert _original(found, context) is not None
+    other = "models:/rpmask-demo/1"  # it would be called so in another registry
+    assert packed["model"] != other
+    for source in (other, "models:/rpmask-none/1"):
+        found.manifest = replace(found.manifest, source=source)
+        assert _original(found, context) is None
 
 
 def test_every_version_form_and_type_of_values_has_a_folder_of_its_own(
