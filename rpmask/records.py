@@ -237,6 +237,7 @@ class Selection(Record):
 class FinetuneResult(Record):
     """The trained model of a selection: dev metrics beside the dense model's.
 
+    selection and dense_selection are the same two on the selection split, which decides who is champion.
     agreement is the share of rows of the first dev split that both classify alike, agreement_majority what
     always giving the dense model's commonest answer comes to; there is neither of a regression or without
     another model. Where retention is high and agreement low, as many rows are right, but other ones.
@@ -259,6 +260,8 @@ class FinetuneResult(Record):
     nonzero: int
     agreement: float | None = None
     agreement_majority: float | None = None
+    selection: dict[str, float] = field(default_factory=dict)
+    dense_selection: dict[str, float] = field(default_factory=dict)
     data: DataChoice = field(default_factory=DataChoice)
     run_id: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -66,7 +66,7 @@ def finetune(
     data: DataChoice = DATA,
     tracking: Tracking = TRACKING,
 ) -> None:
-    """Train the selected mask's weights, read dev once, register the result as @champion.
+    """Train the selected mask's weights, read dev once, register the result.
 
     Example: `rpmask finetune --epochs 6`
     """

@@ -237,7 +237,7 @@ Setting = Annotated[
 Retain = Annotated[
     float,
     typer.Option(
-        help="Share of the dense metric a sparser model must keep to become champion.",
+        help="Share of the dense metric on the selection split a sparser model must keep to become champion.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -51,7 +51,6 @@ class Trained:
 
     steps: int
     best_step: int
-    selection: dict[str, float]
     nonzero: int
     seconds: float
     refitted: int | None = None
@@ -273,7 +272,6 @@ def train(
     seconds = clock.seconds
     if hold is not None:
         hold.apply()
-    final = trainer.evaluate()
     # Else it would go on answering in the training's precision, beside a dense model that does not.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     state = trainer.state
@@ -281,11 +279,6 @@ def train(
     return Trained(
         steps=state.global_step,
         best_step=int(best.rpartition("-")[2]) if best else state.global_step,
-        selection={
-            name.removeprefix("eval_"): float(value)
-            for name, value in final.items()
-            if name.startswith("eval_") and name not in _SKIPPED
-        },
         nonzero=hold.verify() if hold is not None else 0,
         seconds=seconds,
         refitted=refitted,

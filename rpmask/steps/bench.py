@@ -19,7 +19,8 @@ from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.deploy.writing import compare, tolerance_of
 from rpmask.errors import RpmaskError
-from rpmask.steps.context import Context, step_digest, versions
+from rpmask.steps.context import Context, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.export import bench_chart, log_rows
 from rpmask.steps.inputs import source_digest
 from rpmask.steps.registered import find_registered

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import rpmask
-from rpmask.jsonrecord import digest_of
 from rpmask.learn.observer import Observer, Silent
 from rpmask.records import Score
+from rpmask.steps.decides import code_version
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
@@ -96,26 +93,10 @@ class Tee(Observer):
 
 
 @cache
-def code_version() -> str:
-    """The version, and a digest of the sources that decide results."""
-    root = Path(rpmask.__file__).parent
-    digest = hashlib.sha256()
-    for floor in ("masks", "learn", "deploy", "tasks", "steps"):
-        for path in sorted((root / floor).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return f"{rpmask.__version__}+{digest.hexdigest()[:10]}"
-
-
-@cache
 def versions() -> dict[str, str]:
     """What the result was computed with."""
     found = {name: version(name) for name in LIBRARIES}
     return {"rpmask": code_version(), "python": platform.python_version(), **found}
-
-
-def step_digest(step: str, inputs: Mapping[str, Any], params: Mapping[str, Any]) -> str:
-    """The key of a step: what goes in, how, and by which code."""
-    return digest_of({"step": step, "inputs": inputs, "params": params, "code": code_version()})
 
 
 def available_cores() -> int:

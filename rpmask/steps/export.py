@@ -22,7 +22,8 @@ from rpmask.deploy.runtimes import DENSE, Runtimes, called
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
 from rpmask.learn.models import load_classifier
-from rpmask.steps.context import Context, step_digest, versions
+from rpmask.steps.context import Context, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.registered import Registered, find_registered
 from rpmask.steps.requests import ExportRequest

@@ -17,11 +17,13 @@ from rpmask import ranks
 from rpmask.learn.plan import LABELS_ONLY
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
-from rpmask.steps.context import Context, Tee, step_digest
+from rpmask.steps.context import Context, Tee
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest
 from rpmask.steps.limits import check_data
 from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
+from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
 from rpmask.steps.shown import data_params
@@ -75,7 +77,6 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         teacher=pin(tracker, material.teacher) if material.teacher else None,
     )
     dense = material.mask is None
-    params = request.to_dict()
     inputs = {
         "start": source_digest(tracker, material.start),
         "teacher": source_digest(tracker, material.teacher) if material.teacher else None,
@@ -85,7 +86,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
     }
     step_key = StepKey(
         step="finetune",
-        key=step_digest("finetune", inputs, params),
+        key=step_digest("finetune", inputs, deciding(request)),
         name=f"finetune {material.task} {'dense' if dense else percent(material.sparsity)}",
         task=material.task,
         level=material.level,
@@ -96,7 +97,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
     with tracker.open(step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This was trained before: run {run.run_id}.")
-            return run.result()
+            return _finished(request, run)
         start = fetch(tracker, material.start)
         prepared = prepare(data, material.data, start)
         _log_datasets(run, data)
@@ -153,7 +154,12 @@ def _finish(
     run.log_file(run.work / ANSWERS)
     if material.mask is not None:
         run.log_file(run.work / MASK_FILE)
-    for group, values in (("dev", result.dev), ("dense", result.dense)):
+    for group, values in (
+        ("dev", result.dev),
+        ("dense", result.dense),
+        ("on_selection", result.selection),
+        ("dense_on_selection", result.dense_selection),
+    ):
         for name, value in values.items():
             if np.isfinite(value):
                 run.metric(f"{group}/{name}", value)
@@ -169,6 +175,8 @@ def _finish(
             "selection_run_id": material.selection_run_id,
             "dense": result.dense,
             "dev": result.dev,
+            "selection": result.selection,
+            "dense_selection": result.dense_selection,
             "majority": result.majority,
             "primary": result.primary,
             "retention": result.retention,
@@ -191,22 +199,11 @@ def _register(
     result: FinetuneResult,
     model: nn.Module,
 ) -> tuple[dict[str, Any], bool]:
-    """The registered version, and whether it is champion; one training of a task at a time decides."""
+    """The registered version, and whether it is champion."""
     from rpmask.tracking.aliases import CHAMPION, DENSE
-    from rpmask.tracking.locks import hold_lock
-    from rpmask.tracking.registry import beats, champion, register
-    from rpmask.tracking.server import identity
+    from rpmask.tracking.registry import register
 
-    metric = result.dev[result.primary]
-    sparse = material.mask is not None
-    with hold_lock(f"{identity(run.tracker.uri)}|champion|{material.task}"):
-        reigning = champion(run.tracker, material.task)
-        promoted = sparse and (
-            reigning is None
-            # An interrupted attempt of this run had promoted it.
-            or reigning.get("rpmask.run") == run.run_id
-            or beats(material.sparsity, metric, result.retention, reigning, request.retain)
-        )
+    with promotion(run.tracker, result, request.retain) as promoted:
         registered = register(
             run,
             model,
@@ -215,13 +212,31 @@ def _register(
             tags={
                 "rpmask.step": "finetune",
                 "rpmask.sparsity": repr(float(material.sparsity)),
-                "rpmask.metric": repr(float(metric)),
+                "rpmask.metric": repr(float(result.dev[result.primary])),
                 "rpmask.retention": repr(float(result.retention)),
+                SELECTION: repr(float(result.selection[result.primary])),
             },
             description=note(material, result, None),
-            aliases=(CHAMPION,) if promoted else () if sparse else (DENSE,),
+            aliases=(CHAMPION,) if promoted else () if material.mask is not None else (DENSE,),
         )
     return registered, promoted
+
+
+def _finished(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
+    """What was trained before; who is champion is decided again, since `--retain` may be another now."""
+    stored = run.result()
+    result = run.tracker.artifacts.record(run.run_id, "finetune.json", FinetuneResult)
+    if stored["promoted"] or not result.selection:
+        return stored
+    if promote_again(run, result, request.retain):
+        model = {**stored["model"], "alias": "champion"}
+        return {**stored, "promoted": True, "model": model}
+    return stored
+
+
+def deciding(request: FinetuneRequest) -> dict[str, Any]:
+    """The options that decide what is trained."""
+    return {name: value for name, value in request.to_dict().items() if name != "retain"}
 
 
 def _log_datasets(run: StepRun, data: TaskData) -> None:

@@ -25,7 +25,8 @@ from rpmask.masks.maskfile import save_mask
 from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.records import JackpotResult
-from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.context import Context, Tee, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
 from rpmask.steps.requests import JackpotRequest
 from rpmask.steps.shown import jackpot_params

@@ -40,6 +40,10 @@ def outcome(
     dev, dense = (
         _merged({name: one.metrics for name, one in each.items()}) for each in (ours, theirs)
     )
+    ours_chosen = evaluate(model, prepared.selection, spec).metrics
+    theirs_chosen = (
+        ours_chosen if teacher is None else evaluate(teacher, prepared.selection, spec).metrics
+    )
     agreement, by_majority = None, None
     if teacher is not None and spec.kind == "classification":
         agreement, by_majority = _agreement(ours, theirs)
@@ -64,6 +68,8 @@ def outcome(
         nonzero=trained.nonzero,
         agreement=agreement,
         agreement_majority=by_majority,
+        selection=ours_chosen,
+        dense_selection=theirs_chosen,
         data=material.data,
         run_id=run_id,
         versions=versions(),

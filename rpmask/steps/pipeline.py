@@ -12,7 +12,8 @@ from typing import Any
 
 from rpmask.learn.models import has_head
 from rpmask.records import FinetuneResult
-from rpmask.steps.context import Context, step_digest
+from rpmask.steps.context import Context
+from rpmask.steps.decides import step_digest
 from rpmask.steps.engines import deciding
 from rpmask.steps.finetune import finetune, finetune_dense
 from rpmask.steps.inputs import load_data, read_as, source_digest

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import finite
-from rpmask.steps.context import Context, step_digest
+from rpmask.steps.context import Context
+from rpmask.steps.decides import step_digest
 from rpmask.steps.requests import ReportRequest
 from rpmask.words import percent
 

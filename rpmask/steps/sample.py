@@ -25,7 +25,8 @@ from rpmask.masks.weights import (
     weights_digest,
 )
 from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
-from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.context import Context, Tee, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import encoded, load_data, read_as, source_digest
 from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool

@@ -17,7 +17,8 @@ from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.racing import RaceOutcome, race
 from rpmask.records import Pool, Score, ScreenReport
-from rpmask.steps.context import Context, Tee, step_digest, versions
+from rpmask.steps.context import Context, Tee, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.engines import contenders, deciding, opened_engine, warmed_up
 from rpmask.steps.inputs import load_data, prepare, read_as, source_digest
 from rpmask.steps.raceplan import held_out, plan_race, settled_race

@@ -16,7 +16,8 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import Pool, ScreenReport, Selection
-from rpmask.steps.context import Context, step_digest, versions
+from rpmask.steps.context import Context, versions
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.requests import SelectRequest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rpmask.steps.context import Context, step_digest
+from rpmask.steps.context import Context
+from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation

@@ -32,8 +32,6 @@ from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
 from rpmask.words import percent
 
-SAME_SPARSITY = 1e-6
-METRIC_DIGITS = 6
 FILES = "rpmask.files"  # the version tag that proves what its folder holds
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
 REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
@@ -170,19 +168,9 @@ def pin(tracker: Tracker, source: str) -> str:
     return f"models:/{version.name}/{version.version}"
 
 
-def beats(
-    sparsity: float, metric: float, retention: float, reigning: Mapping[str, str], floor: float
-) -> bool:
-    """Whether a new model becomes champion.
-
-    At the same sparsity the better dev metric wins. A sparser model wins if it retains at least
-    `floor` of the dense metric; a denser one never does. Older tags have six digits.
-    """
-    old_sparsity = float(reigning.get("rpmask.sparsity", 0.0))
-    if abs(sparsity - old_sparsity) < SAME_SPARSITY:
-        old_metric = float(reigning.get("rpmask.metric", "-inf"))
-        return round(metric, METRIC_DIGITS) > round(old_metric, METRIC_DIGITS)
-    return sparsity > old_sparsity and retention >= floor
+def move_alias(tracker: Tracker, name: str, version: int, alias: str) -> None:
+    """Let an alias stand on another version."""
+    tracker.client.set_registered_model_alias(name, alias, str(version))
 
 
 def register(

@@ -19,7 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from rpmask.files import write_whole
-from rpmask.jsonrecord import finite
+from rpmask.jsonrecord import digest_of, finite
 from rpmask.tracking.client import undivided
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
@@ -77,7 +77,7 @@ class StepRun:
         self.resumed = resumed is not None
         self._ended = reused
         self._client = tracker.client
-        self._work = tracker.folder / "work" / key.key[:16]
+        self._work = tracker.folder / "work" / digest_of([tracker.place, key.key])[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
         self._started = self._kept = time.monotonic()

@@ -50,6 +50,7 @@ class Tracker:
             self.experiment_id = found.experiment_id
             if KIND not in found.tags:
                 self._describe()
+        self.place = f"{identity(self.uri)}|{self.experiment_id}"
         self.artifacts = ArtifactStore(self.client, folder / "cache")
 
     def _describe(self) -> None:
@@ -124,7 +125,7 @@ class Tracker:
     ) -> Iterator[StepRun]:
         """The run of a step: finished already, interrupted and now continued, or new."""
         with ExitStack() as stack:
-            stack.enter_context(hold_lock(f"{identity(self.uri)}|{self.experiment_id}|{key.key}"))
+            stack.enter_context(hold_lock(f"{self.place}|{key.key}"))
             with undivided(self.uri):  # a run that was begun is one that will be closed
                 step = self._begun(key, force, parent)
                 stack.enter_context(step)

@@ -16,6 +16,7 @@ from toy import TOY_TASK
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.finetune import ANSWERS, _finish, _register
 from rpmask.steps.material import Material
+from rpmask.steps.promotion import SELECTION
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.training import MASK_FILE
 from rpmask.tracking import registry
@@ -44,6 +45,8 @@ RESULT = FinetuneResult(
     dev={"accuracy": 0.8},
     majority={"accuracy": 0.5},
     primary="accuracy",
+    selection={"accuracy": 0.8},
+    dense_selection={"accuracy": 0.9},
     retention=0.8 / 0.9,
     best_step=1,
     steps=1,
@@ -66,14 +69,15 @@ def test_a_champion_of_this_run_was_promoted_by_it(
     monkeypatch.setattr(registry, "register", register)
     with tracker.open(KEY) as run:
         reigning = {"rpmask.run": run.run_id if mine else "other"}
-        reigning |= {"rpmask.sparsity": "0.9", "rpmask.metric": "0.8"}
+        reigning |= {"rpmask.sparsity": "0.9", SELECTION: "0.8"}
         monkeypatch.setattr(registry, "champion", lambda tracker, task: reigning)
         for name in (ANSWERS, MASK_FILE):
             (run.work / name).write_bytes(b"")
         prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
         trained: Any = SimpleNamespace(seconds=1.0)
         model: Any = None
-        found = _finish(FinetuneRequest(), run, material, prepared, RESULT, trained, model)
+        result = replace(RESULT, run_id=run.run_id)
+        found = _finish(FinetuneRequest(), run, material, prepared, result, trained, model)
     assert found["promoted"] is promoted
     assert given["aliases"] == (("champion",) if promoted else ())
 
@@ -104,7 +108,7 @@ def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
         run: Any = SimpleNamespace(
             run_id=str(metric), tracker=SimpleNamespace(uri=f"sqlite:///{tmp_path}/mlflow.db")
         )
-        result = replace(RESULT, dev={"accuracy": metric})
+        result = replace(RESULT, run_id=str(metric), selection={"accuracy": metric})
         model: Any = None
         return _register(FinetuneRequest(), run, material, prepared, result, model)[1]
 
@@ -112,4 +116,4 @@ def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
         _, better = pool.map(ended, (0.7, 0.8))
     assert events == ["looked", "registered"] * 2
     assert better
-    assert reigning["rpmask.metric"] == "0.8"
+    assert reigning[SELECTION] == "0.8"

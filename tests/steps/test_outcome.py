@@ -21,7 +21,7 @@ from rpmask.steps.outcome import note, outcome
 from rpmask.tasks.spec import TaskSpec
 
 MATERIAL = Material("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
-TRAINED = Trained(steps=1, best_step=1, selection={}, nonzero=1, seconds=1.0)
+TRAINED = Trained(steps=1, best_step=1, nonzero=1, seconds=1.0)
 SCALE = replace(TOY_TASK, kind="regression", labels=(), metrics=("pearson",), primary="pearson")
 
 
@@ -30,7 +30,8 @@ def reported(
 ) -> tuple[FinetuneResult, dict[str, Encoded]]:
     """Of two dev splits."""
     splits = {"matched": toy_rows(40, seed=1), "other": toy_rows(30, seed=2)}
-    prepared: Any = SimpleNamespace(spec=spec, dev=lambda: splits)
+    chosen_on = toy_rows(20, seed=3)
+    prepared: Any = SimpleNamespace(spec=spec, dev=lambda: splits, selection=chosen_on)
     return outcome(MATERIAL, prepared, TRAINED, model, teacher, "run")[0], splits
 
 
@@ -62,6 +63,7 @@ def test_a_model_agrees_with_itself() -> None:
     model = tiny_bert().eval()
     found, _ = reported(model, model)
     assert (found.agreement, found.dev) == (1.0, found.dense)
+    assert found.selection == found.dense_selection != found.dev
 
 
 def test_there_is_no_agreement_without_classes_or_another_model() -> None:

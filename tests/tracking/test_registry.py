@@ -61,32 +61,3 @@ def test_a_weight_that_changed_on_the_way_is_noticed(
     save_file(stored, file, metadata={"format": "pt"})
     with pytest.raises(RunFailed, match="does not hold the weights"):
         registry._verify(None, "rpmask-toy", "1", model, IMAGES)
-
-
-def tags(sparsity: str, metric: str) -> dict[str, str]:
-    """What a champion's version says of itself."""
-    return {"rpmask.sparsity": sparsity, "rpmask.metric": metric}
-
-
-@pytest.mark.parametrize(
-    ("sparsity", "metric", "reigning", "won"),
-    [
-        # Six digits of 0.9921875 and 2/3 are above them: the better model at the same sparsity.
-        (0.9921875, 0.81, tags("0.992188", "0.800000"), True),
-        (2 / 3, 0.81, tags("0.666667", "0.800000"), True),
-        # Six digits of 0.9765625 are below it: the worse model at the same sparsity.
-        (0.9765625, 0.79, tags("0.976562", "0.800000"), False),
-        (0.9921875, 0.81, tags("0.9921875", "0.8"), True),
-        # A metric does not beat its own six digits, nor itself.
-        (0.9, 250 / 300, tags("0.9", "0.833333"), False),
-        (0.9, 250 / 300, tags("0.9", repr(250 / 300)), False),
-        (0.9, 251 / 300, tags("0.9", "0.833333"), True),
-        # Another sparsity, not the same one.
-        (0.90001, 0.79, tags("0.9", "0.8"), True),
-        (0.89999, 0.81, tags("0.9", "0.8"), False),
-    ],
-)
-def test_who_becomes_champion(
-    sparsity: float, metric: float, reigning: dict[str, str], won: bool
-) -> None:
-    assert registry.beats(sparsity, metric, 0.95, reigning, 0.9) is won

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,3 +40,20 @@ def test_seconds_are_those_of_every_process(
     with tracker.open(KEY, force=True) as anew:
         now[0] += 1.0
         assert anew.finish({}, "done")["seconds"]["total"] == 1.0
+
+
+def test_each_store_and_experiment_has_work_folders_of_its_own(tmp_path: Path) -> None:
+    """Else two would share checkpoints, and the first to end would delete the other's."""
+    folder = tmp_path / ".rpmask"
+
+    def tracker(store: str, experiment: str) -> Tracker:
+        return Tracker(f"sqlite:///{tmp_path}/{store}.db", experiment, folder=folder)
+
+    places = (("one", "a"), ("one", "b"), ("two", "a"))
+    with ExitStack() as stack:
+        work = [stack.enter_context(tracker(*place).open(KEY)).work for place in places]
+        assert len(set(work)) == 3
+    with tracker("one", "a").open(KEY) as again:  # an interrupted step finds its own
+        assert again.work == work[0]
+        again.finish({}, "done")
+    assert [path.exists() for path in work] == [False, True, True]

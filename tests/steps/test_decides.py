@@ -1,0 +1,83 @@
+"""What a step's key covers: a decision of its code and an option that decides, not a comment."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rpmask.learn.plan import TrainPlan
+from rpmask.steps.decides import ROOT, code_version, step_digest
+from rpmask.steps.finetune import deciding
+from rpmask.steps.requests import FinetuneRequest
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The package's source, to be changed."""
+    root = tmp_path / "rpmask"
+    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns("demo", "digits", "__pycache__"))
+    return root
+
+
+def version(step: str, root: Path) -> str:
+    from rpmask.steps import decides
+
+    decides._module.cache_clear()
+    code_version.cache_clear()
+    return code_version(step, root)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_words_train_nothing_again(copy: Path) -> None:
+    steps = ("sample", "screen", "select", "finetune", "run", "jackpot")
+    names = {"run": "pipeline"}
+    known = {step: version(names.get(step, step), copy) for step in steps}
+    for path in ("steps/report.py", "steps/finetune.py", "learn/trainer.py", "records.py"):
+        text = (copy / path).read_text()
+        quotes = text.index('"""') + 3
+        (copy / path).write_text(f"# a remark\n{text[:quotes]}In other words. {text[quotes:]}")
+    edit(copy / "steps/report.py", 'PAGE = "report.html"', 'PAGE = "board.html"')
+    edit(copy / "words.py", "def percent", "VERSION = 1\n\n\ndef percent")
+    assert {step: version(names.get(step, step), copy) for step in steps} == known
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "changed", "same"),
+    [
+        ("records.py", "floor: float = 0.1", "floor: float = 0.2", "sample", None),
+        ("tracking/study.py", "ENOUGH = 8", "ENOUGH = 9", "sample", "finetune"),
+        ("learn/refit.py", "import torch", "import torch\n\nMORE = 1", "finetune", "sample"),
+        ("learn/evidence.py", "draws: int = 10_000", "draws: int = 20", "select", "finetune"),
+        ("steps/outcome.py", "import numpy as np", "import numpy", "finetune", "select"),
+    ],
+)
+def test_a_decision_changes_the_keys_of_the_steps_that_it_decides(
+    copy: Path, path: str, old: str, new: str, changed: str, same: str | None
+) -> None:
+    steps = [changed, *([same] if same else [])]
+    before = {step: version(step, copy) for step in steps}
+    edit(copy / path, old, new)
+    after = {step: version(step, copy) for step in steps}
+    assert after[changed] != before[changed]
+    if same:
+        assert after[same] == before[same]
+
+
+def test_an_option_that_decides_no_number_is_not_in_the_key() -> None:
+    usual = FinetuneRequest()
+    strict = replace(usual, retain=0.99)
+    longer = replace(usual, plan=TrainPlan(epochs=7))
+
+    def key(request: FinetuneRequest) -> str:
+        return step_digest("finetune", {}, deciding(request))
+
+    assert key(strict) == key(usual)
+    assert key(longer) != key(usual)
