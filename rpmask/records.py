@@ -47,12 +47,16 @@ class MaskRecipe(Record):
 
 @dataclass(frozen=True)
 class SearchSpace(Record):
-    """What a candidate may be. A range with equal ends is a fixed value."""
+    """What a candidate may be. A range with equal ends is a fixed value.
+
+    lists names those of temperature and sample_ratio that are a list of values rather than a range.
+    """
 
     temperature: tuple[float, ...] = (0.05, 0.5)
     sample_ratio: tuple[float, ...] = (2e-5, 1e-3)
     importances: tuple[str, ...] = ("fisher",)
     allocations: tuple[float, ...] = (0.0, 1.0)
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

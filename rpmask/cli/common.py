@@ -71,11 +71,13 @@ def search_space(
     from rpmask.cli.options import numbers
     from rpmask.masks.allocation import parse_allocation
 
+    ranged = {"temperature": temperature, "sample_ratio": sample_ratio}
     return SearchSpace(
         temperature=numbers(temperature, "--temperature"),
         sample_ratio=numbers(sample_ratio, "--sample-ratio"),
         importances=tuple(part.strip() for part in importance.split(",")),
         allocations=tuple(parse_allocation(part.strip()) for part in allocation.split(",")),
+        lists=tuple(name for name, text in ranged.items() if "," in text),
     )
 
 

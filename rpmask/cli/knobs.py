@@ -35,7 +35,7 @@ Recipe = Annotated[str, typer.Option(help="default, or paper: all of the paper's
 Temperature = Annotated[
     str,
     typer.Option(
-        help="Randomness of the draws; one value or a range for the study to search.",
+        help="Randomness of the draws: a value, a list A,B,C or a range LOW..HIGH for the study to search.",
         rich_help_panel=SAMPLING,
     ),
 ]

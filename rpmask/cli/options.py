@@ -187,6 +187,9 @@ def numbers(text: str, what: str) -> tuple[float, ...]:
     parts = text.split("..") if ".." in text else text.split(",")
     try:
         found = tuple(float(part) for part in parts)
+        if ".." in text:
+            low, high = found
+            found = (min(low, high), max(low, high))
     except ValueError as error:
         raise RpmaskError(
             f"{what} '{text}' is not a number, a range or a list.",

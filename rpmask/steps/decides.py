@@ -25,7 +25,7 @@ SHOWS = (
     *("steps/shown.py", "steps/poolcharts.py"),
 )
 # Of what stores, the study decides where later masks are drawn.
-DECIDES_ALL_THE_SAME = ("tracking/study.py",)
+DECIDES_ALL_THE_SAME = ("tracking/study.py", "tracking/proposing.py")
 STEP_FILES = {"run": "pipeline"}  # where a step's file has another name
 
 

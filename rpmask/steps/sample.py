@@ -49,7 +49,8 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     from rpmask.tracking.runs import StepKey
 
     request.check()
-    request = continued(request, context)
+    before = earlier(request.like, context)
+    request = continued(request, before)
     if request.start is None:
         check_dense(context.tracker, request.model)
     data = load_data(request.task, request.data)
@@ -64,16 +65,20 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     source = stored_weights(folder, spec, tensors)
     digest = weights_digest(source, tensors)
     parent = load_parent(request.parent_run_id, context)
-    before = earlier(request, context)
-    params = {k: v for k, v in request.to_dict().items() if k not in ("storage",)}
+    params = {k: v for k, v in request.to_dict().items() if k not in ("storage", "like")}
     inputs = {
         "weights": digest,
         "parent": parent and parent.digest,
         "model": source_digest(context.tracker, start),
         "data": read_as(data, request.data),
+        **_continues(before, context),
     }
     key = step_digest("sample", inputs, params)
-    links = {"parent": request.parent_run_id, "like": request.like}
+    links = {
+        "parent": request.parent_run_id,
+        "like": request.like,
+        "race": before.report and before.report.run_id,
+    }
     step_key = StepKey(
         step="sample",
         key=key,
@@ -243,11 +248,19 @@ def _ledger(request: SampleRequest, context: Context, run: StepRun, before: Earl
     if before.pool is None:
         name = f"{request.task}-{percent(request.sparsity)}-{run.run_id[:12]}"
         return Ledger(request.storage, context.folder, name)
-    ledger = Ledger(request.storage, context.folder, before.pool.study or "")
+    ledger = Ledger(request.storage, context.folder, before.study or "")
     for owner in ledger.owners() - {run.run_id}:
         if context.tracker.lost(owner):
             ledger.requeue(owner)
     return ledger
+
+
+def _continues(before: Earlier, context: Context) -> dict[str, Any]:
+    """What a pool that continues another depends on: how that one was drawn, and what its race told."""
+    if before.pool is None:
+        return {}
+    drawn = context.tracker.tag_of(before.pool.run_id, "key")
+    return {"continues": {"pool": drawn, "race": before.told}}
 
 
 def _statistics(

@@ -6,6 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 )
                 seconds = time.monotonic() - started
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
-        _tell(request, context, pool, report)
+        report = replace(report, study=_tell(request, context, pool, report))
         _write(run, pool, report, outcome)
         if training.refit:
             run.metric("refit_seconds", outcome.refit_seconds)
@@ -136,19 +137,20 @@ def _report(
         steps_spent=outcome.steps_spent,
         steps_full=training.full_steps * len(pool.candidates),
         candidates=outcome.candidates,
-        study=pool.study,
         run_id=run.run_id,
         versions=versions(),
     )
 
 
-def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenReport) -> None:
-    """Close the trials that `sample` asked for."""
+def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenReport) -> str | None:
+    """Close the trials that `sample` asked for; the study that a next pool continues."""
     if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
-        return
-    ledger = Ledger(request.storage, context.folder, pool.study)
+        return pool.study
+    ledger, numbers = Ledger(request.storage, context.folder, pool.study).of_race(
+        context.tracker.lineage(report.pool_run_id), report.run_id
+    )
     refused = sum(
-        not ledger.tell(candidate.trial, raced)
+        not ledger.tell(numbers[candidate.trial], raced)
         for candidate, raced in zip(pool.candidates, report.candidates, strict=True)
         if candidate.trial is not None
     )
@@ -158,6 +160,7 @@ def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenRe
             f"The study learnt nothing from {refused} candidates: its values are {ledger.kind}s, those of "
             f"races with {option}."
         )
+    return ledger.name
 
 
 def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome) -> None:

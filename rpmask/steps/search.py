@@ -20,7 +20,7 @@ def generation(
 ) -> dict[str, Any]:
     """One pool and its race; `before` is the generation that it continues."""
     if before is not None:
-        sampling = replace(sampling, like=before["sample"]["run_id"])
+        sampling = replace(sampling, like=before["screen"]["run_id"])
     pool = sample(sampling, context)
     return {"sample": pool, "screen": screen(racing, context, pool["run_id"])}
 

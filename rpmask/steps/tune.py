@@ -57,7 +57,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
             context.console.say(f"This was tuned before: run {run.run_id}.")
             return run.result()
         done = _generations(request, first, context.under(run.run_id))
-        ledger = Ledger(first.storage, context.folder, done[-1]["sample"]["study"])
+        ledger = Ledger(first.storage, context.folder, done[-1]["screen"]["study"])
         trials, importances = ledger.history(), ledger.importances()
         best = _best(done)
         spent = sum(one["screen"]["steps_spent"] for one in done)

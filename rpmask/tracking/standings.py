@@ -137,7 +137,9 @@ def _road(facts: RunFacts, found: Mapping[str, RunFacts]) -> Iterable[RunFacts]:
 
 
 def _race_continued(pool: RunFacts, found: Mapping[str, RunFacts]) -> RunFacts | None:
-    """The race of the generation that a pool continues: the latest that had been run by then."""
+    """The race that a pool continues; where it was not noted, the latest of that generation by then."""
+    if pool.tags.get("race") in found:
+        return found[pool.tags["race"]]
     like = pool.tags.get("like")
     if like not in found:
         return None

@@ -2,46 +2,38 @@
 
 `sample` asks for the temperature, the sample ratio, the importance and the allocation of every
 candidate with randomness; `screen` reports each rung and tells the end. A study belongs to one
-`sample` run unless that run says it continues another's.
+`sample` run unless that run says it continues another's. It learns from one race of each pool: a pool that
+is raced again in another way begins a study of its own, with what was known before that race.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from rpmask.errors import RpmaskError
-from rpmask.records import SAMPLERS, RacedCandidate, SearchSpace
+from rpmask.records import RacedCandidate, SearchSpace
 from rpmask.tracking.journal import open_journal
 from rpmask.tracking.locks import hold_lock
+from rpmask.tracking.proposing import LAST, Asked, asked_of, seeded_sampler, suggested
 
 OWNER = "pool"  # the trial attribute that names the `sample` run
-LAST = "allocation"  # the parameter that is asked for last
 KIND = "ranked-by"  # the study attribute that says what its trials' values are
 CENTRES = "centres"  # the study attributes of the pools that hold masks without noise
+RACE = "race"  # the study attributes that name the race of each pool it learns from
+WAS = "was"  # the number that a trial had in the study that this one was copied from
+WHOLE = "whole"  # the study attribute of a copy that was made to its end
 ENOUGH = 8  # complete trials below which importances are noise
 
 
 Centre = tuple[str, float]  # importance, allocation
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One trial's proposal."""
-
-    trial: int
-    temperature: float
-    sample_ratio: float
-    importance: str
-    allocation: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +59,7 @@ class Ledger:
     def __init__(self, storage: str | None, folder: Path, name: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name = name
+        self._url, self._folder = storage, folder
         self._place = storage or str(folder.resolve())
         self._storage = _storage(storage, folder)
         self._study = optuna.create_study(
@@ -94,19 +87,15 @@ class Ledger:
         The sampler is seeded for each proposal, so that what it proposes depends on the trials told
         before and not on how often the command was interrupted.
         """
-        self._study.sampler = _sampler(sampler, seed, nth)
+        self._study.sampler = seeded_sampler(sampler, seed, nth)
         with hold_lock(f"study|{self._place}|{self.name}"):
             self._forget_half_asked(owner)
             own = [trial for trial in self._open() if trial.user_attrs.get(OWNER) == owner]
             if nth < len(own):
-                return _asked(own[nth].number, own[nth].params)
+                return asked_of(own[nth])
             trial = self._study.ask()
             trial.set_user_attr(OWNER, owner)
-            _range(trial, "temperature", space.temperature)
-            _range(trial, "sample_ratio", space.sample_ratio)
-            trial.suggest_categorical("importance", space.importances)
-            trial.suggest_categorical(LAST, space.allocations)
-            return _asked(trial.number, trial.params)
+            return suggested(trial, space)
 
     def _forget_half_asked(self, owner: str) -> None:
         """Close trials that a kill left without their owner or without all of their parameters.
@@ -163,6 +152,59 @@ class Ledger:
     def _free(self, owner: str) -> None:
         if dict(self._claims()).get(owner):
             self._study.set_user_attr(f"{CENTRES}/{owner}", [])
+
+    def of_race(self, lineage: Sequence[str], race: str) -> tuple[Ledger, dict[int, int]]:
+        """The study that learns from this race of a pool, and what its trials are called there.
+
+        lineage are the runs of the pool and of those that it continues, the pool first. It is this study if
+        no other race of the pool was told to it, else a copy of what it knew of those before.
+        """
+        owner = lineage[0]
+        own = [
+            t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get(OWNER) == owner
+        ]
+        with hold_lock(f"study|{self._place}|{self.name}"):
+            told = any(trial.value is not None for trial in own)
+            known = self._study.user_attrs.get(f"{RACE}/{owner}")
+            if known == race or (known is None and not told):
+                self._study.set_user_attr(f"{RACE}/{owner}", race)
+                return self, {trial.number: trial.number for trial in own}
+            copy = self._copied(f"{self.name}-{race[:12]}", lineage)
+            trials = copy._study.get_trials(deepcopy=False)
+            return copy, {t.user_attrs[WAS]: t.number for t in trials if WAS in t.user_attrs}
+
+    def _copied(self, name: str, lineage: Sequence[str]) -> Ledger:
+        """Another study with the trials of these pools, those of the first one open."""
+        owner, *before = lineage
+        if name in optuna.get_all_study_names(self._storage):
+            if (copy := self._named(name))._study.user_attrs.get(WHOLE):
+                return copy
+            optuna.delete_study(study_name=name, storage=self._storage)  # a kill cut it short
+        copy = self._named(name)
+        for trial in self._study.get_trials(deepcopy=False):
+            whose = trial.user_attrs.get(OWNER)
+            if whose in before and trial.state.is_finished():
+                copy._study.add_trial(trial)
+            elif whose == owner:
+                attributes = {**trial.user_attrs, WAS: trial.number}
+                copy._study.add_trial(
+                    create_trial(
+                        state=TrialState.RUNNING,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        user_attrs=attributes,
+                    )
+                )
+        known = self._study.user_attrs
+        kept = ["space", KIND if copy.kind else "", *(f"{CENTRES}/{run}" for run in lineage)]
+        for attribute in kept:
+            if attribute in known:
+                copy._study.set_user_attr(attribute, known[attribute])
+        copy._study.set_user_attr(WHOLE, True)
+        return copy
+
+    def _named(self, name: str) -> Ledger:
+        return Ledger(self._url, self._folder, name)
 
     def _open(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -226,16 +268,6 @@ def study_exists(storage: str | None, folder: Path, name: str) -> bool:
     return name in optuna.get_all_study_names(_storage(storage, folder))
 
 
-def _asked(number: int, params: Mapping[str, Any]) -> Asked:
-    return Asked(
-        trial=number,
-        temperature=params["temperature"],
-        sample_ratio=params["sample_ratio"],
-        importance=params["importance"],
-        allocation=float(params[LAST]),
-    )
-
-
 def _storage(url: str | None, folder: Path) -> BaseStorage:
     if url is None:
         return open_journal(folder / "optuna.journal")
@@ -246,24 +278,6 @@ def _storage(url: str | None, folder: Path) -> BaseStorage:
             f"The Optuna storage '{url}' cannot be used: {str(error).splitlines()[0]}",
             "Give an RDB URL such as sqlite:///optuna.db, or leave --storage out.",
         ) from error
-
-
-def _sampler(name: str, seed: int, nth: int) -> optuna.samplers.BaseSampler:
-    stream = int(np.random.SeedSequence((seed, nth)).generate_state(1)[0])
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=stream)
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=stream)
-    if name == "qmc":  # a sequence: the storage counts its points, and all of them need one seed
-        return optuna.samplers.QMCSampler(seed=seed, warn_asynchronous_seeding=False)
-    raise RpmaskError(f"There is no sampler '{name}'.", f"Choose one of {', '.join(SAMPLERS)}.")
-
-
-def _range(trial: Trial, name: str, ends: Sequence[float]) -> float:
-    low, high = min(ends), max(ends)
-    if low == high:
-        return trial.suggest_float(name, low, high)
-    return trial.suggest_float(name, low, high, log=True)
 
 
 def _value(trial: FrozenTrial) -> float | None:

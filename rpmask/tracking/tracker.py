@@ -111,6 +111,18 @@ class Tracker:
         self.step_name(run_id)
         return str(self.client.get_run(run_id).data.tags.get("rpmask.task", ""))
 
+    def tag_of(self, run_id: str, name: str) -> str | None:
+        """An rpmask tag of a run."""
+        found: str | None = self.client.get_run(run_id).data.tags.get(f"rpmask.{name}")
+        return found
+
+    def lineage(self, pool_run_id: str) -> list[str]:
+        """A pool's run and those of the pools that it continues, latest first."""
+        runs = [pool_run_id]
+        while (before := self.tag_of(runs[-1], "like")) is not None:
+            runs.append(before)
+        return runs
+
     def lost(self, pool_run_id: str) -> bool:
         """Whether a pool's drawing or every screening of it failed or was killed."""
         dead = ("FAILED", "KILLED")

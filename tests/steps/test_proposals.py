@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.records import Candidate, MaskRecipe, Pool, SearchSpace
+from rpmask.records import (
+    Candidate,
+    MaskRecipe,
+    Pool,
+    RacedCandidate,
+    Score,
+    ScreenReport,
+    SearchSpace,
+)
 from rpmask.steps.proposals import Earlier, proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.tracking.study import Ledger
@@ -31,8 +39,18 @@ def pool(ledger: Ledger, owner: str, k: int, before: Earlier | None = None) -> l
 
 
 def continuing(first: list[MaskRecipe], best: MaskRecipe) -> Earlier:
-    candidates = tuple(Candidate(recipe, "digest", 1.0, {}) for recipe in first)
-    return Earlier(Pool("t", "m", "m", "m", 1, 0.9, 0, "w", (), candidates), best)
+    """After a race that `best` of them won."""
+    candidates = tuple(
+        Candidate(recipe, "digest", 1.0, {}, control=i == 0) for i, recipe in enumerate(first)
+    )
+    raced = tuple(
+        RacedCandidate(i, recipe.id, "digest", "finished", (Score(i, 0, 1, loss, 0.5, loss),))
+        for i, recipe in enumerate(first)
+        for loss in [0.1 if recipe == best else 0.9]
+    )
+    report = ScreenReport("p", "t", 1, 0.9, "accuracy", "local", 1, 1, 9, 1, 1, 1, raced)
+    pool = Pool("t", "m", "m", "m", 1, 0.9, 0, "w", (), candidates)
+    return Earlier(pool, report)
 
 
 def centres(recipes: list[MaskRecipe]) -> list[tuple[str, float]]:

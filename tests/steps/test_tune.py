@@ -10,6 +10,8 @@ import pytest
 from commands import answer, rpmask
 from mlflow import MlflowClient
 
+from rpmask.tracking.study import Ledger
+
 LITTLE = [
     *("--k", "4", "--train-rows", "256", "--selection-rows", "100", "--examples", "80"),
     *("--threads", "1"),
@@ -91,3 +93,24 @@ def test_another_problem_is_refused(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_another_race_of_the_same_pool_is_what_the_next_pool_continues(tmp_path: Path) -> None:
+    """The first pool is drawn once; all that follows depends on how it was raced."""
+    little = [*LITTLE, "--steps", "60"]
+    short = answer(["tune", "--budget", "0.15", *little], tmp_path)
+    long = answer(["tune", "--budget", "0.6", *little], tmp_path)
+    pools = [[one["sample"]["run_id"] for one in done["generations"]] for done in (short, long)]
+    assert pools[0][0] == pools[1][0]
+    assert pools[0][1] != pools[1][1]
+    first = long["generations"][0]
+    assert first["screen"]["steps_spent"] > short["generations"][0]["screen"]["steps_spent"]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert client.get_run(pools[1][1]).data.tags["rpmask.race"] == first["screen"]["run_id"]
+    trials = Ledger(None, tmp_path / ".rpmask", long["study"]).history()
+    scores = {c["score"] for one in long["generations"] for c in one["screen"]["candidates"]}
+    assert {trial.value for trial in trials} <= scores
+    again = answer(["tune", "--budget", "0.15", *little, "--force"], tmp_path)
+    assert again["study"] != short["study"]
+    # Unforced, the first command finds its own steps, whatever ran since.
+    assert answer(["tune", "--budget", "0.15", *little], tmp_path)["reused"]

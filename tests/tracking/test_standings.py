@@ -184,6 +184,18 @@ def test_earlier_generations_belong_to_the_road() -> None:
     assert result.settings == {"generations": "2"}
 
 
+def test_a_generation_continues_the_race_that_its_pool_names() -> None:
+    steps = [
+        facts("pool1", "sample", started=1),
+        facts("short", "screen", tags={"pool": "pool1"}, metrics={"steps_spent": 5.0}, started=2),
+        facts("long", "screen", tags={"pool": "pool1"}, metrics={"steps_spent": 50.0}, started=3),
+        facts("pool2", "sample", tags={"like": "pool1", "race": "short"}, started=4),
+        facts("low", "finetune", tags={"pool": "pool2", "primary": "accuracy"}, started=5),
+    ]
+    (result,) = results_of({step.run_id: step for step in steps})
+    assert result.steps == 5.0
+
+
 def test_generations_below_are_of_their_level() -> None:
     pools = [
         facts("low1", "sample", started=1),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -145,3 +147,68 @@ def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
     assert states(ledger(tmp_path)) == ["failed", "complete", "failed", "pruned"]
     assert [told.value for told in study.history()][1::2] == [0.2, 0.2]
     assert study.kind == "distance"
+
+
+def told(study: Ledger, numbers: Mapping[int, int], losses: Mapping[int, float]) -> None:
+    for trial, loss in losses.items():
+        assert study.tell(numbers[trial], raced("finished", loss))
+
+
+def test_a_pool_that_is_raced_again_teaches_a_study_of_its_own(tmp_path: Path) -> None:
+    study = ledger(tmp_path)
+    first = ask(study, "p", 2)
+    same, numbers = study.of_race(["p"], "short")
+    assert same is study
+    told(study, numbers, {0: 0.5, 1: 0.4})
+    ask(study, "q", 1)  # a second generation, after the short race
+    again, numbers = study.of_race(["p"], "long")
+    told(again, numbers, {0: 0.2, 1: 0.3})
+    assert [t.value for t in again.history()] == [0.2, 0.3]
+    assert [t.value for t in study.history()] == [0.5, 0.4, None]
+    assert [t.params for t in again.history()] == [t.params for t in study.history()[:2]]
+    # The same race once more, as after a kill, changes nothing.
+    once_more, numbers = ledger(tmp_path).of_race(["p"], "long")
+    told(once_more, numbers, {0: 0.9, 1: 0.9})
+    assert once_more.name == again.name != study.name
+    assert [t.value for t in once_more.history()] == [0.2, 0.3]
+    # A second generation after the long race knows the first one's trials as that race told them.
+    later = ask(again, "r", 1)
+    assert later[0].trial == len(first)
+    copy, numbers = again.of_race(["r", "p"], "third")
+    told(copy, numbers, {2: 0.1})
+    other, numbers = again.of_race(["r", "p"], "fourth")
+    told(other, numbers, {2: 0.7})
+    assert [t.value for t in copy.history()] == [0.2, 0.3, 0.1]
+    assert [t.value for t in other.history()] == [0.2, 0.3, 0.7]
+
+
+def test_a_copy_that_a_kill_cut_short_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = ledger(tmp_path)
+    ask(study, "p", 2)
+    told(study, study.of_race(["p"], "short")[1], {0: 0.5, 1: 0.4})
+    real = optuna.study.Study.add_trial
+    added: list[Any] = []
+
+    def add_trial(self: optuna.study.Study, trial: Any) -> None:
+        if added:
+            raise KeyboardInterrupt
+        added.append(trial)
+        real(self, trial)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.study.Study, "add_trial", add_trial)
+        with pytest.raises(KeyboardInterrupt):
+            study.of_race(["p"], "long")
+    copy, numbers = ledger(tmp_path).of_race(["p"], "long")
+    told(copy, numbers, {0: 0.2, 1: 0.3})
+    assert [t.value for t in copy.history()] == [0.2, 0.3]
+
+
+def test_a_list_is_a_list_and_a_range_a_range(tmp_path: Path) -> None:
+    listed = SearchSpace(temperature=(0.1, 0.2, 0.4), lists=("temperature",))
+    study = ledger(tmp_path)
+    asked = [study.ask(listed, owner="p", nth=nth, sampler="random", seed=1) for nth in range(24)]
+    assert {one.temperature for one in asked} == {0.1, 0.2, 0.4}
+    assert len({one.sample_ratio for one in asked}) == 24
