@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import finite
-from rpmask.records import SearchSpace
+from rpmask.records import DataChoice, SearchSpace
 
 if TYPE_CHECKING:
     from rpmask.steps.context import Context
 
+Given = frozenset[str]  # the parameters of a verb that the user gave, by name
+
 BUILT_IN = ("demo", "digits")  # tasks that bring a model along
-DEFAULT_TASK = "demo"
+PAPER_MODEL = "bert-base-uncased"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Tracking:
             console=TalkingConsole(quiet=self.quiet or self.as_json),
         )
 
+    def say(self, line: str) -> None:
+        """One line on stderr, unless nothing is to be said there."""
+        from rpmask.cli.console import TalkingConsole
+
+        TalkingConsole(quiet=self.quiet or self.as_json).say(line)
+
     def show(self, verb: str, result: dict[str, Any]) -> None:
         """Print what the step found: one JSON object, or the verb's table."""
         if self.as_json:
@@ -50,18 +58,26 @@ class Tracking:
         show(verb, result)
 
 
-def default_model(model: str | None, task: str) -> str:
-    """The model as given, or the one a built-in task brings along."""
+def default_model(model: str | None, task: str, data: DataChoice, tracking: Tracking) -> str:
+    """The model as given; else a built-in task's own, and the paper's encoder for other texts."""
     if model not in (None, "auto"):
         return model
-    from rpmask.tasks.registry import known_name
+    from rpmask.tasks.registry import is_image_task, known_name
 
     if known_name(task) in BUILT_IN:
         return known_name(task)
-    raise RpmaskError(
-        f"The task '{task}' needs a model.",
-        "Name one with --model: a folder, a hub id such as bert-base-uncased, or models:/NAME@ALIAS.",
-    )
+    folder = Path(data.data_dir) if data.data_dir else None
+    if data.train is None and is_image_task(task, folder):
+        raise RpmaskError(
+            f"The task '{task}' needs a model.",
+            "Name one with --model: a folder, a hub id such as google/vit-base-patch16-224, or "
+            "models:/NAME@ALIAS.",
+        )
+    from rpmask.learn.modelhub import check_within_reach
+
+    tracking.say(f"No --model is given: {PAPER_MODEL}, the paper's.")
+    check_within_reach(PAPER_MODEL)
+    return PAPER_MODEL
 
 
 def search_space(
@@ -96,27 +112,28 @@ def settled_precision(asked: str) -> str:
     return remembered_precision(Path(STATE_FOLDER))
 
 
-def check_task_of(source: str, own: str, task: str) -> None:
-    """Refuse a task beside a run of another one."""
+def check_task_of(source: str, own: str, task: str, given: Given) -> None:
+    """Refuse a task that was asked for beside a run of another one."""
     from rpmask.tasks.registry import known_name
 
-    if known_name(task) not in (DEFAULT_TASK, own):
+    if "task" in given and known_name(task) != own:
         raise RpmaskError(
             f"'{source}' is of the task '{own}', not '{task}'.", "Leave --task out, or --from."
         )
 
 
-def source_run(context: Context, given: str | None, step: str, task: str) -> str:
+def source_run(context: Context, source: str | None, step: str, task: str, given: Given) -> str:
     """The run to continue from; said when it was not named."""
     from rpmask.tasks.registry import known_name
 
     task = known_name(task)
-    if given is not None:
-        if task != DEFAULT_TASK:
+    if source is not None:
+        if "task" in given:
             from rpmask.tracking.registry import run_of
 
-            check_task_of(given, context.tracker.task_of(run_of(context.tracker, given)), task)
-        return given
+            own = context.tracker.task_of(run_of(context.tracker, source))
+            check_task_of(source, own, task, given)
+        return source
     run_id = context.tracker.latest(step, task)
     context.console.say(f"Continuing from the latest {step} of '{task}': run {run_id}.")
     return run_id

@@ -11,13 +11,14 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Given,
     Tracking,
     default_model,
     settings,
     settled_precision,
     source_run,
 )
-from rpmask.cli.groups import DATA, TRACKING, changed, with_groups
+from rpmask.cli.groups import DATA, NONE_GIVEN, TRACKING, among, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.requests import FinetuneRequest
@@ -64,6 +65,7 @@ def finetune(
     retain: n.Retain = FINETUNE.retain,
     seed: o.Seed = FINETUNE.plan.seed,
     data: DataChoice = DATA,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Train the selected mask's weights, read dev once, register the result.
@@ -77,7 +79,7 @@ def finetune(
         refit=refit,
         augment=augment,
         model=model,
-        data=data,
+        data=among(given, "data"),
     )
     plan = replace(
         FINETUNE.plan,
@@ -111,10 +113,10 @@ def finetune(
     context = tracking.context()
     if dense:
         result = finetune_dense(
-            request, context, task=task, model=default_model(model, task), data=data
+            request, context, task=task, model=default_model(model, task, data, tracking), data=data
         )
     else:
-        result = train_masked(request, context, source_run(context, source, "select", task))
+        result = train_masked(request, context, source_run(context, source, "select", task, given))
     tracking.show("finetune", result)
 
 
@@ -126,7 +128,7 @@ def _check_material(
     refit: int | None,
     augment: int,
     model: str | None,
-    data: DataChoice,
+    data: list[str],
 ) -> None:
     """Refuse options that the training asked for has no use for."""
     if dense:
@@ -141,7 +143,7 @@ def _check_material(
                 f"{' and '.join(given)} cannot go with --dense.",
                 "A dense training has no mask and no teacher; name what to train with --model.",
             )
-    elif given := ["--model"] * (model is not None) + changed(data):
+    elif given := ["--model"] * (model is not None) + data:
         raise RpmaskError(
             f"{' and '.join(given)} cannot be chosen here: a mask is trained on its own run's "
             "model and data.",

@@ -9,9 +9,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
-from rpmask.cli.common import Tracking, listed, search_space
+from rpmask.cli.common import Given, Tracking, listed, search_space
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest
@@ -96,6 +98,13 @@ def _tracking(
     """The last options of every verb that makes runs."""
 
 
+GIVEN = "given"
+NONE_GIVEN: Given = frozenset()
+CONTEXT = inspect.Parameter(
+    "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+)
+
+
 @dataclass(frozen=True)
 class Group:
     """The options, by name, and what makes a record of them."""
@@ -120,17 +129,22 @@ GROUPS = {
 def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb a group's options where a parameter stands for it; it gets them as one record.
 
+    A verb with a parameter `given` is told which options the user gave; a default is not given.
     Typer reads a verb's options from its signature, so the signature is what is put together here.
     """
     signature = inspect.signature(verb, eval_str=True)
     named = [name for name in signature.parameters if name in GROUPS]
-    parameters: list[inspect.Parameter] = []
+    wants_given = GIVEN in signature.parameters
+    parameters: list[inspect.Parameter] = [CONTEXT] if wants_given else []
     for name, parameter in signature.parameters.items():
-        parameters += GROUPS[name].options.values() if name in GROUPS else [parameter]
+        if name != GIVEN:
+            parameters += GROUPS[name].options.values() if name in GROUPS else [parameter]
 
     @wraps(verb)
     def wrapped(**given: Any) -> None:
-        records = {}
+        records: dict[str, Any] = {}
+        if wants_given:
+            records[GIVEN] = _typed(given.pop(CONTEXT.name))
         for name in named:
             chosen = {option: given.pop(option) for option in GROUPS[name].options}
             records[name] = GROUPS[name].record(chosen)
@@ -141,21 +155,26 @@ def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def changed(data: DataChoice) -> list[str]:
-    """The data options that were given another value than their default, as the user writes them."""
-    return [
-        f"--{name.replace('_', '-')}"
-        for name in GROUPS["data"].options
-        if getattr(data, name) != getattr(DATA, name)
+def _typed(context: typer.Context) -> Given:
+    """The options of the command line and of the environment."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(n for n, source in sources.items() if source and "DEFAULT" not in source.name)
+
+
+def among(given: Given, *names: str) -> list[str]:
+    """Those of these options, or of a group's, that were given, as the user writes them."""
+    every = [
+        option for name in names for option in (GROUPS[name].options if name in GROUPS else [name])
     ]
-
-
-SETTLED = "masks are drawn for that run's model and data"
+    return [f"--{name.replace('_', '-')}" for name in every if name in given]
 
 
 def named(model: str | None) -> list[str]:
-    """--model, if one was."""
+    """--model, if one was; `auto` names none."""
     return ["--model"] * (model not in (None, "auto"))
+
+
+SETTLED = "masks are drawn for that run's model and data"
 
 
 def refuse_beside(what: str, given: Sequence[str], why: str) -> None:

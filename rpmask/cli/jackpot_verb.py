@@ -10,8 +10,8 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import Tracking, check_task_of, default_model
-from rpmask.cli.groups import TRACKING, changed, check_task, refuse_beside, with_groups
+from rpmask.cli.common import Given, Tracking, check_task_of, default_model
+from rpmask.cli.groups import NONE_GIVEN, TRACKING, among, check_task, refuse_beside, with_groups
 from rpmask.learn.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT = JackpotRequest()
 PLAN = DEFAULT.plan
 SEARCH = n.SEARCH
+# What only a start that is drawn has a use for.
+OF_DRAWN_STARTS = ("sparsity", "allocation", "include", "exclude", "calibration_rows")
 
 
 @app.command()
@@ -72,6 +74,7 @@ def jackpot(
     threads: o.Threads = None,
     seed: o.Seed = PLAN.seed,
     data: DataChoice = DEFAULT.data,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Search a mask in frozen weights (lottery jackpots); for text and image classifiers.
@@ -94,7 +97,7 @@ def jackpot(
     own = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     request = JackpotRequest(
         task=task,
-        model=default_model(model, task) if start in DRAWN_STARTS else model,
+        model=default_model(model, task, data, tracking) if start in DRAWN_STARTS else model,
         start=start,
         sparsity=sparsity,
         allocation=parse_allocation(allocation),
@@ -111,22 +114,17 @@ def jackpot(
     else:
         own_task = _task_of(request, context)
         refuse_beside(
-            "--from a mask", _of_drawn_starts(request), "the mask and its run have their own"
+            "--from a mask",
+            among(given, *OF_DRAWN_STARTS, "data"),
+            "the mask and its run have their own",
         )
-        check_task_of(start, own_task, task)
+        check_task_of(start, own_task, task, given)
         task = own_task
     request = replace(request, plan=_paced(plan, task, own))
     request.check()
     from rpmask.steps.jackpot import jackpot as find
 
     tracking.show("jackpot", find(request, context))
-
-
-def _of_drawn_starts(request: JackpotRequest) -> list[str]:
-    """The options given that only a start that is drawn has a use for."""
-    names = ("sparsity", "allocation", "include", "exclude", "calibration_rows")
-    given = [name for name in names if getattr(request, name) != getattr(DEFAULT, name)]
-    return [f"--{name.replace('_', '-')}" for name in given] + changed(request.data)
 
 
 def _task_of(request: JackpotRequest, context: Context) -> str:

@@ -48,7 +48,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A folder, a hub id, models:/NAME@ALIAS, or demo [default: demo for the demo task].",
+        help="A folder, a hub id, models:/NAME@ALIAS, or demo [default: a built-in task's own; "
+        "for other texts bert-base-uncased].",
         show_default=False,
     ),
 ]

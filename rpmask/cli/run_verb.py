@@ -102,7 +102,7 @@ def run(
         sample=replace(
             sampling,
             task=task,
-            model=default_model(model, task),
+            model=default_model(model, task, data, tracking),
             k=k,
             seed=seed,
             recipe=recipe,

@@ -11,6 +11,7 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Given,
     Tracking,
     check_task_of,
     default_model,
@@ -19,11 +20,12 @@ from rpmask.cli.common import (
 )
 from rpmask.cli.groups import (
     DATA,
+    NONE_GIVEN,
     RACING,
     SAMPLING,
     SETTLED,
     TRACKING,
-    changed,
+    among,
     check_task,
     named,
     refuse_beside,
@@ -36,6 +38,7 @@ from rpmask.steps.requests import (
     SelectRequest,
 )
 
+DEMO = SampleRequest.model  # which the run that is continued replaces
 SAMPLE, SCREEN, SELECT = SampleRequest(), ScreenRequest(), SelectRequest()
 
 
@@ -63,16 +66,23 @@ def sample(
     ] = None,
     storage: o.Storage = None,
     data: DataChoice = DATA,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Draw candidate masks near good ones: candidate 0 is the magnitude mask, the control.
 
     Example: `rpmask sample --k 8 --sparsity 0.9375`
     """
+    settled = parent is not None or like is not None
+    for option, run in (("--from", parent), ("--like", like)):
+        if run is not None:
+            refuse_beside(option, [*named(model), *among(given, "data")], SETTLED)
+    if like is not None:
+        refuse_beside("--like", among(given, "granularity", "include", "exclude"), SETTLED)
     request = replace(
         sampling,
         task=task,
-        model=default_model(model, task),
+        model=DEMO if settled else default_model(model, task, data, tracking),
         sparsity=sparsity,
         k=k,
         seed=seed,
@@ -82,17 +92,19 @@ def sample(
         data=data,
     )
     request.check()
-    for option, run in (("--from", parent), ("--like", like)):
-        if run is not None:
-            refuse_beside(option, [*named(model), *changed(data)], SETTLED)
-    check_task(task, data)
-    from rpmask.steps.sample import inside
+    if not settled:
+        check_task(task, data)
+    from rpmask.steps.continuing import earlier, inside
     from rpmask.steps.sample import sample as draw
 
     context = tracking.context()
     if parent is not None:
         request = inside(request, parent, context)
-        check_task_of(parent, request.task, task)
+        check_task_of(parent, request.task, task, given)
+    if like is not None and (pool := earlier(like, context).pool) is not None:
+        check_task_of(like, pool.task, task, given)
+        if "sparsity" not in given:
+            request = replace(request, sparsity=pool.sparsity)
     tracking.show("sample", draw(request, context))
 
 
@@ -109,6 +121,7 @@ def screen(
     precision: o.Precision = SCREEN.precision,
     racing: ScreenRequest = RACING,
     storage: o.Storage = None,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Race the masks of a pool: same batches for all, losers stop early.
@@ -129,7 +142,9 @@ def screen(
     from rpmask.steps.screen import screen as race
 
     context = tracking.context()
-    tracking.show("screen", race(request, context, source_run(context, source, "sample", task)))
+    tracking.show(
+        "screen", race(request, context, source_run(context, source, "sample", task, given))
+    )
 
 
 @app.command()
@@ -140,6 +155,7 @@ def select(
     take: n.Take = SELECT.take,
     alpha: Annotated[float, typer.Option(help="Error rate of the comparison.")] = SELECT.alpha,
     seed: o.Seed = SELECT.seed,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Keep the winner if it beats the control by more than luck; register it as @selected.
@@ -151,4 +167,6 @@ def select(
     from rpmask.steps.select import select as judge
 
     context = tracking.context()
-    tracking.show("select", judge(request, context, source_run(context, source, "screen", task)))
+    tracking.show(
+        "select", judge(request, context, source_run(context, source, "screen", task, given))
+    )

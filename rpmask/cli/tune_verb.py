@@ -11,6 +11,7 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import (
+    Given,
     Tracking,
     check_task_of,
     default_model,
@@ -18,11 +19,12 @@ from rpmask.cli.common import (
 )
 from rpmask.cli.groups import (
     DATA,
+    NONE_GIVEN,
     RACING,
     SAMPLING,
     SETTLED,
     TRACKING,
-    changed,
+    among,
     check_task,
     named,
     refuse_beside,
@@ -65,6 +67,7 @@ def tune(
     precision: o.Precision = SCREEN.precision,
     racing: ScreenRequest = RACING,
     data: DataChoice = DATA,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Tune the sampling: draw, race, learn, draw again, until the steps are spent.
@@ -74,7 +77,7 @@ def tune(
     sampling = replace(
         sampling,
         task=task,
-        model=default_model(model, task),
+        model=SAMPLE.model if parent else default_model(model, task, data, tracking),
         sparsity=sparsity,
         k=k,
         seed=seed,
@@ -93,13 +96,14 @@ def tune(
     request = TuneRequest(steps=steps, sample=sampling, screen=racing)
     request.check()
     if parent is not None:
-        refuse_beside("--from", [*named(model), *changed(data)], SETTLED)
-    check_task(task, data)
-    from rpmask.steps.sample import inside
+        refuse_beside("--from", [*named(model), *among(given, "data")], SETTLED)
+    else:
+        check_task(task, data)
+    from rpmask.steps.continuing import inside
     from rpmask.steps.tune import tune as search
 
     context = tracking.context()
     if parent is not None:
         request = TuneRequest(steps, inside(sampling, parent, context), racing)
-        check_task_of(parent, request.sample.task, task)
+        check_task_of(parent, request.sample.task, task, given)
     tracking.show("tune", search(request, context))

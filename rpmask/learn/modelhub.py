@@ -33,10 +33,14 @@ def cached(repository: str) -> str | None:
     return str(folder) if _has_weights(folder) else None
 
 
-def from_hub(repository: str) -> str:
-    """Download a model; the folder it lies in then."""
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+def check_within_reach(repository: str) -> None:
+    """Refuse a model that is neither in the cache nor on a hub that answers."""
+    if cached(repository) is None:
+        _check_reachable(repository)
+
+
+def _check_reachable(repository: str) -> None:
+    from huggingface_hub import constants
 
     problem = unreachable(constants.ENDPOINT, offline=constants.HF_HUB_OFFLINE)
     if problem:
@@ -45,6 +49,14 @@ def from_hub(repository: str) -> str:
             f"{problem}.",
             "Connect to the network, or name a local folder with --model.",
         )
+
+
+def from_hub(repository: str) -> str:
+    """Download a model; the folder it lies in then."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    _check_reachable(repository)
     try:
         folder = snapshot_download(repository, allow_patterns=PATTERNS)
     except HfHubHTTPError as error:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rpmask.learn.models import has_head
 from rpmask.records import FinetuneResult
 from rpmask.steps.context import Context
 from rpmask.steps.decides import step_digest
+from rpmask.steps.densemodel import address, dense_first, dense_training
 from rpmask.steps.engines import deciding
-from rpmask.steps.finetune import finetune, finetune_dense
+from rpmask.steps.finetune import finetune
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import RunRequest
 from rpmask.steps.search import generations
@@ -25,7 +25,7 @@ from rpmask.words import percent
 
 def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     """Every level of the road."""
-    from rpmask.tracking.registry import champion_address, check_dense, fetch, pin
+    from rpmask.tracking.registry import champion_address, check_dense, pin
     from rpmask.tracking.runs import StepKey
 
     first = request.sample
@@ -58,18 +58,13 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
             context.console.say(f"This road was walked before: run {run.run_id}.")
             return run.result()
         inner = context.under(run.run_id)
-        dense = None
-        teacher = pinned
-        if not has_head(fetch(context.tracker, pinned), spec):
-            context.console.say(f"'{first.model}' has no head for {spec.name}: training it first.")
-            dense = _dense(request, inner)
-            teacher = _address(dense)
+        teacher, dense = dense_first(first, dense_training(request), inner)
         done: list[dict[str, Any]] = []
         start, parent = teacher, None
         for number, sparsity in enumerate(request.levels, start=1):
             level = _level(request, inner, number, sparsity, start, teacher, parent)
             done.append(level)
-            start, parent = _address(level["finetune"]), level["finetune"]["run_id"]
+            start, parent = address(level["finetune"]), level["finetune"]["run_id"]
         results = [
             context.tracker.artifacts.record(
                 level["finetune"]["run_id"], "finetune.json", FinetuneResult
@@ -93,25 +88,6 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
             },
             _note(results, done),
         )
-
-
-def _address(finetuned: dict[str, Any]) -> str:
-    return f"models:/{finetuned['model']['name']}/{finetuned['model']['version']}"
-
-
-def _dense(request: RunRequest, context: Context) -> dict[str, Any]:
-    plan = replace(
-        request.finetune.plan,
-        epochs=request.dense_epochs,
-        learning_rate=request.dense_learning_rate,
-        dropout=None,
-        freeze_embeddings=None,
-        max_steps=-1,
-        extra={k: v for k, v in request.finetune.plan.extra.items() if k != "max_steps"},
-    )
-    asked = replace(request.finetune, plan=plan)
-    first = request.sample
-    return finetune_dense(asked, context, task=first.task, model=first.model, data=first.data)
 
 
 def _level(
@@ -163,6 +139,6 @@ def _note(results: list[FinetuneResult], levels: list[dict[str, Any]]) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
-            f"Registered: `{_address(last)}`.",
+            f"Registered: `{address(last)}`.",
         ]
     )

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rpmask.errors import RpmaskError
-from rpmask.learn.models import has_head, skeleton, stored_weights
+from rpmask.learn.models import skeleton, stored_weights
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import check_alive
@@ -24,16 +23,18 @@ from rpmask.masks.weights import (
     some_of,
     weights_digest,
 )
-from rpmask.records import Candidate, FinetuneResult, MaskRecipe, Pool
-from rpmask.steps.context import Context, Tee, versions
+from rpmask.records import Candidate, MaskRecipe, Pool
+from rpmask.steps.context import Context, Tee, available_cores, versions
+from rpmask.steps.continuing import Earlier, continued, earlier
 from rpmask.steps.decides import step_digest
+from rpmask.steps.densemodel import from_dense
 from rpmask.steps.inputs import encoded, load_data, read_as, source_digest
 from rpmask.steps.poolcharts import Drawing, pool_charts
 from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool
-from rpmask.steps.proposals import Earlier, continued, earlier, proposals
+from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.steps.shown import sample_params
-from rpmask.tasks.spec import TaskData, TaskSpec
+from rpmask.tasks.spec import TaskData
 from rpmask.tracking.study import Ledger
 from rpmask.words import percent
 
@@ -45,21 +46,19 @@ WORTH_SAYING = 0.01  # of the weights that are pruned, what is left dense beside
 
 def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     """Draw the pool and write it to MLflow."""
-    from rpmask.tracking.registry import check_dense, fetch, pin
+    from rpmask.tracking.registry import fetch, pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     before = earlier(request.like, context)
     request = continued(request, before)
-    if request.start is None:
-        check_dense(context.tracker, request.model)
+    request = from_dense(request, request.seed, available_cores(), context)
     data = load_data(request.task, request.data)
     spec = data.spec
     start = pin(context.tracker, request.start or request.model)
     teacher = pin(context.tracker, request.teacher or request.model)
     request = replace(request, task=spec.name, start=start, teacher=teacher)
     folder = fetch(context.tracker, start)
-    _require_head(folder, spec, request)
     network = skeleton(folder, spec)
     tensors = find_prunable(network, request.include, request.exclude)
     source = stored_weights(folder, spec, tensors)
@@ -134,42 +133,6 @@ def _say_what_is_left(
             f"{sum(left.values()):,} more weights of the blocks stay dense, as their modules are of kinds "
             f"that rpmask does not prune: {some_of(list(left))}."
         )
-
-
-def _require_head(folder: str, spec: TaskSpec, request: SampleRequest) -> None:
-    """Racing and distilling from a head of random weights would measure nothing."""
-    if not has_head(folder, spec):
-        raise RpmaskError(
-            f"'{request.model}' has no head trained for {spec.name}.",
-            f"`rpmask run -t {spec.name} -m {request.model}` trains one first; or do it with `rpmask "
-            f"finetune --dense -t {spec.name} -m {request.model} --epochs 3 --learning-rate 5e-5` and name "
-            "what that registers.",
-        )
-
-
-def inside(request: SampleRequest, finetuned: str, context: Context) -> SampleRequest:
-    """The same request one level on: inside the mask of a finetune run or its version, from its weights."""
-    from rpmask.tracking.registry import run_of
-
-    tracker = context.tracker
-    run_id = tracker.step_of(run_of(tracker, finetuned), "finetune")
-    before = tracker.artifacts.record(run_id, "finetune.json", FinetuneResult)
-    if before.mask_digest is None:
-        raise RpmaskError(
-            f"Run '{run_id}' trained a dense model; there is no mask to draw inside of.",
-            "Name its registered version with --model instead.",
-        )
-    model = tracker.artifacts.json(run_id, "result.json")["model"]
-    return replace(
-        request,
-        task=before.task,
-        model=before.model,
-        start=f"models:/{model['name']}/{model['version']}",
-        teacher=before.teacher,
-        level=before.level + 1,
-        parent_run_id=run_id,
-        data=before.data,
-    )
 
 
 def _draw(

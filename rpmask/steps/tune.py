@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rpmask.steps.context import Context
+from rpmask.steps.context import Context, available_cores
 from rpmask.steps.decides import step_digest
+from rpmask.steps.densemodel import from_dense
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     """Ask, screen and tell, a generation at a time."""
-    from rpmask.tracking.registry import check_dense, pin
+    from rpmask.tracking.registry import pin
     from rpmask.tracking.runs import StepKey
 
     request.check()
     first = request.sample
     data = load_data(first.task, first.data)
-    if first.start is None:
-        check_dense(context.tracker, first.model)
+    first = from_dense(first, first.seed, request.screen.threads or available_cores(), context)
     start = pin(context.tracker, first.start or first.model)
     first = replace(first, task=data.spec.name, start=start)
     inputs = {"model": source_digest(context.tracker, start), "data": read_as(data, first.data)}

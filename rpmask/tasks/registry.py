@@ -59,7 +59,7 @@ def get_spec(name: str) -> TaskSpec:
 
 def check_within_reach(name: str, data_dir: Path | None) -> None:
     """Refuse a name that is no task, and a task that is neither here nor on a hub that answers."""
-    if _is_images(name, data_dir):
+    if is_image_task(name, data_dir):
         if data_dir is None:
             images.check_within_reach(plain_name(name))
         return
@@ -98,7 +98,7 @@ def load_task(
             "Task 'demo' is built in and is not read from files.",
             "Name another task, or leave out the files.",
         )
-    if own is None and _is_images(name, data_dir):
+    if own is None and is_image_task(name, data_dir):
         return images.load_images(
             plain_name(name) if data_dir is None else name,
             data_dir=data_dir,
@@ -125,7 +125,7 @@ def load_task(
     )
 
 
-def _is_images(name: str, data_dir: Path | None) -> bool:
+def is_image_task(name: str, data_dir: Path | None) -> bool:
     """An image task by its name, or any other name with a folder of images."""
     if data_dir is None:
         return plain_name(name) in images.image_task_names()

@@ -111,6 +111,15 @@ class Tracker:
         self.step_name(run_id)
         return str(self.client.get_run(run_id).data.tags.get("rpmask.task", ""))
 
+    @contextmanager
+    def unattached(self) -> Iterator[None]:
+        """Steps that open within this get runs of their own, even where `mlflow run` made one."""
+        attach, self._attach = self._attach, None
+        try:
+            yield
+        finally:
+            self._attach = attach
+
     def tag_of(self, run_id: str, name: str) -> str | None:
         """An rpmask tag of a run."""
         found: str | None = self.client.get_run(run_id).data.tags.get(f"rpmask.{name}")

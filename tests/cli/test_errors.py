@@ -29,7 +29,7 @@ class Wrong:
 
 CASES = [
     Wrong("unknown task", "sample -t rtte -m demo", "no task 'rtte'", "did you mean|tasks are"),
-    Wrong("no model", "sample -t rte", "needs a model", "--model"),
+    Wrong("no model", "sample -t cifar10", "needs a model", "--model"),
     Wrong("k below one", "sample --k 0", "k is 0", "--k 8"),
     Wrong("sparsity one", "sample -s 1.0", "sparsity is 1", "between|0.9375"),
     Wrong("sparsity negative", "sample -s -0.5", "sparsity is -0.5", "0.9375"),
@@ -70,16 +70,6 @@ CASES = [
                 }
             ),
             "cut/model.safetensors": "not tensors",
-        },
-    ),
-    Wrong(
-        "no head",
-        "sample -t sst2 -m demo --data-dir glue",
-        "no head trained for sst2",
-        "--dense",
-        files={
-            "glue/SST-2/train.tsv": "sentence\tlabel\n" + "good one\t1\nbad one\t0\n" * 8,
-            "glue/SST-2/dev.tsv": "sentence\tlabel\ngood\t1\nbad\t0\n",
         },
     ),
     Wrong(

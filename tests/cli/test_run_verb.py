@@ -10,7 +10,7 @@ from rpmask.cli import entry
 from rpmask.errors import RpmaskError
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
 from rpmask.records import SearchSpace
-from rpmask.steps import pipeline
+from rpmask.steps.densemodel import dense_training
 from rpmask.steps.raceplan import settled_race
 from rpmask.steps.requests import (
     FinetuneRequest,
@@ -126,14 +126,8 @@ def test_a_dropout_that_is_none(rate: float) -> None:
         FinetuneRequest(plan=TrainPlan(dropout=rate)).check()
 
 
-def test_the_dense_model_is_trained_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[FinetuneRequest] = []
-
-    def train(request: FinetuneRequest, *_: object, **__: object) -> dict[str, Any]:
-        seen.append(request)
-        return {}
-
-    monkeypatch.setattr(pipeline, "finetune_dense", train)
+def test_the_dense_model_is_trained_whole() -> None:
     extra = {"max_steps": 5, "optim": "adafactor"}
-    pipeline._dense(RunRequest(finetune=FinetuneRequest(plan=TrainPlan(extra=extra))), None)  # type: ignore[arg-type]
-    assert seen[0].plan.extra == {"optim": "adafactor"}
+    training = dense_training(RunRequest(finetune=FinetuneRequest(plan=TrainPlan(extra=extra))))
+    assert training.plan.extra == {"optim": "adafactor"}
+    assert training.plan.epochs == RunRequest().dense_epochs

@@ -15,7 +15,8 @@ from rpmask.records import (
     ScreenReport,
     SearchSpace,
 )
-from rpmask.steps.proposals import Earlier, proposals
+from rpmask.steps.continuing import Earlier
+from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.tracking.study import Ledger
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import answer, rpmask
 
 from rpmask.cli import entry
-from rpmask.cli.common import default_model
+from rpmask.cli.common import Tracking, default_model
+from rpmask.records import DataChoice
 
 CHAMPION = "models:/rpmask-demo@champion"
 
@@ -42,13 +44,13 @@ def ask(
     ids=lambda verb: verb[0],
 )
 def test_a_pruned_version_is_no_dense_model(ask: Any, verb: tuple[str, ...]) -> None:
-    code, answer = ask(*verb, "--model", CHAMPION)
+    code, found = ask(*verb, "--model", CHAMPION)
     assert code == 2
-    assert "is pruned, to 93.75%; --model is a dense one." in answer["error"]
-    assert answer["hint"].startswith("`rpmask sample --from models:/rpmask-demo")
-    code, answer = ask("sample", "--model", "models:/rpmask-demo@selected")
+    assert "is pruned, to 93.75%; --model is a dense one." in found["error"]
+    assert found["hint"].startswith("`rpmask sample --from models:/rpmask-demo")
+    code, found = ask("sample", "--model", "models:/rpmask-demo@selected")
     assert code == 2
-    assert answer["hint"].startswith("`rpmask finetune --from models:/rpmask-demo")
+    assert found["hint"].startswith("`rpmask finetune --from models:/rpmask-demo")
 
 
 def test_masks_are_drawn_inside_that_of_a_version(
@@ -56,11 +58,11 @@ def test_masks_are_drawn_inside_that_of_a_version(
 ) -> None:
     last = road[1]["levels"][-1]["finetune"]["run_id"]
     drawn = ("--sparsity", "0.97", "--k", "2", "--importance", "magnitude")
-    code, answer = ask("sample", "--from", CHAMPION, *drawn)
+    code, found = ask("sample", "--from", CHAMPION, *drawn)
     assert code == 0
-    assert answer["level"] == 3
+    assert found["level"] == 3
     code, again = ask("sample", "--from", last, *drawn)
-    assert (again["run_id"], again["reused"]) == (answer["run_id"], True)
+    assert (again["run_id"], again["reused"]) == (found["run_id"], True)
 
 
 def test_options_beside_a_run_that_has_its_own(ask: Any, road: tuple[Path, dict[str, Any]]) -> None:
@@ -78,20 +80,73 @@ def test_options_beside_a_run_that_has_its_own(ask: Any, road: tuple[Path, dict[
         ("select", "--from", runs["screen"], "--task", "RTE"): "is of the task 'demo', not 'rte'",
         ("finetune", "--from", runs["select"], "--task", "x"): "is of the task 'demo', not 'x'",
     }
+    refused |= {  # a default that is typed is an answer, not an absence
+        (
+            "sample",
+            "--like",
+            runs["sample"],
+            "--sparsity",
+            "0.8",
+        ): "is at the sparsity 0.9375, not 0.8",
+        (
+            "sample",
+            "--like",
+            runs["sample"],
+            "--granularity",
+            "weight",
+        ): "--granularity cannot go with",
+        ("sample", "--like", runs["sample"], "--task", "rte"): "is of the task 'demo', not 'rte'",
+        (
+            "sample",
+            "--from",
+            runs["finetune"],
+            "--max-length",
+            "128",
+        ): "--max-length cannot go with",
+        ("jackpot", "--from", runs["select"], "--sparsity", "0.9"): "--sparsity cannot go with",
+        ("finetune", "--from", runs["select"], "--label", "label"): "--label cannot be chosen here",
+    }
     for command, says in refused.items():
-        code, answer = ask(*command)
+        code, found = ask(*command)
         assert code == 2, command
-        assert says in answer["error"], command
+        assert says in found["error"], command
 
 
 def test_the_same_task_may_be_said_again(ask: Any, road: tuple[Path, dict[str, Any]]) -> None:
     screened = road[1]["levels"][-1]["screen"]["run_id"]
-    code, answer = ask("select", "--from", screened, "--task", "Demo", "--take", "best")
-    assert (code, answer["task"]) == (0, "demo")
+    code, found = ask("select", "--from", screened, "--task", "Demo", "--take", "best")
+    assert (code, found["task"]) == (0, "demo")
 
 
 def test_a_task_is_known_however_it_is_spelled(ask: Any) -> None:
-    code, answer = ask("report", "--task", "DEMO", "--no-log")
+    code, found = ask("report", "--task", "DEMO", "--no-log")
     assert code == 0
-    assert {row["task"] for row in answer["rows"]} == {"demo"}
-    assert default_model(None, "Demo") == "demo"
+    assert {row["task"] for row in found["rows"]} == {"demo"}
+    assert default_model(None, "Demo", DataChoice(), Tracking()) == "demo"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of another task than the default one, at another sparsity than the default one."""
+    folder = tmp_path_factory.mktemp("digits")
+    drawn = answer(["sample", "-t", "digits", "-s", "0.8", "--k", "3"], folder)
+    return folder, drawn["run_id"]
+
+
+def test_the_default_task_is_refused_beside_a_run_of_another(digits: tuple[Path, str]) -> None:
+    folder, drawn = digits
+    done = rpmask(["screen", "--from", drawn, "--task", "demo"], folder)
+    assert done.returncode == 2
+    assert f"'{drawn}' is of the task 'digits', not 'demo'." in done.stderr
+    done = rpmask(["sample", "--like", drawn, "--task", "demo"], folder)
+    assert f"'{drawn}' is of the task 'digits', not 'demo'." in done.stderr
+
+
+def test_the_default_sparsity_is_refused_beside_a_study_of_another(
+    digits: tuple[Path, str],
+) -> None:
+    folder, drawn = digits
+    done = rpmask(["sample", "--like", drawn, "--sparsity", "0.9375"], folder)
+    assert done.returncode == 2
+    assert "is at the sparsity 0.8, not 0.9375." in done.stderr
+    assert answer(["sample", "--like", drawn, "--k", "2"], folder)["sparsity"] == 0.8
