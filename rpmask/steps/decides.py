@@ -23,6 +23,7 @@ SHOWS = (
     *("cli", "tracking", "engines"),
     *("errors.py", "files.py", "ranks.py", "words.py"),
     *("steps/shown.py", "steps/poolcharts.py"),
+    "steps/densemodel.py",  # the model that it trains is an input, known by its address
 )
 # Of what stores, the study decides where later masks are drawn.
 DECIDES_ALL_THE_SAME = ("tracking/study.py", "tracking/proposing.py")

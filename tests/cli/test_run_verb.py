@@ -10,6 +10,7 @@ from rpmask.cli import entry
 from rpmask.errors import RpmaskError
 from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
 from rpmask.records import SearchSpace
+from rpmask.steps import pipeline
 from rpmask.steps.densemodel import dense_training
 from rpmask.steps.raceplan import settled_race
 from rpmask.steps.requests import (
