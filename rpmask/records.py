@@ -25,6 +25,9 @@ class MaskRecipe(Record):
     allocation is the blend between the same sparsity in every tensor (0.0, `uniform`) and one
     threshold over all of them (1.0, `global`). importance_digest names the statistics
     (activation norms, gradients) that importances other than magnitude are computed with.
+
+    swapped is the share of the kept weights that the twin of this number has exchanged at the cut
+    (`masks/twins.py`).
     """
 
     weights_digest: str
@@ -39,6 +42,8 @@ class MaskRecipe(Record):
     floor: float = 0.1
     granularity: str = "weight"
     parent: str | None = None
+    swapped: float = 0.0
+    twin: int = 0
 
     @property
     def deterministic(self) -> bool:
@@ -186,7 +191,11 @@ class RacedCandidate(Record):
 
 @dataclass(frozen=True)
 class ScreenReport(Record):
-    """Every rung of every candidate of a pool, and what it cost."""
+    """Every rung of every candidate of a pool, and what it cost.
+
+    twins are copies of the control with a few weights exchanged, numbered after the candidates: what lies
+    between them is the noise of training.
+    """
 
     pool_run_id: str
     task: str
@@ -201,6 +210,7 @@ class ScreenReport(Record):
     steps_spent: int
     steps_full: int
     candidates: tuple[RacedCandidate, ...]
+    twins: tuple[RacedCandidate, ...] = ()
     study: str | None = None
     run_id: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -211,9 +221,12 @@ class ScreenReport(Record):
 class Selection(Record):
     """Which candidate was kept, and the evidence for it.
 
-    effect is the control's loss minus the best candidate's, on the same examples, with a paired
-    bootstrap interval; verdict is `better`, `no-evidence` or `worse`. winner is the candidate that
-    goes on: the control when there is no evidence against it, unless the likeliest was asked for.
+    effect is the loss of the control, as a mean with its twins', minus the best candidate's, on the same
+    examples; the interval is paired by example and holds the noise of training, which the twins show.
+    noise is the standard deviation of that noise, None where no twins ran: the verdict is then about
+    examples and not about masks. shrunk is what of the effect can be expected to last: the best of
+    several looks better than it is. verdict is `better`, `no-evidence` or `worse`. winner is the candidate
+    that is kept: the control when there is no evidence against it, unless another was asked for.
     """
 
     screen_run_id: str
@@ -232,6 +245,9 @@ class Selection(Record):
     compared: int
     metrics: dict[str, float]
     mask_digest: str
+    twins: int = 0
+    noise: float | None = None
+    shrunk: float | None = None
     run_id: str = ""
     schema_version: int = SCHEMA_VERSION
     versions: dict[str, str] = field(default_factory=dict)

@@ -62,6 +62,7 @@ def _sampling(
 def _racing(
     rungs: n.Rungs = RACING.rungs,
     eta: n.Eta = RACING.eta,
+    twins: n.Twins = RACING.twins,
     race_rate: n.RaceRate = RACING.learning_rate,
     race_refit: n.RaceRefit = RACING.refit,
     race_distill: n.RaceDistill = RACING.distilled,
@@ -76,6 +77,7 @@ def _racing(
     return ScreenRequest(
         rungs=rungs,
         eta=eta,
+        twins=twins,
         learning_rate=race_rate,
         refit=race_refit,
         distilled=race_distill,

@@ -100,6 +100,14 @@ Eta = Annotated[
     float,
     typer.Option(help="One in ETA goes on from a rung.", rich_help_panel=RACING),
 ]
+Twins = Annotated[
+    int,
+    typer.Option(
+        help="Copies of the control with a few weights exchanged, trained beside it within the budget: "
+        "their spread is the noise of training that a verdict takes in; 0 for none.",
+        rich_help_panel=RACING,
+    ),
+]
 Budget = Annotated[
     float,
     typer.Option(

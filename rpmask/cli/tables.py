@@ -91,6 +91,13 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
     ]
 
 
+def _noise(result: dict[str, Any]) -> str:
+    """The spread of the control's twins; without them the verdict is about examples alone."""
+    if result.get("noise") is None:
+        return "not measured: no twins ran"
+    return f"{result['noise']:.4f}, between {result['twins']} twins"
+
+
 def select_table(result: dict[str, Any]) -> list[Table | str]:
     """The verdict and what was registered."""
     model = result["model"]
@@ -98,6 +105,8 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
         ("winner", f"candidate {result['winner']}"),
         ("verdict", result["verdict"]),
         ("loss below the control's", f"{result['effect']:.4f} {shown_interval(result)}"),
+        ("of which may last", _number(result.get("shrunk"))),
+        ("noise of training", _noise(result)),
         ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
     )
     return [

@@ -9,7 +9,7 @@ same whatever the engine, the number of workers, or the order in which they fini
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from rpmask.engines.engine import Engine
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
 from rpmask.learn.arena import Leg, LegResult
+from rpmask.learn.evidence import training_noise
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.observer import Observer
 from rpmask.records import RacedCandidate, Score
@@ -56,18 +57,19 @@ def survivors_of(k: int, eta: float) -> int:
 
 
 def rung_steps(
-    full_steps: int, k: int, *, rungs: int, eta: float, budget: float
+    full_steps: int, k: int, *, rungs: int, eta: float, budget: float, twins: int = 0
 ) -> tuple[int, ...]:
     """Rungs that double, the last as late as the budget allows.
 
-    budget is the share of k full runs that may be spent if nobody is stopped by the paired test.
+    budget is the share of k full runs that may be spent if nobody is stopped by the paired test; the
+    control's twins, none of which stops, are paid from it.
     """
     if rungs < 1:
         rungs = 1
     marks = [2**i for i in range(rungs)]  # in units of the first rung
     cost, alive, before = 0, k, 0
     for mark in marks:
-        cost += alive * (mark - before)
+        cost += (alive + twins) * (mark - before)
         before = mark
         if alive > 1:
             alive = survivors_of(alive - 1, eta) + 1  # and the control
@@ -77,15 +79,20 @@ def rung_steps(
 
 
 def keep_racing(
-    values: Mapping[int, np.ndarray], control: int, rules: RaceRules
+    values: Mapping[int, np.ndarray], control: int, rules: RaceRules, twins: Collection[int] = ()
 ) -> tuple[list[int], dict[int, str]]:
-    """Who goes on from a rung, best first, and why each of the others does not."""
-    ranking = sorted(values, key=lambda i: (float(values[i].mean()), i))
+    """Who goes on from a rung, best first, and why each of the others does not; twins go on anyway."""
+    alike = [i for i in twins if i in values]
+    noise = training_noise([values[i] for i in (control, *alike)]) or 0.0
+    ranking = sorted(
+        (i for i in values if i not in twins), key=lambda i: (float(values[i].mean()), i)
+    )
     best = ranking[0]
     stopped: dict[int, str] = {}
     for i in ranking[1:]:
         gap = values[i] - values[best]  # paired: the same examples
-        error = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
+        rows = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
+        error = math.hypot(rows, math.sqrt(2.0) * noise)  # both of them were trained
         if i != control and float(gap.mean()) > rules.behind * error:
             stopped[i] = (
                 f"{gap.mean():.4f} behind candidate {best}, "
@@ -96,7 +103,7 @@ def keep_racing(
     for place, i in enumerate(rivals):
         if place >= places and i not in stopped:
             stopped[i] = f"rank {place + 1} of {len(rivals)}, {places} go on"
-    return [i for i in ranking if i not in stopped], stopped
+    return [*(i for i in ranking if i not in stopped), *alike], stopped
 
 
 def race(
@@ -106,8 +113,9 @@ def race(
     control: int,
     ledger: RungLedger,
     observer: Observer,
+    twins: Collection[int] = (),
 ) -> RaceOutcome:
-    """Run the race; names are each candidate's (recipe id, mask digest).
+    """Run the race; names are each candidate's (recipe id, mask digest), twins the control's among them.
 
     A rung that the ledger already holds is not run again.
     """
@@ -117,7 +125,7 @@ def race(
     reasons: dict[int, str] = {}
     losses: dict[int, np.ndarray] = {}
     values: dict[int, np.ndarray] = {}
-    bound = _most_steps(len(names), rules)
+    bound = _most_steps(len(names) - len(twins), len(twins), rules)
     spent = 0
     for rung, step in enumerate(rules.rungs):
         before = rules.rungs[rung - 1] if rung else 0
@@ -151,7 +159,7 @@ def race(
                 "Every candidate is measured against it. Lower --race-rate.",
             )
         if rung + 1 < len(rules.rungs):
-            alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules)
+            alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules, twins)
             for i in stopped:
                 ledger.forget(i, rung)
             status.update(dict.fromkeys(stopped, "stopped"))
@@ -163,10 +171,10 @@ def race(
     return RaceOutcome(raced, losses, spent, *ledger.seconds())
 
 
-def _most_steps(k: int, rules: RaceRules) -> int:
+def _most_steps(k: int, twins: int, rules: RaceRules) -> int:
     total, alive, before = 0, k, 0
     for step in rules.rungs:
-        total += alive * (step - before)
+        total += (alive + twins) * (step - before)
         before = step
         if alive > 1:
             alive = survivors_of(alive - 1, rules.eta) + 1

@@ -38,6 +38,11 @@ def check_recipe(recipe: MaskRecipe) -> Granularity:
     for name, value in (("allocation", recipe.allocation), ("floor", recipe.floor)):
         if not 0.0 <= value <= 1.0:
             raise RpmaskError(f"The {name} {value:g} is not between 0 and 1.", "Give 0 to 1.")
+    if not 0.0 <= recipe.swapped < 1.0 or (recipe.swapped and recipe.temperature):
+        raise RpmaskError(
+            f"The swapped share {recipe.swapped:g} does not fit the temperature {recipe.temperature:g}.",
+            "A twin is of a mask without noise, with a share from 0 to 1 exchanged.",
+        )
     check_kind(recipe.importance)
     granularity = parse_granularity(recipe.granularity)
     if granularity.kind == "n:m":

@@ -23,6 +23,7 @@ from rpmask.masks.mask import Bits, Mask
 from rpmask.masks.provenance import check_given, check_parent, check_weights
 from rpmask.masks.recipe import check_recipe, stream, votes_of
 from rpmask.masks.tiling import Bank
+from rpmask.masks.twins import exchange, exchange_in_groups
 from rpmask.masks.units import UnitReader
 from rpmask.masks.votes import VoteSampler
 from rpmask.masks.weights import Prunable, WeightSource
@@ -136,12 +137,17 @@ class _BankDrawing:
             scores = self._scores[recipe.importance]
             sampler = VoteSampler(scores if self._places is None else scores[self._places])
             self._samplers[recipe.importance] = sampler
-        drawn = sampler.draw(kept, recipe.temperature, votes, random)
-        if self._places is None:
-            return drawn
-        keep = np.zeros(self._bank.units, dtype=np.bool_)
-        keep[self._places] = drawn
-        return keep
+        keep = sampler.draw(kept, recipe.temperature, votes, random)
+        if self._places is not None:
+            drawn, keep = keep, np.zeros(self._bank.units, dtype=np.bool_)
+            keep[self._places] = drawn
+        if not recipe.swapped:
+            return keep
+        scores = self._scores[recipe.importance]
+        return exchange(keep, scores, recipe.swapped, self._twin(recipe), self._allowed)
+
+    def _twin(self, recipe: MaskRecipe) -> np.random.Generator:
+        return stream(recipe.seed, f"{self._bank.name}/twin {recipe.twin}")
 
     def _groups(
         self,
@@ -159,9 +165,10 @@ class _BankDrawing:
                 "An n:m mask needs a parent that keeps at least as many of every group.",
             )
         scores = self._scores[recipe.importance].reshape(-1, size)
-        return draw_in_groups(
-            scores, kept, recipe.temperature, votes, random, allowed=allowed
-        ).reshape(-1)
+        keep = draw_in_groups(scores, kept, recipe.temperature, votes, random, allowed=allowed)
+        if recipe.swapped:
+            keep = exchange_in_groups(keep, scores, recipe.swapped, self._twin(recipe), allowed)
+        return keep.reshape(-1)
 
 
 def _unit_counts(

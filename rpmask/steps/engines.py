@@ -24,6 +24,7 @@ from rpmask.records import Pool
 from rpmask.steps.context import Context, available_cores
 from rpmask.steps.poolmasks import load_ingredients, load_masks
 from rpmask.steps.requests import ScreenRequest
+from rpmask.steps.twins import Twins
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -63,16 +64,26 @@ def race_device(request: ScreenRequest) -> str:
 
 
 def contenders(
-    request: ScreenRequest, pool: Pool, start: str, dense: str, spec: TaskSpec, context: Context
+    request: ScreenRequest,
+    pool: Pool,
+    twins: Twins,
+    start: str,
+    dense: str,
+    spec: TaskSpec,
+    context: Context,
 ) -> Contenders:
-    """The weights and masks of a pool, in the form in which they reach the engine's workers."""
+    """The weights, and the masks of a pool and of twins, in the form in which they reach the workers."""
     if request.engine == "local":
-        return OnDisk(start, dense, spec, load_masks(pool, pool.run_id, context))
-    recipes = tuple(candidate.recipe for candidate in pool.candidates)
+        masks = load_masks(pool, pool.run_id, context)
+        return OnDisk(start, dense, spec, (*masks, *(mask for _, mask in twins)))
+    recipes = tuple(c.recipe for c in pool.candidates) + tuple(recipe for recipe, _ in twins)
     needed = load_ingredients(pool, recipes, start, spec, context)
     drawing = Drawing(
         recipes=recipes,
-        digests=tuple(candidate.mask_digest for candidate in pool.candidates),
+        digests=(
+            *(candidate.mask_digest for candidate in pool.candidates),
+            *(mask.digest for _, mask in twins),
+        ),
         tensors=needed.tensors,
         statistics={
             kind: {name: tensor.numpy() for name, tensor in found.tensors.items()}

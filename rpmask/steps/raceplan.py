@@ -28,7 +28,9 @@ def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRe
     return replace(request, distilled=True, freeze_embeddings=frozen)
 
 
-def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, RaceRules]:
+def plan_race(
+    request: ScreenRequest, rows: int, k: int, twins: int = 0
+) -> tuple[RaceTraining, RaceRules]:
     """How long each candidate trains, and when they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
@@ -44,7 +46,9 @@ def plan_race(request: ScreenRequest, rows: int, k: int) -> tuple[RaceTraining, 
         threads=race_threads(request),
         precision=request.precision,
     )
-    rungs = rung_steps(full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget)
+    rungs = rung_steps(
+        full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget, twins=twins
+    )
     if request.full:  # the paper's way: everyone trains the whole epoch, looked at on the way
         looks = tuple(sorted({*rungs, full_steps}))
         return training, RaceRules(rungs=looks, eta=1.0, behind=NOBODY)

@@ -103,6 +103,9 @@ class ScreenRequest(Record):
     refit is how many rows each candidate's kept weights are refitted on; None is RACE_REFIT_ROWS from a
     sparsity of REFIT_FROM on.
 
+    twins are copies of the control with a few weights exchanged; their spread is the noise of training, which
+    the verdict takes in. They are paid from the budget.
+
     distilled: candidates are trained as the selected one will be, with the terms, dropout and frozen
     embeddings that follow it; so with None. Else on the labels alone, the paper's early evaluation.
 
@@ -116,6 +119,7 @@ class ScreenRequest(Record):
     budget: float = 0.25
     full: bool = False
     behind: float = 3.0
+    twins: int = 3
     epochs: float = 1.0
     batch_size: int = 32
     learning_rate: float = 2e-4
@@ -145,6 +149,11 @@ class ScreenRequest(Record):
             raise RpmaskError(
                 "No term of --race-distill looks at the dense model.",
                 "Give --distill-logits or --distill-hidden a weight, or race with --race-labels.",
+            )
+        if self.twins < 0 or self.twins == 1:
+            raise RpmaskError(
+                f"A race with {self.twins} twins shows no noise of training.",
+                "Give --twins 3 or more, or 0 for a verdict about examples alone.",
             )
         for name in ("rungs", "batch_size", "examples"):
             between(name.replace("_", " "), getattr(self, name), 0, math.inf)

@@ -17,13 +17,14 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.racing import RaceOutcome, race
-from rpmask.records import Pool, Score, ScreenReport
+from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
 from rpmask.steps.engines import contenders, deciding, opened_engine, warmed_up
 from rpmask.steps.inputs import load_data, prepare, read_as, source_digest
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import ScreenRequest
+from rpmask.steps.twins import draw_twins
 from rpmask.tracking.study import Ledger, study_exists
 from rpmask.words import percent
 
@@ -66,15 +67,19 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         with warmed_up(request) as warm:
             start = fetch(context.tracker, pool.start)
             prepared = prepare(data, pool.data, start)
-            training, rules = plan_race(request, len(prepared.train), len(pool.candidates))
+            twins = draw_twins(pool, request.twins, start, data.spec, context)
+            k, names = len(pool.candidates), [(c.recipe.id, c.mask_digest) for c in pool.candidates]
+            names += [(recipe.id, mask.digest) for recipe, mask in twins]
+            training, rules = plan_race(request, len(prepared.train), k, len(twins))
+            beside = f" and {len(twins)} twins of the control" if twins else ""
             context.console.say(
-                f"Racing {len(pool.candidates)} candidates to step {rules.rungs[-1]} of "
+                f"Racing {k} candidates{beside} to step {rules.rungs[-1]} of "
                 f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
                 f"{len(prepared.train):,} rows."
             )
             dense = fetch(context.tracker, pool.teacher) if request.distilled else start
             setup = ArenaSetup(
-                contenders=contenders(request, pool, start, dense, data.spec, context),
+                contenders=contenders(request, pool, twins, start, dense, data.spec, context),
                 task=data.spec,
                 training=training,
                 train=prepared.train,
@@ -83,16 +88,17 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
             early = warm()
             with (
                 context.console.working("race") as shown,
-                opened_engine(request, setup, start, len(pool.candidates), early) as engine,
+                opened_engine(request, setup, start, len(names), early) as engine,
             ):
                 started = time.monotonic()
                 outcome = race(
                     engine,
                     rules,
-                    [(c.recipe.id, c.mask_digest) for c in pool.candidates],
+                    names,
                     pool.control,
                     RungLedger(run.work / "rungs"),
                     Tee(shown, run),
+                    twins=range(k, len(names)),
                 )
                 seconds = time.monotonic() - started
         report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
@@ -136,7 +142,8 @@ def _report(
         batch_size=training.batch_size,
         steps_spent=outcome.steps_spent,
         steps_full=training.full_steps * len(pool.candidates),
-        candidates=outcome.candidates,
+        candidates=outcome.candidates[: len(pool.candidates)],
+        twins=outcome.candidates[len(pool.candidates) :],
         run_id=run.run_id,
         versions=versions(),
     )
@@ -240,16 +247,18 @@ def _result(report: ScreenReport) -> dict[str, Any]:
         "workers": report.workers,
         "steps_spent": report.steps_spent,
         "steps_full": report.steps_full,
-        "candidates": [
-            {
-                "id": raced.recipe_id,
-                "status": raced.status,
-                "rungs": [_rung(score) for score in raced.rungs],
-                "score": raced.rungs[-1].value if raced.rungs else None,
-            }
-            for raced in report.candidates
-        ],
+        "candidates": [_raced(raced) for raced in report.candidates],
+        "twins": [_raced(raced) for raced in report.twins],
         "study": report.study,
+    }
+
+
+def _raced(raced: RacedCandidate) -> dict[str, Any]:
+    return {
+        "id": raced.recipe_id,
+        "status": raced.status,
+        "rungs": [_rung(score) for score in raced.rungs],
+        "score": raced.rungs[-1].value if raced.rungs else None,
     }
 
 

@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.evidence import BETTER, NO_EVIDENCE, Paired, paired_interval
+from rpmask.learn.evidence import (
+    BETTER,
+    NO_EVIDENCE,
+    Paired,
+    paired_interval,
+    shrunk_effect,
+    training_noise,
+)
 from rpmask.learn.models import load_classifier, load_tokenizer
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
@@ -65,6 +72,9 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
                 "verdict": selection.verdict,
                 "effect": selection.effect,
                 "interval": list(selection.interval),
+                "shrunk": selection.shrunk,
+                "noise": selection.noise,
+                "twins": selection.twins,
                 "model": registered,
             },
             _note(selection, pool, registered),
@@ -80,9 +90,15 @@ def judge(
     control = pool.control
     rivals = [raced.index for raced in ranking if raced.index != control]
     compared = max(1, len(report.candidates) - 1 + pool.looked)
+    twins = [losses[twin.index] for twin in report.twins if twin.status == "finished"]
     paired = {
         i: paired_interval(
-            losses[control], losses[i], compared=compared, alpha=request.alpha, seed=request.seed
+            losses[control],
+            losses[i],
+            twins=twins,
+            compared=compared,
+            alpha=request.alpha,
+            seed=request.seed,
         )
         for i in rivals
     }
@@ -119,6 +135,9 @@ def judge(
             f"control_{report.metric_name}": last[control].metric,
         },
         mask_digest=pool.candidates[winner].mask_digest,
+        twins=len(twins),
+        noise=training_noise([losses[control], *twins]),
+        shrunk=shrunk_effect(evidence, paired.values()) if rivals else None,
         run_id=run_id,
         versions=versions(),
     )
@@ -208,6 +227,22 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
     )
 
 
+def _noise(selection: Selection) -> str:
+    """What the verdict is about, and what of the effect may last."""
+    if selection.noise is None:
+        return "No twins of the control ran: the interval is about examples, not about masks."
+    lasts = (
+        f" About {selection.shrunk:.4f} of the effect can be expected to last: the best of several looks "
+        "better than it is."
+        if selection.shrunk is not None
+        else ""
+    )
+    return (
+        f"Training alone moves a loss by {selection.noise:.4f} (standard deviation of the control and "
+        f"{selection.twins} twins); the interval holds that noise.{lasts}"
+    )
+
+
 def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -> str:
     recipe = pool.candidates[selection.winner].recipe
     low, high = selection.interval
@@ -222,6 +257,7 @@ def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -
         f"{says}: its held-out loss "
         f"is lower by {selection.effect:.4f}, {selection.confidence:.1%} interval "
         f"[{low:.4f}, {high:.4f}] (paired, corrected for {selection.compared} comparisons).",
+        _noise(selection),
         f"Kept: {which}, candidate {selection.winner} ({recipe.importance}, allocation "
         f"{recipe.allocation:g}, temperature {recipe.temperature:.3g}), for `{pool.task}` at "
         f"{percent(pool.sparsity)}, drawn from `{pool.start}`.",

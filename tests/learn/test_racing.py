@@ -169,3 +169,46 @@ def test_interval_widens_with_the_number_compared() -> None:
     one, eight = paired_interval(base, rival), paired_interval(base, rival, compared=8)
     assert eight.high - eight.low > one.high - one.low
     assert eight.verdict == "no-evidence"
+
+
+def test_twins_run_to_the_end_and_take_no_place(tmp_path: Path) -> None:
+    means = [0.6, 0.5, 0.55, 0.7, 0.40, 0.61]  # a twin ends lowest: it is no candidate all the same
+    outcome = race(
+        Scripted(means), RULES, names(6), 0, RungLedger(tmp_path), Silent(), twins=range(4, 6)
+    )
+    ends = [raced.status for raced in outcome.candidates]
+    assert ends == ["finished", "finished", "stopped", "stopped", "finished", "finished"]
+    assert "candidate 4" not in "".join(raced.reason for raced in outcome.candidates)
+    for twin in outcome.candidates[4:]:
+        assert [rung.step for rung in twin.rungs] == list(RULES.rungs)
+    assert outcome.steps_spent == sum(raced.rungs[-1].step for raced in outcome.candidates)
+
+
+def test_nobody_is_behind_by_less_than_the_noise_of_training() -> None:
+    values = {0: np.zeros(100), 1: np.full(100, 0.2) + rng(1).normal(0, 0.1, 100)}
+    rules = RaceRules(rungs=(1,), eta=1.0)
+    _, stopped = keep_racing(values, control=0, rules=rules)
+    assert 1 in stopped
+    twins = {2: np.full(100, 0.3), 3: np.full(100, -0.3)}
+    alive, stopped = keep_racing({**values, **twins}, control=0, rules=rules, twins=(2, 3))
+    assert stopped == {}
+    assert sorted(alive) == [0, 1, 2, 3]
+
+
+def test_twins_are_paid_from_the_budget() -> None:
+    plain = rung_steps(1000, 8, rungs=3, eta=2.0, budget=0.25)
+    shared = rung_steps(1000, 8, rungs=3, eta=2.0, budget=0.25, twins=3)
+    spent = sum(
+        (alive + 3) * (step - before)
+        for alive, step, before in zip((8, 5, 3), shared, (0, *shared), strict=False)
+    )
+    assert shared[-1] < plain[-1]
+    assert spent <= 0.26 * 8 * 1000
+
+
+def test_a_twin_that_breaks_is_no_twin_any_more(tmp_path: Path) -> None:
+    means = [0.6, 0.5, float("nan"), 0.61]
+    outcome = race(
+        Scripted(means), RULES, names(4), 0, RungLedger(tmp_path), Silent(), twins=(2, 3)
+    )
+    assert [c.status for c in outcome.candidates] == ["finished", "finished", "failed", "finished"]

@@ -33,6 +33,8 @@ def effect(
 ) -> Figure:
     """Paired differences, largest at the top: the control's held-out loss minus the candidate's.
 
+    Where twins of the control ran, a grey band is their spread, which the intervals hold.
+
     A distilled race may rank another one first: the losses are of the labels.
 
     `paired` holds (mean, low, high) of each candidate that finished, in the sign of
@@ -57,9 +59,12 @@ def effect(
     )
     axes = style.plain_axes(
         figure.add_subplot(),
-        x="control's held-out loss minus the candidate's, on the same examples",
+        x=f"held-out loss of the control{'' if selection.noise is None else ' and its twins'} minus the "
+        "candidate's, on the same examples",
         grid="x",
     )
+    if selection.noise is not None:
+        axes.axvspan(-selection.noise, selection.noise, color=style.GREY, alpha=0.15, linewidth=0)
     axes.axvline(0, color=style.BLACK, linewidth=1.1, linestyle=(0, (4, 1.6)), label="control")
     for height, row in enumerate(rows):
         _draw(axes, height, row, selection)
@@ -179,6 +184,10 @@ def _subtitle(selection: Selection, report: ScreenReport, rows: list[_Row]) -> s
     ]
     if any(_own_interval(selection, row) for row in rows):
         parts.append(f"thin: corrected for {selection.compared} comparisons")
+    if selection.noise is not None:
+        parts.append(
+            f"grey: noise of training, ±{selection.noise:.3g} between {selection.twins} twins"
+        )
     shown = {row.index for row in rows}
     missing = [f"#{raced.index}" for raced in report.candidates if raced.index not in shown]
     if missing:

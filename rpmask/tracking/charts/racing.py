@@ -74,6 +74,7 @@ def race(
     axes.set_xlim(0, max(last, 1))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     _scale(axes, drawn)
+    _draw_twins(axes, report)
     for lane in sorted(drawn, key=lambda lane: (lane.lead, lane.control, lane.status != "stopped")):
         _draw(axes, lane)
     # From the bottom up, so that names without a line of their own read in the pool's order.
@@ -170,6 +171,21 @@ def _draw(axes: Axes, lane: _Lane) -> None:
         )
 
 
+def _draw_twins(axes: Axes, report: ScreenReport) -> None:
+    """The control's twins, thin: what lies between them is the noise of training."""
+    for raced in report.twins:
+        rungs = [rung for rung in raced.rungs if math.isfinite(rung.value)]
+        axes.plot(
+            [rung.step for rung in rungs],
+            [rung.value for rung in rungs],
+            color=style.BLACK,
+            linewidth=0.8,
+            linestyle=(0, (1, 1.5)),
+            alpha=0.7,
+            zorder=2,
+        )
+
+
 def _fading(
     steps: NDArray[np.float64], values: NDArray[np.float64], colour: str, log: bool
 ) -> LineCollection:
@@ -203,6 +219,8 @@ def _standing(report: ScreenReport) -> str:
         )
         if (number := sum(raced.status == status for raced in report.candidates))
     ]
+    if report.twins:
+        counts.append(f"dotted: {len(report.twins)} twins of the control")
     spent = f"{report.steps_spent:,} of {report.steps_full:,} training steps spent"
     return style.DOT.join([", ".join(counts), spent, f"means of {report.examples:,} examples"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from chart_records import (
@@ -35,7 +36,7 @@ def test_effect_orders_rows_marks_the_winner_and_states_the_verdict() -> None:
     assert "[0.01,\u00a00.07]" in text
     assert "95 % paired intervals" in text
     assert "stopped or failed: #2, #4" in text
-    assert "control's held-out loss minus the candidate's" in text
+    assert "held-out loss of the control minus the candidate's" in text
     assert "+0.0400" in text
     assert "\u22120.0100" in text
 
@@ -89,3 +90,14 @@ def test_effect_leaves_out_a_difference_that_is_not_a_number() -> None:
 def test_effect_draws_the_mean_where_the_interval_is_not_a_number() -> None:
     paired = {1: (0.04, 0.02, 0.06), 3: (-0.01, math.nan, math.nan)}
     assert THREE in effect_rows(charts.effect(selection_of(), FULL_RACE, pool_of(5), paired))
+
+
+def test_the_noise_of_training_is_a_band_and_is_named() -> None:
+    selection = replace(selection_of(), noise=0.015, twins=3)
+    paired = {1: (0.04, 0.02, 0.06), 0: (0.0, 0.0, 0.0)}
+    figure = charts.effect(selection, FULL_RACE, pool_of(5), paired)
+    assert "noise of training, ±0.015 between 3 twins" in words(figure)
+    assert "loss of the control and its twins minus" in words(figure)
+    (band,) = figure.axes[0].patches
+    assert band.get_x() == pytest.approx(-0.015)
+    assert band.get_width() == pytest.approx(0.03)

@@ -110,3 +110,11 @@ def test_race_gathers_the_numbers_of_many_that_stop_together() -> None:
 def test_race_refuses_a_pool_of_another_screening() -> None:
     with pytest.raises(RpmaskError, match="no candidate 2 in a pool of 2"):
         charts.race(FULL_RACE, pool_of(2))
+
+
+def test_twins_are_drawn_thin_and_counted() -> None:
+    twins = tuple(raced(5 + i, [0.9, 0.6 + i / 10]) for i in range(2))
+    figure = charts.race(replace(FULL_RACE, twins=twins), pool_of(5))
+    plain = charts.race(FULL_RACE, pool_of(5))
+    assert "dotted: 2 twins of the control" in words(figure)
+    assert len(figure.axes[0].lines) == len(plain.axes[0].lines) + 2

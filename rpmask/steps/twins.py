@@ -1,0 +1,34 @@
+"""The twins of a pool's control, which a race trains beside it to see how noisy training is."""
+
+from __future__ import annotations
+
+from rpmask.learn.models import stored_weights
+from rpmask.masks.mask import Mask
+from rpmask.masks.sampling import draw_masks
+from rpmask.masks.twins import twin_of
+from rpmask.records import MaskRecipe, Pool
+from rpmask.steps.context import Context
+from rpmask.steps.poolmasks import load_ingredients
+from rpmask.tasks.spec import TaskSpec
+
+Twins = list[tuple[MaskRecipe, Mask]]
+
+
+def draw_twins(pool: Pool, count: int, start: str, spec: TaskSpec, context: Context) -> Twins:
+    """So many twins of the control over the weights in the folder; none where they would be itself."""
+    if count == 0:
+        return []
+    control = pool.candidates[pool.control]
+    recipes = [twin_of(control.recipe, number) for number in range(1, count + 1)]
+    needed = load_ingredients(pool, recipes, start, spec, context)
+    source = stored_weights(start, spec, needed.tensors)
+    masks = draw_masks(
+        recipes, source, needed.tensors, statistics=needed.statistics, parent=needed.parent
+    )
+    if any(mask.digest == control.mask_digest for mask in masks):
+        context.console.say(
+            "The control has no twins: its units are too few to exchange a thousandth of them. The verdict "
+            "will be about examples alone."
+        )
+        return []
+    return list(zip(recipes, masks, strict=True))
