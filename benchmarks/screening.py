@@ -4,10 +4,12 @@
     python benchmarks/screening.py --only equal planted
 
 On the demo, one shot to 93.75 %; each part is a list of seeded units in benchmarks/screening.json, which is
-written after every unit and continued by the same command. The first two are of distilled races, the others
-of races on labels; all are without refitting.
+written after every unit and continued by the same command. Each unit trains on batches of its own seed. The
+first three are of races as `screen` runs them, refitted, distilled and with twins of the control; the others
+are of races on labels without refitting and without twins.
 
-equal    pools of the control and seven draws around it at a low temperature: nothing to find
+alike    pools of the control and seven copies with a thousandth of their weights exchanged: nothing to find
+equal    pools of the control and seven draws around it at a low temperature: next to nothing to find
 planted  the same, one draw replaced by one around a far better centre
 pools    pools of 8 over mixed importances, allocations and temperatures: the race beside the same pool
          trained for the full epoch; regret is the winner's full-epoch loss above the pool's lowest, in
@@ -42,6 +44,7 @@ from rpmask.learn.observer import Silent
 from rpmask.learn.racing import RaceOutcome, RaceRules, race
 from rpmask.masks.importance import Statistics
 from rpmask.masks.sampling import draw_masks
+from rpmask.masks.twins import twin_of
 from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_digest
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
 from rpmask.steps.inputs import load_data, prepare
@@ -49,8 +52,8 @@ from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.tune import tune
 
-DISTILLED = ScreenRequest(threads=1, refit=0)
-PLAIN = ScreenRequest(threads=1, refit=0, distilled=False)
+USUAL = ScreenRequest(threads=1)
+PLAIN = ScreenRequest(threads=1, refit=0, distilled=False, twins=0)
 K = 8
 SPARSITY = 0.9375
 LOW = 0.1  # temperature of draws that are meant to be equal
@@ -80,6 +83,7 @@ class Demo:
             self.spec,
             [tensor.name for tensor in self.tensors],
             ["fisher", "taylor", "wanda"],
+            seed=0,
             observer=Silent(),
         )
 
@@ -97,12 +101,15 @@ class Demo:
     def race(
         self, recipes: Sequence[MaskRecipe], request: ScreenRequest
     ) -> tuple[RaceOutcome, RaceRules, float]:
-        """A race on one thread, and its seconds."""
+        """A race on one thread, its control's twins last, and its seconds."""
+        k = len(recipes)
+        twins = [twin_of(recipes[0], number) for number in range(1, request.twins + 1)]
+        recipes = [*recipes, *twins]
         masks = tuple(
             draw_masks(recipes, self.source, self.tensors, statistics=self.statistics, parent=None)
         )
         request = settled_race(request, "demo", SPARSITY)
-        training, rules = plan_race(request, len(self.prepared.train), len(recipes))
+        training, rules = plan_race(request, len(self.prepared.train), k, len(twins))
         setup = ArenaSetup(
             contenders=OnDisk("demo", "demo", self.spec, masks),
             task=self.spec,
@@ -114,7 +121,8 @@ class Demo:
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             engine = InProcess(partial(Arena, setup))
-            outcome = race(engine, rules, names, 0, RungLedger(Path(folder)), Silent())
+            ledger = RungLedger(Path(folder))
+            outcome = race(engine, rules, names, 0, ledger, Silent(), range(k, len(names)))
         return outcome, rules, time.perf_counter() - begun
 
 
@@ -163,30 +171,41 @@ def pools(demo: Demo, seed: int) -> dict[str, Any]:
     }
 
 
-def ranked(outcome: RaceOutcome) -> list[int]:
-    """Those that finished, best first."""
-    finished = [c for c in outcome.candidates if c.status == "finished"]
+def ranked(outcome: RaceOutcome, k: int = K) -> list[int]:
+    """The candidates that finished, best first."""
+    finished = [c for c in outcome.candidates[:k] if c.status == "finished"]
     return [c.index for c in sorted(finished, key=lambda c: (c.rungs[-1].value, c.index))]
 
 
 def judged(demo: Demo, seed: int, recipes: Sequence[MaskRecipe]) -> dict[str, Any]:
     """What `select` says of a pool: the best against the control, corrected for having looked at all."""
-    outcome, _, seconds = demo.race(recipes, replace(DISTILLED, seed=seed))
+    outcome, _, seconds = demo.race(recipes, replace(USUAL, seed=seed))
     rivals = [index for index in ranked(outcome) if index != 0]
     if not rivals:
         return {"seed": seed, "verdict": "no-evidence", "seconds": round(seconds, 1)}
-    found = paired_interval(
-        outcome.losses[0], outcome.losses[rivals[0]], compared=len(recipes) - 1, seed=seed
-    )
+    losses = outcome.losses
+    twins = [losses[index] for index in range(len(recipes), len(losses))]
+    known: dict[str, Any] = {"compared": len(recipes) - 1, "seed": seed}
+    found = paired_interval(losses[0], losses[rivals[0]], twins=twins, **known)
+    rows_only = paired_interval(losses[0], losses[rivals[0]], **known)
     return {
         "seed": seed,
         "verdict": found.verdict,
+        "verdict_by_rows": rows_only.verdict,
+        "noise": found.noise,
+        "error_of_rows": rows_only.error,
         "best": rivals[0],
         "effect": found.effect,
         "interval": [found.low, found.high],
         "steps": outcome.steps_spent,
         "seconds": round(seconds, 1),
     }
+
+
+def alike(demo: Demo, seed: int) -> dict[str, Any]:
+    """Twins of the control in the place of candidates."""
+    others = [replace(twin_of(demo.base, 100 + i), seed=seed) for i in range(1, K)]
+    return judged(demo, seed, [replace(demo.base, seed=seed), *others])
 
 
 def equal(demo: Demo, seed: int) -> dict[str, Any]:
@@ -237,7 +256,8 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
 
 
 PARTS: dict[str, tuple[Callable[[Demo, int], dict[str, Any]], int]] = {
-    "equal": (equal, 20),
+    "alike": (alike, 30),
+    "equal": (equal, 30),
     "planted": (planted, 20),
     "pools": (pools, 20),
     "tune": (tuned, 6),
@@ -254,9 +274,11 @@ def interval(values: Sequence[float]) -> list[float]:
 def summary(parts: Parts) -> dict[str, Any]:
     """The figures the parts come to."""
     found: dict[str, Any] = {}
-    for name in ("equal", "planted"):
-        verdicts = [unit["verdict"] for unit in parts.get(name, [])]
-        found[name] = {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))}
+    for name in ("alike", "equal", "planted"):
+        for verdict in ("verdict", "verdict_by_rows"):
+            said = [unit[verdict] for unit in parts.get(name, []) if verdict in unit]
+            key = name if verdict == "verdict" else f"{name}_by_rows"
+            found[key] = {which: said.count(which) for which in sorted(set(said))}
     units = parts.get("pools", [])
     if len(units) > 1:
         found["pools"] = {
