@@ -15,7 +15,11 @@ from rpmask.errors import RpmaskError, RunFailed
 AGAIN = "then give the same command again; it continues where it stopped."
 # SQLite says it in words, and MLflow passes them on.
 FULL = ("database or disk is full", "No space left on device")
+# MLflow's words for a request without an answer, and a database driver's for a connection without one.
+UNREACHED = ("API request to", "Connection refused", "could not translate host name")
+NO_ANSWER = ("ENDPOINT_NOT_FOUND", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED")
 READ_ONLY = ("attempt to write a readonly database", "Read-only file system")
+REQUEST = ("requests.exceptions", "RequestException")
 NO_MEMORY = ("can't allocate memory", "CUDA out of memory")
 
 
@@ -36,11 +40,25 @@ def foreseen(error: BaseException) -> RpmaskError | None:
             "There was not enough memory.",
             f"Use fewer --workers, a smaller --batch-size or another machine, {AGAIN}",
         )
-    known = sys.modules.get("mlflow.exceptions")  # not loaded by a command that never came so far
-    if known is not None and isinstance(error, known.MlflowException):
+    if _of(error, "mlflow.exceptions", "MlflowException") or _of(error, *REQUEST):
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if (
+            getattr(error, "error_code", None) in NO_ANSWER
+            or any(_of(cause, *REQUEST) for cause in causes)
+            or any(word in said for word in UNREACHED)
+        ):
+            return RunFailed(
+                f"The tracking store cannot be reached: {first}",
+                f"Wait for it or start it, {AGAIN}",
+            )
         return RunFailed(f"The tracking store failed: {first}", f"Mend it, {AGAIN}")
     return None
+
+
+def _of(error: BaseException, module: str, kind: str) -> bool:
+    """Whether an error is of a library's kind; one that was never loaded has raised nothing."""
+    known = sys.modules.get(module)
+    return known is not None and isinstance(error, getattr(known, kind))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.records import SCHEMA_VERSION
+from rpmask.tracking.absence import is_absent
 from rpmask.tracking.manifest import MANIFEST, TAG, changed, digest_of_file, read_manifest
 
 R = TypeVar("R", bound=Record)
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 UPLOADING = ".artifact.uploading.*"  # MLflow's name for a file on its way
 
 
 def bring(uri: str, cache: Path) -> Path:
     """Where an artifact lies on this machine; one that does not is downloaded into the cache.
 
-    MLflow's own download copies local artifacts too, into temporary folders that nobody removes.
+    MLflow's own download copies local artifacts too, into temporary folders that nobody removes. It fails
+    in the same way for what is not there and for a store that is not: so the store is asked what it has.
+    FileNotFoundError is absence, MlflowException an outage.
     """
     parts = urlsplit(uri)
     if parts.scheme in ("", "file"):
         return Path(unquote(parts.path) if parts.scheme else uri)
     cache.mkdir(parents=True, exist_ok=True)
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(cache)))
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(cache)))
+    except Exception as error:  # each kind of store raises its own family
+        if not _listed(uri):
+            raise FileNotFoundError(errno.ENOENT, "There is no such artifact", uri) from error
+        if isinstance(error, MlflowException):
+            raise
+        raise MlflowException(f"{uri} cannot be fetched: {error}") from error
+
+
+def _listed(uri: str) -> bool:
+    """Whether an artifact is in its folder; true where the store does not say."""
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    try:
+        found = mlflow.artifacts.list_artifacts(artifact_uri=folder)
+    except Exception as error:
+        return not is_absent(error)
+    return any(PurePosixPath(entry.path).name == name for entry in found)
 
 
 def sweep(uri: str) -> None:
@@ -68,7 +91,11 @@ class ArtifactStore:
             written = self._manifests[run_id].get(name)
             if written is not None and digest_of_file(path) != written:
                 raise changed(name, run_id)
-        except (mlflow.exceptions.MlflowException, OSError) as error:
+        except MlflowException as error:
+            if not is_absent(error):
+                raise
+            raise missing from error
+        except NOT_THERE as error:
             raise missing from error
         return path
 

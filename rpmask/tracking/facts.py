@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import mlflow
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
+from rpmask.tracking.absence import is_absent
 from rpmask.tracking.aliases import CHAMPION, model_name
+from rpmask.tracking.filters import tag_clause
 from rpmask.tracking.tracker import Tracker
 
 PAGE = 1000  # MLflow's own limit is 50,000; memory is spent a page at a time
@@ -44,10 +47,10 @@ def finished_steps(tracker: Tracker, task: str | None) -> dict[str, RunFacts]:
     for step in STEPS:
         query = f"tags.`rpmask.step` = '{step}' and attributes.status = 'FINISHED'"
         if task is not None:
-            query += f" and tags.`rpmask.task` = '{task}'"
+            query += f" and {tag_clause('task', task)}"
         for run in _pages(tracker, query):
             facts = _facts(run, step)
-            if "reused" not in facts.tags:
+            if "reused" not in facts.tags and task in (None, facts.task):
                 found[facts.run_id] = facts
     return found
 
@@ -56,12 +59,20 @@ def champion_runs(tracker: Tracker, tasks: set[str]) -> set[str]:
     """The runs whose models are their tasks' champions now."""
     runs = set()
     for task in tasks:
-        try:
-            version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
-        except mlflow.exceptions.MlflowException:
-            continue  # a task that has only been searched or trained densely has no champion
-        runs.add(str(version.tags.get("rpmask.run", version.run_id)))
+        version = champion_version(tracker, task)
+        if version is not None:  # a task that has only been searched or trained densely has none
+            runs.add(str(version.tags.get("rpmask.run", version.run_id)))
     return runs
+
+
+def champion_version(tracker: Tracker, task: str) -> ModelVersion | None:
+    """The version that `@champion` stands on now; None if nothing was ever promoted."""
+    try:
+        return tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
+    except MlflowException as error:
+        if not is_absent(error):
+            raise
+        return None
 
 
 def _pages(tracker: Tracker, query: str) -> Iterator[Run]:

@@ -16,6 +16,7 @@ import mlflow
 import pandas as pd
 import torch
 from huggingface_hub import ModelCard
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
 from torch import nn
 
@@ -24,14 +25,18 @@ from rpmask.errors import RpmaskError, RunFailed
 from rpmask.jsonrecord import digest_of
 from rpmask.learn.models import load_classifier
 from rpmask.tasks.spec import TaskSpec
+from rpmask.tracking.absence import is_absent
 from rpmask.tracking.aliases import CHAMPION, model_name
-from rpmask.tracking.artifacts import bring
+from rpmask.tracking.artifacts import NOT_THERE, bring
 from rpmask.tracking.client import undivided
+from rpmask.tracking.facts import champion_version
+from rpmask.tracking.filters import clause
 from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
 from rpmask.words import percent
 
+MOST_VERSIONS = 2**31 - 1  # a database takes no larger number
 FILES = "rpmask.files"  # the version tag that proves what its folder holds
 # What serving needs, and no more: torchvision is guessed in by MLflow and breaks a CPU install.
 REQUIREMENTS = ("torch", "transformers", "safetensors", "accelerate")
@@ -50,7 +55,11 @@ def fetch(tracker: Tracker, source: str) -> str:
         uri = _location(tracker.client, source)
         name = hashlib.sha256(uri.encode()).hexdigest()[:16]
         folder = bring(uri, tracker.folder / "cache" / "models" / name)
-    except (mlflow.exceptions.MlflowException, OSError) as error:
+    except MlflowException as error:
+        if not is_absent(error):
+            raise
+        raise _no_model(source, error) from error
+    except NOT_THERE as error:
         raise _no_model(source, error) from error
     if not folder.exists():
         raise _no_model(source, f"{folder} is gone")
@@ -102,6 +111,8 @@ def _version(client: mlflow.MlflowClient, source: str) -> Any:
     if at:
         return client.get_model_version_by_alias(name, alias)
     name, _, number = name.partition("/")
+    if not number.isdecimal() or int(number) > MOST_VERSIONS:
+        raise _no_model(source, f"'{number}' is not the number of a version")
     return client.get_model_version(name, number)
 
 
@@ -138,24 +149,22 @@ def check_dense(tracker: Tracker, source: str) -> None:
 def _known_version(tracker: Tracker, source: str) -> Any:
     try:
         return _version(tracker.client, source)
-    except mlflow.exceptions.MlflowException as error:
+    except MlflowException as error:
+        if not is_absent(error):
+            raise
         raise _no_model(source, error) from error
 
 
 def champion(tracker: Tracker, task: str) -> Mapping[str, str] | None:
     """Tags of the version that is champion now, if there is one."""
-    try:
-        version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
-    except mlflow.exceptions.MlflowException:
-        return None
-    return dict(version.tags)
+    version = champion_version(tracker, task)
+    return None if version is None else dict(version.tags)
 
 
 def champion_address(tracker: Tracker, task: str) -> dict[str, Any] | None:
     """What `@champion` stands on now; None if nothing was ever promoted."""
-    try:
-        version = tracker.client.get_model_version_by_alias(model_name(task), CHAMPION)
-    except mlflow.exceptions.MlflowException:
+    version = champion_version(tracker, task)
+    if version is None:
         return None
     return {"name": model_name(task), "version": int(version.version), "alias": CHAMPION}
 
@@ -209,8 +218,9 @@ def _registered_before(step: StepRun, name: str) -> str | None:
     """The version an interrupted attempt of this run had registered."""
     if not step.resumed:
         return None
-    query = f"name = '{name}' and run_id = '{step.run_id}'"
-    found = step.tracker.client.search_model_versions(query)
+    query = f"{clause('name', name)} and run_id = '{step.run_id}'"
+    versions = step.tracker.client.search_model_versions(query)
+    found = [version for version in versions if version.name == name]
     return str(found[0].version) if found else None
 
 

@@ -21,6 +21,7 @@ from rpmask.tracking.locks import hold_lock
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
 CONNECT_SECONDS = 3.0
+AWAY = "INTERNAL_ERROR"  # of a request that failed, or whose answer is 500
 UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
 
@@ -48,8 +49,14 @@ def connect(uri: str | None) -> str:
                     "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
                     "MLFLOW_TRACKING_TOKEN.",
                 ) from error
+            first = str(error).splitlines()[0]
+            if not uri.startswith(SQLITE) and getattr(error, "error_code", "") == AWAY:
+                raise RunFailed(
+                    f"The tracking store {uri} cannot be used: {first}",
+                    "Wait for it or start it, then give the same command again; or correct --tracking-uri.",
+                ) from error
             raise RpmaskError(
-                f"The tracking store {uri} cannot be used: {str(error).splitlines()[0]}",
+                f"The tracking store {uri} cannot be used: {first}",
                 "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
             ) from error
     return uri

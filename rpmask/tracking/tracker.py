@@ -8,6 +8,7 @@ process at a time on a machine, which a lock held for the process's life makes s
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,8 +18,10 @@ import mlflow
 from mlflow.entities import Run, RunTag
 
 from rpmask.errors import RpmaskError
+from rpmask.tracking.absence import is_absent
 from rpmask.tracking.artifacts import ArtifactStore, sweep
 from rpmask.tracking.client import Client, undivided
+from rpmask.tracking.filters import tag_clause
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.runs import NOTE, PARENT, StepKey, StepRun
 from rpmask.tracking.server import connect, identity
@@ -60,15 +63,14 @@ class Tracker:
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
-        wanted = [f"tags.`rpmask.{name}` = '{value}'" for name, value in tags.items()]
-        return list(
-            self.client.search_runs(
-                [self.experiment_id],
-                " and ".join(wanted),
-                order_by=["attributes.start_time DESC"],
-                max_results=200,
-            )
+        found = self.client.search_runs(
+            [self.experiment_id],
+            " and ".join(tag_clause(name, value) for name, value in tags.items()),
+            order_by=["attributes.start_time DESC"],
+            max_results=200,
         )
+        wanted = {f"rpmask.{name}": value for name, value in tags.items()}
+        return [run for run in found if wanted.items() <= run.data.tags.items()]
 
     def latest(self, step: str, task: str) -> str:
         """The latest finished run of a step for a task."""
@@ -78,7 +80,7 @@ class Tracker:
         raise RpmaskError(
             f"There is no finished `{step}` of the task '{task}' in the experiment "
             f"'{self.experiment}'.",
-            f"Run `rpmask {step} --task {task}` first, or name a run with --from RUN_ID.",
+            f"Run `rpmask {step} --task {shlex.quote(task)}` first, or name a run with --from RUN_ID.",
         )
 
     def step_of(self, run_id: str, step: str) -> str:
@@ -95,6 +97,8 @@ class Tracker:
         try:
             run = self.client.get_run(run_id)
         except mlflow.exceptions.MlflowException as error:
+            if not is_absent(error):
+                raise
             raise RpmaskError(
                 f"There is no run '{run_id}' at {self.uri}.",
                 "Every verb prints the id of the run it makes; the MLflow UI shows it too.",

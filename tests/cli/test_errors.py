@@ -103,6 +103,18 @@ CASES = [
     Wrong("no screen yet", "select", "no finished `screen`", "rpmask screen"),
     Wrong("no selection yet", "finetune", "no finished `select`", "rpmask select"),
     Wrong(
+        "a quote in a task's name",
+        "screen --task a'b",
+        "no finished `sample` of the task 'a'b'",
+        "rpmask sample --task .*a.*b",
+    ),
+    Wrong(
+        "both quotes",
+        'select -t it\'s"so"',
+        "no finished `screen` of the task 'it's\"so\"'",
+        "rpmask screen",
+    ),
+    Wrong(
         "unknown run", "screen --from 0123456789abcdef0123456789abcdef", "no run", "prints the id"
     ),
     Wrong(
