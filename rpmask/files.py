@@ -12,12 +12,31 @@ from typing import IO
 
 from rpmask.errors import RunFailed
 
+STATUS = Path("/proc/self/status")  # of Linux
+
+
+def _umask() -> int:
+    """The process's umask, which other threads write files under and which is therefore not touched."""
+    try:
+        lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # another system
+        return _UMASK
+    return next((int(line.split()[1], 8) for line in lines if line.startswith("Umask:")), _UMASK)
+
+
+def _umask_at_import() -> int:
+    """Asked for by setting it, as POSIX has no other way, before there is a thread to notice."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _umask_at_import()
+
 
 def _usual_mode() -> int:
     """The permissions that open() gives a new file; temporary files are made private."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+    return 0o666 & ~_umask()
 
 
 @contextmanager
