@@ -31,8 +31,8 @@ INTRODUCTION = """\
 This page is written by `scripts/make_cli_docs.py` from the program's own help; do not edit it.
 
 A verb prints its result on stdout, progress and messages on stderr. Exit codes: 0 done, 1 the work
-failed, 2 a mistake in the request, 130 stopped by Ctrl-C, 143 by SIGTERM. What `--json` prints is
-described in [Artifacts and records](artifacts.md#machine-output).
+failed, 2 a mistake in the request, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 nobody reads its output any
+more. What `--json` prints is described in [Artifacts and records](artifacts.md#machine-output).
 """
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import finite
+from rpmask.logs import be_verbose
 from rpmask.records import DataChoice, SearchSpace
 
 if TYPE_CHECKING:
@@ -28,25 +29,27 @@ class Tracking:
     tracking_uri: str | None = None
     force: bool = False
     as_json: bool = False
-    quiet: bool = False
+    quiet: bool | None = None  # False is --verbose
 
     def context(self) -> Context:
         """The context of one command."""
         from rpmask.cli.console import TalkingConsole
         from rpmask.steps.context import Context
 
+        if self.quiet is False:
+            be_verbose()
         return Context(
             tracking_uri=self.tracking_uri,
             experiment=self.experiment,
             force=self.force,
-            console=TalkingConsole(quiet=self.quiet or self.as_json),
+            console=TalkingConsole(quiet=bool(self.quiet or self.as_json)),
         )
 
     def say(self, line: str) -> None:
         """One line on stderr, unless nothing is to be said there."""
         from rpmask.cli.console import TalkingConsole
 
-        TalkingConsole(quiet=self.quiet or self.as_json).say(line)
+        TalkingConsole(quiet=bool(self.quiet or self.as_json)).say(line)
 
     def show(self, verb: str, result: dict[str, Any]) -> None:
         """Print what the step found: one JSON object, or the verb's table."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +18,7 @@ from rpmask import ranks
 from rpmask.cli.app import app
 from rpmask.cli.outside import foreseen
 from rpmask.errors import RpmaskError
+from rpmask.logs import LOG
 
 # Each adds its verbs to the app, in the order in which `--help` shows them.
 VERBS = (
@@ -98,10 +101,11 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        code = app(args=given, prog_name="rpmask", standalone_mode=False) or 0
+        code = _called(given)
         if code == 128 + signal.SIGINT:  # Typer makes this of a KeyboardInterrupt, and says nothing
             code = _stopped(signal.SIGINT)
     except RpmaskError as error:
+        LOG.debug("an error", exc_info=error)  # the traceback that --verbose shows
         code = _fail(error.message, error.hint, error.exit_code, as_json)
     except UsageError as error:
         if as_json:
@@ -114,14 +118,50 @@ def main(arguments: list[str] | None = None) -> None:
         code = _stopped(signal.SIGINT)
     except _Terminated:
         code = _stopped(signal.SIGTERM)
-    except BrokenPipeError:
-        code = 0
     except Exception as error:
-        known = foreseen(error)
-        if known is None:
-            raise
-        code = _fail(known.message, known.hint, known.exit_code, as_json)
-    sys.stdout.flush()
+        if _unread(error):
+            code = _hung_up()
+        else:
+            known = foreseen(error)
+            if known is None:
+                raise
+            LOG.debug("an error", exc_info=error)
+            code = _fail(known.message, known.hint, known.exit_code, as_json)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _hung_up()
     if code == 0:
         ranks.dismiss()
     sys.exit(code)
+
+
+def _called(given: list[str]) -> int:
+    """The app's exit code. Typer and rich exit with 1 where they see a broken pipe."""
+    try:
+        return app(args=given, prog_name="rpmask", standalone_mode=False) or 0
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
+        if frame.f_globals.get("__name__") == "rich.console":  # which writes to stdout alone
+            return _hung_up()
+        raise stop.__context__ from None  # Typer has not asked which pipe it was
+
+
+def _unread(error: BaseException) -> bool:
+    """Whether it is our own stdout or stderr whose reader has gone, as in `rpmask report | head -1`."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    poll = select.poll()
+    for number in (1, 2):
+        poll.register(number, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _hung_up() -> int:
+    """Say nothing more to anybody; the exit code of a command that SIGPIPE ends, as it does most."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    return 128 + signal.SIGPIPE

@@ -39,7 +39,7 @@ def show(
     """
     from rpmask.steps.mask import show_mask
 
-    found = show_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json).context())
+    found = show_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json or None).context())
     lines = [
         f"{found['kept']:,} of {found['total']:,} weights kept, {percent(round(found['sparsity'], 6))} "
         "sparse",
@@ -67,7 +67,9 @@ def diff(
     """
     from rpmask.steps.mask import diff_masks
 
-    found = diff_masks(mask, other, Tracking(experiment, tracking_uri, quiet=as_json).context())
+    found = diff_masks(
+        mask, other, Tracking(experiment, tracking_uri, quiet=as_json or None).context()
+    )
     lines = [
         "the same mask"
         if found["same"]
@@ -92,7 +94,7 @@ def verify(
     """
     from rpmask.steps.mask import verify_mask
 
-    found = verify_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json).context())
+    found = verify_mask(mask, Tracking(experiment, tracking_uri, quiet=as_json or None).context())
     _answer(found, [f"ok: {found['kept']:,} weights kept, digest {found['digest']}"], as_json)
 
 
@@ -110,6 +112,6 @@ def redraw(
     """
     from rpmask.steps.mask import redraw_mask
 
-    context = Tracking(experiment, tracking_uri, quiet=as_json).context()
+    context = Tracking(experiment, tracking_uri, quiet=as_json or None).context()
     found = redraw_mask(mask, context, out)
     _answer(found, [f"ok: recipe {found['recipe']} draws {found['digest']}"], as_json)

@@ -37,7 +37,13 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet/--verbose", "-q/-v", help="Say less, or more, on stderr.")
+    bool | None,
+    typer.Option(
+        "--quiet/--verbose",
+        "-q/-v",
+        help="Hide progress; or show what libraries log, and the traceback of an error.",
+        show_default=False,
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random in this step.")]
 Task = Annotated[

@@ -24,6 +24,7 @@ import rpmask
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.jsonrecord import digest_of
 from rpmask.learn.models import load_classifier
+from rpmask.logs import hushed, lower
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.absence import is_absent
 from rpmask.tracking.aliases import CHAMPION, model_name
@@ -199,11 +200,7 @@ def register(
     if version is None:
         _forget_unregistered(step)
         logged = _log(step, model, tokenizer, task, description)
-        with (
-            undivided(step.tracker.uri),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
+        with undivided(step.tracker.uri), hushed():
             version = mlflow.register_model(f"models:/{logged}", name).version
     files = _verify(step.tracker, name, str(version), model, task)
     for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
@@ -241,7 +238,7 @@ def _log(step: StepRun, model: nn.Module, tokenizer: Any, task: TaskSpec, descri
     image = task.inputs == "image"
     model.to("cpu")
     # MLflow looks for a card and a licence on the hub and warns when there are none.
-    logging.getLogger("mlflow.transformers").setLevel(logging.ERROR)
+    lower("mlflow.transformers", logging.ERROR)
     with step.current(), contextlib.redirect_stdout(io.StringIO()):
         info = mlflow.transformers.log_model(
             {"model": model, "image_processor" if image else "tokenizer": tokenizer},

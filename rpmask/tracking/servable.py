@@ -6,11 +6,8 @@ that an environment built from its requirements needs no rpmask from anywhere.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -19,6 +16,7 @@ from mlflow.models import ModelSignature, infer_signature
 
 import rpmask
 from rpmask.deploy.manifest import FILE, Manifest, read_manifest
+from rpmask.logs import hushed
 from rpmask.tracking.registry import fetch, requirement
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
@@ -35,7 +33,8 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
         step.log_folder(folder)
         return ""
     packages = (*PACKAGES, *(OF_ONNX if manifest.form == "onnx" else ()))
-    with step.current(), tempfile.TemporaryDirectory() as temporary, _quietly():
+    # MLflow says where the model went, which the step says itself.
+    with step.current(), tempfile.TemporaryDirectory() as temporary, hushed():
         info = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(CODE),
@@ -75,10 +74,3 @@ def _signature(manifest: Manifest) -> ModelSignature:
     if manifest.kind == "classification":
         answer.insert(0, "label", ["0"])
     return infer_signature(example, answer)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """MLflow says where the model went, which the step says itself."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import mlflow
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.logs import lower
 from rpmask.tracking.client import Client
 from rpmask.tracking.locks import hold_lock
 
@@ -28,7 +29,7 @@ UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"
 def connect(uri: str | None) -> str:
     """Point MLflow at the server; a fresh database is initialised by one process at a time."""
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        lower(name, logging.WARNING)
     # For every run that ends MLflow asks a server for it and writes its address to stdout, which
     # belongs to a verb's result.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

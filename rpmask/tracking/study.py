@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from rpmask.errors import RpmaskError
+from rpmask.logs import is_verbose
 from rpmask.records import RacedCandidate, SearchSpace
 from rpmask.tracking.journal import open_journal
 from rpmask.tracking.locks import hold_lock
@@ -57,7 +58,8 @@ class Ledger:
     """
 
     def __init__(self, storage: str | None, folder: Path, name: str) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        if not is_verbose():
+            optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name = name
         self._url, self._folder = storage, folder
         self._place = storage or str(folder.resolve())
