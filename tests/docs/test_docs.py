@@ -25,7 +25,9 @@ from rpmask.cli.app import app
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 # Options of other programs that the pages name.
-FOREIGN = {"--env-manager", "--experiment-name", "--head", "--num-cpus"}
+FOREIGN = {
+    *("--env-manager", "--experiment-name", "--head", "--num-cpus", "--allowed-hosts", "--app-name")
+}
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
