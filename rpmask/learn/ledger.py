@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rpmask.errors import RpmaskError
 from rpmask.files import replacing, write_whole
 from rpmask.learn.arena import LegResult
 from rpmask.records import Score
+
+
+def losses_digest(losses: np.ndarray) -> str:
+    """sha256 of per-example losses, which a rung's score names."""
+    return hashlib.sha256(losses.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,20 @@ class RungLedger:
         return self._folder / f"candidate-{candidate}-rung-{rung}.{kind}"
 
     def get(self, candidate: int, rung: int) -> Finished | None:
-        """What a finished rung found out."""
+        """What a finished rung found out, if its array is the one that its score was written with."""
         path = self._path(candidate, rung, "json")
         if not path.exists():
             return None
         score = Score.from_dict(json.loads(path.read_text()), path.name)
-        kept = np.load(self._path(candidate, rung, "npy"), allow_pickle=False)
-        return Finished(score, kept[0], kept[-1])
+        array = self._path(candidate, rung, "npy")
+        try:
+            kept = np.load(array, allow_pickle=False)
+            found = Finished(score, kept[0], kept[-1])
+        except (OSError, ValueError, EOFError, IndexError, TypeError) as error:
+            raise _other_losses(array) from error
+        if losses_digest(found.losses) != score.losses_digest or not _ranks(found):
+            raise _other_losses(array)
+        return found
 
     def state(self, candidate: int, rung: int) -> bytes | None:
         """The training state at the end of a rung; None before the first."""
@@ -71,7 +85,7 @@ class RungLedger:
             loss=float(losses.mean()),
             metric=result.metric,
             train_loss=result.train_loss,
-            losses_digest=hashlib.sha256(losses.tobytes()).hexdigest(),
+            losses_digest=losses_digest(losses),
             distance=float(kept[1].mean()) if len(kept) > 1 else None,
         )
         seconds = json.dumps([result.refit_seconds, result.train_seconds]).encode()
@@ -85,3 +99,18 @@ class RungLedger:
         if result.rung:
             self.forget(result.candidate, result.rung - 1)
         return Finished(score, losses, kept[-1])
+
+
+def _ranks(found: Finished) -> bool:
+    """Whether what a race ranks by is what the score says; of losses their digest has said so."""
+    said = found.score.distance
+    if said is None or not math.isfinite(said):
+        return True
+    return math.isclose(float(found.values.mean()), said, rel_tol=1e-12)
+
+
+def _other_losses(path: Path) -> RpmaskError:
+    return RpmaskError(
+        f"The losses in {path} are not the ones that the rung ended with.",
+        "The file was damaged or changed; race again with `rpmask screen --force`.",
+    )

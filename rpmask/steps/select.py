@@ -60,7 +60,7 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
             context.console.say(f"This race was judged before: run {run.run_id}.")
             return run.result()
         context.console.say(f"Comparing {len(report.candidates)} candidates with the control.")
-        losses = read_losses(tracker.artifacts.path(screen_run_id, "losses.safetensors"))
+        losses = read_losses(tracker.artifacts.path(screen_run_id, "losses.safetensors"), report)
         selection, paired = judge(request, report, pool, losses, run.run_id)
         mask = load_masks(pool, report.pool_run_id, context)[selection.winner]
         _write(run, selection, report, pool, mask, paired)

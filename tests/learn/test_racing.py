@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rpmask.errors import RunFailed
+from rpmask.errors import RpmaskError, RunFailed
 from rpmask.learn.arena import Leg, LegResult
 from rpmask.learn.evidence import paired_interval
 from rpmask.learn.ledger import RungLedger
@@ -212,3 +212,20 @@ def test_a_twin_that_breaks_is_no_twin_any_more(tmp_path: Path) -> None:
         Scripted(means), RULES, names(4), 0, RungLedger(tmp_path), Silent(), twins=(2, 3)
     )
     assert [c.status for c in outcome.candidates] == ["finished", "finished", "failed", "finished"]
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+def test_a_rung_whose_losses_were_changed_is_refused(distilled: bool, tmp_path: Path) -> None:
+    """By their digest; what a distilled race ranks by, by its mean."""
+    engine = Distilled([0.5, 0.6], [0.2, 0.1]) if distilled else Scripted([0.5, 0.6])
+    race(engine, RULES, names(2), 0, RungLedger(tmp_path), Silent())
+    path = tmp_path / "candidate-1-rung-0.npy"
+    kept = np.load(path)
+    kept[-1, 3] += 1e-6
+    np.save(path, kept)
+    with pytest.raises(RpmaskError, match=r"candidate-1-rung-0.* not the ones") as raised:
+        race(engine, RULES, names(2), 0, RungLedger(tmp_path), Silent())
+    assert "--force" in raised.value.hint
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(RpmaskError, match=r"candidate-1-rung-0.* not the ones"):
+        RungLedger(tmp_path).get(1, 0)
