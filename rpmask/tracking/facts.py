@@ -44,6 +44,8 @@ def finished_steps(tracker: Tracker, task: str | None) -> dict[str, RunFacts]:
     A query a step: candidates' runs, of which there are most, are never read.
     """
     found: dict[str, RunFacts] = {}
+    if tracker.is_new:
+        return found
     for step in STEPS:
         query = f"tags.`rpmask.step` = '{step}' and attributes.status = 'FINISHED'"
         if task is not None:

@@ -12,6 +12,7 @@ import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import mlflow
@@ -35,34 +36,46 @@ ABOUT = (
 
 
 class Tracker:
-    """One tracking server and one experiment."""
+    """One tracking server and one experiment, which is made with its first run."""
 
     def __init__(self, uri: str | None, experiment: str, *, folder: Path) -> None:
         self.uri = connect(uri)
         self.client = Client()
         self.folder = folder
         self._attach = os.environ.get("MLFLOW_RUN_ID")
+        self.experiment, self._chosen = experiment, ""
         if self._attach:  # `mlflow run` made the run and chose its experiment
-            project = self.client.get_run(self._attach)
-            self.experiment_id = project.info.experiment_id
-            self.experiment = self.client.get_experiment(self.experiment_id).name
-        else:
-            self.experiment = experiment
-            with undivided(self.uri):
-                found = mlflow.set_experiment(experiment)
-            self.experiment_id = found.experiment_id
-            if KIND not in found.tags:
-                self._describe()
-        self.place = f"{identity(self.uri)}|{self.experiment_id}"
+            self._chosen = self.client.get_run(self._attach).info.experiment_id
+            self.experiment = self.client.get_experiment(self._chosen).name
         self.artifacts = ArtifactStore(self.client, folder / "cache")
 
-    def _describe(self) -> None:
-        """Say in the UI what the experiment holds, and have it shown as model training."""
-        self.client.set_experiment_tag(self.experiment_id, KIND, "custom_model_development")
-        self.client.set_experiment_tag(self.experiment_id, NOTE, ABOUT)
+    @cached_property
+    def experiment_id(self) -> str:
+        """The experiment's id, for what is written into it; one that is not there yet is made."""
+        if self._chosen:
+            return self._chosen
+        with undivided(self.uri):
+            found = mlflow.set_experiment(self.experiment)
+        if KIND not in found.tags:
+            # Say in the UI what the experiment holds, and have it shown as model training.
+            self.client.set_experiment_tag(found.experiment_id, KIND, "custom_model_development")
+            self.client.set_experiment_tag(found.experiment_id, NOTE, ABOUT)
+        return str(found.experiment_id)
+
+    @property
+    def place(self) -> str:
+        """The store and the experiment: what locks and work folders are a part of."""
+        return f"{identity(self.uri)}|{self.experiment_id}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever written into the experiment; asking does not make it."""
+        return self.client.get_experiment_by_name(self.experiment) is None
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
+        if self.is_new:
+            return []
         found = self.client.search_runs(
             [self.experiment_id],
             " and ".join(tag_clause(name, value) for name, value in tags.items()),
