@@ -73,11 +73,11 @@ def export(
     request.check()
     from dataclasses import replace
 
-    from rpmask.steps.export import default_folder
+    from rpmask.steps.export import default_folder, pinned_request
     from rpmask.steps.export import export as write
 
     context = tracking.context()
-    request = replace(request, source=_source(model, task))
+    request = pinned_request(replace(request, source=_source(model, task)), context)
     tracking.show("export", write(request, out or default_folder(request, context), context))
 
 

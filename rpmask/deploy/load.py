@@ -16,7 +16,7 @@ from torch import nn
 from rpmask.deploy import compact, csr, dense, onnx, packed, semistructured
 from rpmask.deploy.build import empty_model, fill
 from rpmask.deploy.exported import Exported, load_reader
-from rpmask.deploy.manifest import Manifest, is_export, open_export
+from rpmask.deploy.manifest import Manifest, export_in, open_export
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 
@@ -43,7 +43,9 @@ def load(
         raise RpmaskError(
             f"There is no folder '{path}'.", "Name a folder that `rpmask export` wrote."
         )
-    manifest = open_export(folder) if is_export(folder) else plain(folder, max_length, pair)
+    export = export_in(folder)
+    folder = export or folder
+    manifest = plain(folder, max_length, pair) if export is None else open_export(export)
     found = _read(folder, _within(folder, manifest))
     if device == "cuda":
         return _on_gpu(found)

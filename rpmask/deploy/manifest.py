@@ -102,6 +102,15 @@ def is_export(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
+def export_in(folder: Path) -> Path | None:
+    """The export that a folder is, or that MLflow keeps in it as the artifact of a logged model."""
+    if is_export(folder):
+        return folder
+    if (folder / "MLmodel").is_file():
+        return next((path.parent for path in sorted(folder.glob(f"artifacts/*/{FILE}"))), None)
+    return None
+
+
 def open_export(folder: Path) -> Manifest:
     """The record of a folder in which every byte is as it was written."""
     manifest = read_manifest(folder)

@@ -15,6 +15,7 @@ from rpmask.deploy import csr
 from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, made_up, parse_grid, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
+from rpmask.deploy.manifest import export_in
 from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.deploy.writing import compare, tolerance_of
@@ -87,7 +88,9 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
 
 
 def _target(source: str, context: Context) -> Target:
-    if source.startswith("models:/"):
+    from rpmask.tracking.registry import fetch, is_logged_model, is_mlflow_address
+
+    if source.startswith("models:/") and not is_logged_model(source):
         registered = find_registered(source, context)
         found = load(registered.folder)
         target = _described(found, registered.address, source, None, context)
@@ -98,7 +101,8 @@ def _target(source: str, context: Context) -> Target:
             sparsity=registered.sparsity,
             digest=registered.address,
         )
-    folder = Path(source)
+    folder = Path(fetch(context.tracker, source) if is_mlflow_address(source) else source)
+    folder = export_in(folder) or folder
     found = load(folder)
     manifest = found.manifest
     model = dense_module(found, folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,13 @@ class Written:
 
     manifest: Manifest
     rows: tuple[BenchRow, ...]
+
+
+def pinned_request(request: ExportRequest, context: Context) -> ExportRequest:
+    """The request with the version that its alias stands on now, which may be another a moment later."""
+    from rpmask.tracking.registry import pin
+
+    return replace(request, source=pin(context.tracker, request.source))
 
 
 def default_folder(request: ExportRequest, context: Context) -> Path:

@@ -14,11 +14,10 @@ from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
+from rpmask.steps.headers import DELIMITERS, JSON, TEXT, kind_of
 from rpmask.steps.registered import read_length
 
-TEXT, PAIR = "text", "text_pair"
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
-JSON = (".jsonl", ".json")
+PAIR = "text_pair"
 BOM = "\ufeff"
 
 
@@ -39,16 +38,16 @@ def predict(
 def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
     """Texts or pairs of JSON lines, of CSV or TSV with a header, or plain lines.
 
-    A name's ending says which; else, as of stdin, the first line does: a brace begins JSON, a header has
-    `text` for one of its columns. A plain line is a text, or two with a tab between them.
+    A name's ending says which; else, as of stdin, the first line does (headers.py). A plain line is a text,
+    or two with a tab between them.
     """
     numbered = ((number, line.removeprefix(BOM)) for number, line in enumerate(lines, 1))
-    first = next((one for one in numbered if one[1].strip()), None)
-    if first is None:
+    head = list(islice((one for one in numbered if one[1].strip()), 1))
+    if not head:
         raise RpmaskError(f"{name} has no rows.", "Give one text a line, or JSON lines.")
-    every = chain([first], numbered)
-    suffix = Path(name).suffix.lower()
-    kind = suffix if suffix in (*DELIMITERS, *JSON) else _kind(first[1])
+    head += islice(numbered, 1)
+    kind = kind_of(Path(name).suffix.lower(), head[0][1], head[-1][1] if head[1:] else "", name)
+    every = chain(head, numbered)
     if kind in DELIMITERS:
         yield from _table_rows(every, name, DELIMITERS[kind])
         return
@@ -56,16 +55,6 @@ def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
     for number, line in every:
         if line.strip():
             yield row(line, f"{name}, line {number}")
-
-
-def _kind(line: str) -> str:
-    """What a first line begins, as a name would end."""
-    if line.lstrip().startswith("{"):
-        return JSON[0]
-    for kind, mark in DELIMITERS.items():
-        if TEXT in (column.strip().strip('"') for column in line.split(mark)):
-            return kind
-    return ""
 
 
 def _plain_row(line: str, where: str) -> Row:
@@ -93,6 +82,7 @@ def _table_rows(lines: Iterable[tuple[int, str]], name: str, delimiter: str) -> 
         reader = csv.DictReader(plain)
     number = 0
     try:
+        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
         for number, row in enumerate(reader, 1):
             yield _named_row(row, f"{name}, row {number}")
     except csv.Error as error:

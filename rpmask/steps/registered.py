@@ -77,9 +77,9 @@ def find_registered(source: str, context: Context) -> Registered:
 
 def read_length(source: str, context: Context) -> int | None:
     """How many tokens of a text a registered version was trained to read, where a step of ours says so."""
-    from rpmask.tracking.registry import run_of
+    from rpmask.tracking.registry import is_logged_model, run_of
 
-    if not source.startswith("models:/") or source.startswith("models:/m-"):
+    if not source.startswith("models:/") or is_logged_model(source):
         return None
     run_id = run_of(context.tracker, source)
     try:

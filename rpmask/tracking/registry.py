@@ -48,6 +48,11 @@ def is_mlflow_address(source: str) -> bool:
     return source.startswith(("models:/", "runs:/"))
 
 
+def is_logged_model(source: str) -> bool:
+    """Whether an address is of a model that a run logged, and not of a registered version."""
+    return source.startswith("models:/m-") and "/" not in source.removeprefix("models:/")
+
+
 def fetch(tracker: Tracker, source: str) -> str:
     """A model source as the core can read it: MLflow addresses become local folders."""
     if not is_mlflow_address(source):
@@ -78,7 +83,7 @@ def reads_pairs(folder: Path) -> bool | None:
 
 def _check_files(tracker: Tracker, source: str, folder: Path) -> None:
     """Refuse a registered version whose files are not the ones that were registered."""
-    if not source.startswith("models:/") or source.startswith("models:/m-"):
+    if not source.startswith("models:/") or is_logged_model(source):
         return
     said = _version(tracker.client, source).tags.get(FILES)
     if said is not None and said != _files_digest(folder):
@@ -101,7 +106,7 @@ def _location(client: mlflow.MlflowClient, source: str) -> str:
     if kind == "runs":
         run_id, _, path = rest.partition("/")
         return f"{client.get_run(run_id).info.artifact_uri.rstrip('/')}/{path}"
-    if rest.startswith("m-") and "/" not in rest:
+    if is_logged_model(source):
         return str(client.get_logged_model(rest).artifact_location)
     registered = str(_version(client, source).source)
     return _location(client, registered) if is_mlflow_address(registered) else registered
@@ -133,7 +138,7 @@ def run_of(tracker: Tracker, source: str) -> str:
 
 def check_dense(tracker: Tracker, source: str) -> None:
     """Refuse a registered version that is pruned where a dense model is asked for."""
-    if not source.startswith("models:/") or source.startswith("models:/m-"):
+    if not source.startswith("models:/") or is_logged_model(source):
         return
     version = _known_version(tracker, source)
     sparsity = float(version.tags.get("rpmask.sparsity", 0.0))

@@ -151,6 +151,25 @@ def test_predict_of_the_registry_and_of_the_export_agree(
             list(predict(source, ["somebody is cooking\n"], "stdin", context))
 
 
+def test_the_address_that_export_prints_is_answered_from(
+    road: Road, packed: dict[str, Any], context: Context
+) -> None:
+    from rpmask.tracking.registry import fetch
+
+    address = packed["model_uri"]
+    assert address.startswith("models:/m-")
+    lines = [f"{row['text']}\t{row['text_pair']}\n" for row in PAIRS]
+    here = list(predict(str(road[0] / packed["path"]), lines, "stdin", context))
+    assert list(predict(address, lines, "stdin", context)) == here
+    loaded = load(fetch(context.tracker, address))
+    assert loaded.manifest.digest == packed["digest"]
+    timed = run_bench(BenchRequest(source=address, grid="1x8", seconds=0.1), context)
+    assert timed["model"] == address
+    assert "dense fp32" in {row["runtime"] for row in timed["rows"]}
+    done = rpmask(["predict", address, "--input", "-"], road[0])
+    assert "no rows" in done.stderr  # it was found
+
+
 def test_a_registered_model_reads_as_far_as_it_was_trained_to(tmp_path: Path) -> None:
     tuned = answer(
         [
@@ -169,6 +188,41 @@ def test_a_registered_model_reads_as_far_as_it_was_trained_to(tmp_path: Path) ->
     assert open_export(Path(made["path"])).max_length == 16
 
 
+def test_an_alias_that_moves_while_export_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder and what is in it are of one version."""
+    from rpmask.cli import deploy_verbs
+    from rpmask.cli.common import Tracking
+    from rpmask.steps import export as step
+
+    uri, written = f"sqlite:///{tmp_path}/mlflow.db", []
+    monkeypatch.chdir(tmp_path)
+    tracking = Tracking(tracking_uri=uri, quiet=True)
+    client = tracking.context().tracker.client
+    client.create_registered_model("rpmask-demo")
+    for number in (1, 2):
+        client.create_model_version("rpmask-demo", f"{number}", run_id="0" * 32)
+    client.set_registered_model_alias("rpmask-demo", "champion", "1")
+    name_of = step.default_folder
+
+    def folder(*arguments: Any) -> Path:
+        found = name_of(*arguments)
+        client.set_registered_model_alias("rpmask-demo", "champion", "2")
+        return found
+
+    def write(request: ExportRequest, out: Path, _: Context) -> dict[str, Any]:
+        written.append((request.source, out))
+        return {}
+
+    monkeypatch.setattr(step, "default_folder", folder)
+    monkeypatch.setattr(step, "export", write)
+    monkeypatch.setattr(Tracking, "show", lambda *_: None)
+    verb: Any = deploy_verbs.export
+    verb.__wrapped__(tracking=tracking)
+    assert written == [("models:/rpmask-demo/1", Path("export/demo-1-packed"))]
+
+
 def test_rows_of_every_kind() -> None:
     pair = [("a", "b"), ("c", "d")]
     assert list(read_rows(["a\tb\n", "c\td"], "stdin")) == pair
@@ -180,6 +234,23 @@ def test_rows_of_every_kind() -> None:
     assert list(read_rows(["\ufefftext,text_pair\n", "a,b\n", "\n", "c,d\n"], "stdin")) == pair
     assert list(read_rows(["label\ttext\ttext_pair\n", "1\ta\tb\n", "0\tc\td\n"], "stdin")) == pair
     assert list(read_rows(["a text, and more\n"], "stdin")) == ["a text, and more"]
+    assert list(read_rows(["label, text\n", "1, a\n"], "stdin")) == [" a"]
+    # A line with commas is a text, unless it is a header by all that can be told.
+    for plain in (
+        ["a, text, and more\n", "b, c, d\n"],
+        ["Hello, world\n", "Good, bye\n"],
+        ["yes,no\n"],  # alone: there is nothing to head
+        ["one,two\n", "a line without any\n"],
+        ["well,well,well\n", "what,have,we\n"],
+        ["costs 1,000\n", "or 2,000\n"],
+    ):
+        assert list(read_rows(plain, "stdin")) == [line.strip() for line in plain]
+    assert list(read_rows(["good\tbad\n", "yes\tno\n"], "stdin")) == [
+        ("good", "bad"),
+        ("yes", "no"),
+    ]
+    header = ["label,sentence\n", "1,a text\n"]
+    assert list(read_rows(header, "rows.txt")) == ["label,sentence", "1,a text"]
     quoted = ["text\n", '"one\n', "\n", 'two"\n']
     assert list(read_rows(quoted, "x.csv")) == ["one\n\ntwo"]
 
@@ -192,6 +263,11 @@ def test_rows_of_every_kind() -> None:
         (['{"text": "a"}\n', "{\n"], "stdin", "line 2 is not JSON"),
         (['{"text": 3}\n'], "stdin", "line 1 has no 'text'"),
         (["words,label\n", "a,b\n"], "x.csv", "row 1 has no 'text'"),
+        (["label,sentence\n", "1,a text\n"], "stdin", "'label' and 'sentence' and no 'text'"),
+        (['"words","label"\n', '"a, b",1\n'], "stdin", "'words' and 'label' and no 'text'"),
+        (["idx\tsentence\n", "0\ta text\n"], "stdin", "'idx' and 'sentence' and no 'text'"),
+        (["a\tsentence\tlabel\n", "0\tb\t1\n"], "stdin", "'a' and 'sentence' and 'label' and no"),
+        (["label,sentence\n", "1,a text\n"], "rows.data", "no 'text'"),
         (["text\n"], "stdin", "a header and no rows"),
         (["text\n", "x" * 200_000], "x.csv", "cannot be read after row 0"),
     ],
