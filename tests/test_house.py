@@ -23,6 +23,7 @@ ONLY = {
     "transformers": {"learn", "deploy"},
     "onnxruntime": {"deploy"},
     "datasets": {"tasks"},
+    "evaluate": {"tasks"},
 }
 MASKS_MAY_USE = {"torch", "numpy", "scipy", "safetensors", "rpmask"}
 

@@ -21,6 +21,10 @@ EXPORT, BENCH = ExportRequest(), BenchRequest()
 Threads = Annotated[int, typer.Option(help="Threads that are timed with.")]
 
 
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _source(given: str | None, task: str) -> str:
     """The model as named, or the champion of the task."""
     from rpmask.steps.registered import default_address
@@ -139,6 +143,8 @@ def predict(
 ) -> None:
     """Answer rows of text: one JSON line each, in their order.
 
+    Where rows have a column `label`, the metrics against it are printed on stderr at the end.
+
     Example: `rpmask predict deploy/packed --input rows.jsonl`
     """
     from rpmask.steps.predict import predict as answers
@@ -157,7 +163,7 @@ def predict(
                 f"Cannot read {input_file}: {error.strerror}.", "Check the path."
             ) from error
     try:
-        for answer in answers(source, lines, name, context):
+        for answer in answers(source, lines, name, context, summarise=_on_stderr):
             print(json.dumps(answer, ensure_ascii=False))
     except UnicodeDecodeError as error:
         raise RpmaskError(f"{name} is not UTF-8.", "Save the file as UTF-8.") from error

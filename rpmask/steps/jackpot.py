@@ -144,6 +144,8 @@ def _report(
     run_id: str,
 ) -> tuple[JackpotResult, nn.Module]:
     """The one time that dev is read: the dense model, under the start, and under what was found."""
+    from rpmask.tasks.evaluate_metrics import report
+
     split = next(iter(prepared.dev().values()))  # MNLI's first one
 
     def fresh() -> nn.Module:
@@ -156,7 +158,7 @@ def _report(
 
     model = under(searched.mask)
     dense, before, after = (
-        evaluate(network, split, prepared.spec).metrics
+        report(prepared.spec, evaluate(network, split, prepared.spec).logits, split.labels)
         for network in (fresh(), under(start), model)
     )
     result = JackpotResult(

@@ -29,6 +29,8 @@ def outcome(
     run_id: str,
 ) -> tuple[FinetuneResult, dict[str, np.ndarray]]:
     """The one time that dev is read: its metrics, and the model's answers in the order of the rows."""
+    from rpmask.tasks.evaluate_metrics import report
+
     splits = prepared.dev()
     spec = prepared.spec
 
@@ -38,7 +40,8 @@ def outcome(
     ours = answered(model)
     theirs = answered(teacher) if teacher is not None else ours
     dev, dense = (
-        _merged({name: one.metrics for name, one in each.items()}) for each in (ours, theirs)
+        _merged({name: report(spec, one.logits, splits[name].labels) for name, one in each.items()})
+        for each in (ours, theirs)
     )
     ours_chosen = evaluate(model, prepared.selection, spec).metrics
     theirs_chosen = (

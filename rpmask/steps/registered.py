@@ -77,6 +77,18 @@ def find_registered(source: str, context: Context) -> Registered:
 
 def read_length(source: str, context: Context) -> int | None:
     """How many tokens of a text a registered version was trained to read, where a step of ours says so."""
+    record = _known_record(source, context)
+    return None if record is None else _data(context, record).max_length
+
+
+def read_task(source: str, context: Context) -> str:
+    """The task a registered version was trained for, where a step of ours says so; else empty."""
+    record = _known_record(source, context)
+    return "" if record is None else record.task
+
+
+def _known_record(source: str, context: Context) -> Recorded | None:
+    """What the step that registered a version wrote down, if it was a step of ours."""
     from rpmask.tracking.registry import is_logged_model, run_of
 
     if not source.startswith("models:/") or is_logged_model(source):
@@ -86,7 +98,7 @@ def read_length(source: str, context: Context) -> int | None:
         step = context.tracker.step_name(run_id)
     except RpmaskError:
         return None  # deleted, or cut off once it had registered: the model answers all the same
-    return _data(context, _record(context, run_id)).max_length if step in KINDS else None
+    return _record(context, run_id) if step in KINDS else None
 
 
 def _record(context: Context, run_id: str) -> Recorded:

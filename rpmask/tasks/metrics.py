@@ -89,6 +89,11 @@ def score(spec: TaskSpec, predictions: Array, references: Array) -> dict[str, fl
 
 def compute(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
     """The task's metrics of a model's outputs, (rows, outputs), or (rows,) for regression."""
+    return score(spec, *answers(spec, logits, labels))
+
+
+def answers(spec: TaskSpec, logits: Array, labels: Array) -> tuple[Array, Array]:
+    """The classes or numbers that a model's outputs come to, and the labels as they compare to them."""
     logits, labels = np.asarray(logits), np.asarray(labels)
     if spec.kind == "regression":
         logits = logits.reshape(len(logits), -1)
@@ -104,8 +109,8 @@ def compute(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
             "Training diverged: lower the learning rate, or train in fp32.",
         )
     if spec.kind == "regression":
-        return score(spec, logits[:, 0].astype(np.float64), labels.astype(np.float64))
-    return score(spec, logits.argmax(axis=1), labels)
+        return logits[:, 0].astype(np.float64), labels.astype(np.float64)
+    return logits.argmax(axis=1), labels
 
 
 def majority(spec: TaskSpec, labels: Array) -> dict[str, float]:

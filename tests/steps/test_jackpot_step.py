@@ -24,6 +24,7 @@ from rpmask.steps.context import Context
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.requests import JackpotRequest, SampleRequest
 from rpmask.steps.sample import sample
+from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tracking.facts import finished_steps
 from rpmask.tracking.standings import results_of, standings
 
@@ -72,6 +73,24 @@ def test_what_is_printed(found: tuple[Path, dict[str, Any]]) -> None:
     assert result["dense"]["accuracy"] >= 0.975
     # Three epochs are enough for the claim of the method's second half.
     assert result["dev"]["accuracy"] >= result["start_metrics"]["accuracy"] + 0.05
+
+
+def test_dev_is_reported_by_the_metric_of_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dense model, the start and what was found."""
+    asked: list[dict[str, float]] = []
+    compute = TaskMetric._compute
+
+    def watched(self: TaskMetric, predictions: Any, references: Any) -> dict[str, float]:
+        asked.append(compute(self, predictions, references))
+        return asked[-1]
+
+    monkeypatch.setattr(TaskMetric, "_compute", watched)
+    context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
+    plan = SearchPlan(epochs=1, batch_size=64)
+    made = jackpot(JackpotRequest("digits", "digits", plan=plan), context)
+    assert asked == [made["dense"], made["start_metrics"], made["dev"]]
 
 
 def test_what_is_kept(found: tuple[Path, dict[str, Any]]) -> None:

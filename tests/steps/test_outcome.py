@@ -18,6 +18,7 @@ from rpmask.learn.trainer import Trained
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.material import Material
 from rpmask.steps.outcome import note, outcome
+from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.spec import TaskSpec
 
 MATERIAL = Material("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
@@ -72,3 +73,26 @@ def test_there_is_no_agreement_without_classes_or_another_model() -> None:
         assert found.agreement is None
         assert found.agreement_majority is None
         assert "answered as by the dense model" not in note(MATERIAL, found, None)
+
+
+def test_dev_is_reported_by_the_metric_of_evaluate(
+    teacher: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the values of the plain functions, of both models on both splits."""
+    asked: list[str] = []
+    compute = TaskMetric._compute
+
+    def watched(self: TaskMetric, predictions: Any, references: Any) -> dict[str, float]:
+        asked.append(self.spec.name)
+        return compute(self, predictions, references)
+
+    monkeypatch.setattr(TaskMetric, "_compute", watched)
+    model = tiny_bert().eval()
+    found, splits = reported(model, teacher)
+    assert asked == ["toy"] * 4
+    for network, values in ((model, found.dev), (teacher, found.dense)):
+        plain = {name: evaluate(network, split, TOY_TASK).metrics for name, split in splits.items()}
+        others = {f"other/{name}": value for name, value in plain["other"].items()}
+        assert values == {**plain["matched"], **others}
+    monkeypatch.setattr(TaskMetric, "_compute", lambda *_, **__: {"accuracy": 0.125})
+    assert reported(model, teacher)[0].dev == {"accuracy": 0.125, "other/accuracy": 0.125}

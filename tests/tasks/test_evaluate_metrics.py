@@ -1,14 +1,23 @@
 """The metrics as objects of the `evaluate` library, without a network."""
 
+import os
 import socket
+import subprocess
+import sys
+from dataclasses import replace
 
 import evaluate
+import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
+from commands import clean_environment
 
-from rpmask.tasks.evaluate_metrics import load_metric
-from rpmask.tasks.registry import task_names
+from rpmask.errors import RpmaskError
+from rpmask.tasks.evaluate_metrics import TaskMetric, load_metric, report
+from rpmask.tasks.glue import GLUE
+from rpmask.tasks.metrics import compute
+from rpmask.tasks.registry import get_spec, task_names
 from rpmask.tasks.spec import TaskSpec
 
 PREDICTED, TRUE = [1, 1, 1, 0, 0], [1, 1, 0, 1, 0]
@@ -44,3 +53,55 @@ def test_every_task_has_one_and_specs_do() -> None:
         assert metric.spec.primary in metric.compute(predictions=[0, 1, 1], references=[0, 1, 0])
     spec = TaskSpec("own", "t", "classification", ("a", "b"), False, ("accuracy",), "accuracy")
     assert load_metric(spec).compute(predictions=[0, 0], references=[0, 1]) == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_report_has_the_values_of_the_plain_functions(task: str) -> None:
+    spec, random = get_spec(task), np.random.default_rng(0)
+    logits = random.normal(size=(97, spec.outputs)).astype(np.float32)
+    labels = random.integers(0, max(2, len(spec.labels)), 97)
+    if spec.kind == "regression":
+        labels = random.normal(size=97).astype(np.float32)
+    assert report(spec, logits, labels) == compute(spec, logits, labels)  # to the last digit
+
+
+def test_a_report_is_computed_by_the_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made_up(self: TaskMetric, predictions: object, references: object) -> dict[str, float]:
+        return {"accuracy": 7.0}
+
+    monkeypatch.setattr(TaskMetric, "_compute", made_up)
+    assert report(GLUE["rte"].spec, np.zeros((3, 2)), np.zeros(3)) == {"accuracy": 7.0}
+
+
+def test_what_cannot_be_reported() -> None:
+    spec = GLUE["rte"].spec
+    with pytest.raises(RpmaskError, match="no rows to score"):
+        report(spec, np.zeros((0, 2)), np.zeros(0))
+    with pytest.raises(RpmaskError, match="3 predictions for 2 labels"):
+        report(spec, np.zeros((3, 2)), np.zeros(2))
+    with pytest.raises(RpmaskError, match="do not fit"):
+        report(spec, np.zeros((3, 3)), np.zeros(3))
+
+
+def test_nothing_is_written_and_a_name_is_no_path(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library makes a folder for every metric in its cache, which may not be writable."""
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: pytest.fail("made a folder"))
+    spec = replace(GLUE["rte"].spec, name="../it's")
+    assert report(spec, np.eye(2), np.array([0, 1])) == {"accuracy": 1.0}
+
+
+def test_the_library_is_not_loaded_before_a_report_is_made() -> None:
+    code = (
+        "import sys, rpmask.cli, rpmask.steps.finetune, rpmask.steps.jackpot, rpmask.steps.predict\n"
+        "print('evaluate' in sys.modules)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "False\n"
