@@ -35,6 +35,7 @@ import torch
 from safetensors.torch import save_file
 
 import rpmask
+from rpmask import paper
 from rpmask.masks.maskfile import load_mask, save_mask
 from rpmask.masks.recipe import stream, votes_of
 from rpmask.masks.sampling import draw_masks
@@ -43,7 +44,7 @@ from rpmask.masks.weights import Prunable, SafetensorsWeights, TensorWeights, we
 from rpmask.records import MaskRecipe
 
 SEED = 20_231
-RATIOS = (5e-5, 1e-4, 8e-5, 3e-4)  # the paper's, in its order
+RATIOS = paper.SAMPLING_RATIOS
 BERT_BASE = (768, 3072, 12)  # width, inner width, layers
 LARGE = ((2048, 8192, 7), (2048, 8192, 13), (2048, 8192, 26))
 LAYERS_A_FILE = 6

@@ -5,8 +5,11 @@
          + hidden * sum over layers of MSE(hidden states)
          + attention * sum over layers of MSE(attention maps)
 
-The randomized-mask paper weighs hidden, attention and logits equally, with T = 1 and no labels;
-for a regression it learns from the labels in place of the logits.
+`PAPER_TERMS` of `learn/plan.py` are those of the randomized-mask paper's public code: the logit term is a
+soft cross-entropy averaged over batch and classes, which is the divergence over the number of classes but
+for a constant, and that of a regression learns the labels. Its rows are all padded to one length, and its
+means take the padding in. Padding teaches nothing, so it is left out here and a row keeps its weight: a map
+of r real tokens counts as r rows of full_length cells, which for a row without padding is the public value.
 """
 
 from __future__ import annotations
@@ -50,19 +53,27 @@ def distillation_loss(
     attention_mask: torch.Tensor | None,
     task: TaskSpec,
     terms: Distillation,
+    full_length: int | None = None,
 ) -> torch.Tensor:
-    """The weighted sum of the terms for one batch; images have no attention mask."""
+    """The weighted sum of the terms for one batch; images have no attention mask.
+
+    full_length is how many tokens a row may have; the longest of the batch if nobody says.
+    """
     loss = student.logits.new_zeros((), dtype=torch.float32)
     if terms.labels:
         loss = loss + terms.labels * _label_term(student.logits, labels, task)
     if teacher is None:
         return loss
     if terms.logits:
-        loss = loss + terms.logits * _logit_term(student.logits, teacher.logits, task, terms)
+        if task.kind == "regression" and terms.regression_target == "labels":
+            loss = loss + terms.logits * _label_term(student.logits, labels, task)
+        else:
+            loss = loss + terms.logits * _logit_term(student.logits, teacher.logits, task, terms)
     if terms.hidden:
         loss = loss + terms.hidden * _hidden_term(student, teacher, attention_mask, terms)
     if terms.attention:
-        loss = loss + terms.attention * _attention_term(student, teacher, attention_mask, terms)
+        maps = _attention_term(student, teacher, attention_mask, terms, full_length)
+        loss = loss + terms.attention * maps
     return loss
 
 
@@ -79,6 +90,9 @@ def _logit_term(
     if task.kind == "regression":
         return F.mse_loss(student.float(), teacher.float())
     t = terms.temperature
+    if terms.logit_loss == "cross-entropy":
+        shares = F.softmax(teacher.float() / t, dim=-1)  # (batch, classes)
+        return (t * t) * -(shares * F.log_softmax(student.float() / t, dim=-1)).mean()
     return (t * t) * F.kl_div(
         F.log_softmax(student.float() / t, dim=-1),
         F.log_softmax(teacher.float() / t, dim=-1),
@@ -122,7 +136,11 @@ def _shortened(layers: Any, attention_mask: torch.Tensor | None) -> bool:
 
 
 def _attention_term(
-    student: Any, teacher: Any, attention_mask: torch.Tensor | None, terms: Distillation
+    student: Any,
+    teacher: Any,
+    attention_mask: torch.Tensor | None,
+    terms: Distillation,
+    full_length: int | None,
 ) -> torch.Tensor:
     ours, theirs = (getattr(one, "attentions", None) for one in (student, teacher))
     if not ours or not theirs:
@@ -137,6 +155,9 @@ def _attention_term(
     real = attention_mask.float()
     cells = real[:, None, :, None] * real[:, None, None, :]  # (batch, 1, from, to)
     count = cells.sum() * ours[0].shape[1]
+    if terms.attention_mean == "full-length":
+        cells = cells / real.sum(dim=1)[:, None, None, None]
+        count = ours[0].shape[1] * len(real) * (full_length or real.shape[1])
     parts = [
         ((ours[i].float() - theirs[j].float()).square() * cells).sum() / count
         for i, j in enumerate(pairs)

@@ -6,17 +6,28 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from rpmask import paper
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.records import RESTRICTIONS
 
 OPTIMIZERS = ("sgd", "adam")
 NORM_STATISTICS = ("frozen", "reestimated")
+SCHEDULES = ("linear", "constant")
+LOGIT_LOSSES = ("divergence", "cross-entropy")
+ATTENTION_MEANS = ("real", "full-length")
+REGRESSION_TARGETS = ("teacher", "labels")
 
 
 @dataclass(frozen=True)
 class Distillation(Record):
-    """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's."""
+    """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's.
+
+    The last three say how a term is computed (`learn/distill.py`). logit_loss: `divergence`, a mean over the
+    batch, or `cross-entropy`, a mean over batch and classes. attention_mean: over the cells between `real`
+    tokens, or over the rows of maps of `full-length`. regression_target: what a regression's logit term
+    learns, the answer of the `teacher` or the `labels`.
+    """
 
     labels: float = 0.3
     logits: float = 0.7
@@ -24,6 +35,18 @@ class Distillation(Record):
     attention: float = 0.0
     temperature: float = 2.0
     layer_map: tuple[int, ...] = ()
+    logit_loss: str = "divergence"
+    attention_mean: str = "real"
+    regression_target: str = "teacher"
+
+    def check(self) -> None:
+        """Refuse a term that cannot be computed."""
+        for what, value, known in (
+            ("logit loss", self.logit_loss, LOGIT_LOSSES),
+            ("mean of attention maps", self.attention_mean, ATTENTION_MEANS),
+            ("target of a regression", self.regression_target, REGRESSION_TARGETS),
+        ):
+            _one_of(what, value, known)
 
     @property
     def needs_teacher(self) -> bool:
@@ -39,7 +62,16 @@ class Distillation(Record):
         }
 
 
-PAPER_TERMS = Distillation(labels=0.0, logits=1.0, hidden=1.0, attention=1.0, temperature=1.0)
+PAPER_TERMS = Distillation(
+    labels=paper.LABELS,
+    logits=paper.LOGITS,
+    hidden=paper.HIDDEN,
+    attention=paper.ATTENTION,
+    temperature=paper.DISTILLATION_TEMPERATURE,
+    logit_loss=paper.LOGIT_LOSS,
+    attention_mean=paper.ATTENTION_MEAN,
+    regression_target=paper.REGRESSION_TARGET,
+)
 LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 
 
@@ -54,6 +86,9 @@ class TrainPlan(Record):
     segments as they are (`learn/freeze.py`). None leaves either to the step that knows where a mask is from.
     augment is how many altered copies of each row are learnt as well, by the teacher's answers alone
     (`learn/augment.py`); the steps stay those of the rows that there are.
+
+    schedule is what the rate does after the warm-up: `linear`, down to zero, or `constant`. evaluate_every
+    is in steps; 0 spreads `evaluations` over the training. A max_grad_norm of 0 clips nothing.
     """
 
     epochs: float = 6.0
@@ -73,6 +108,14 @@ class TrainPlan(Record):
     precision: str = "fp32"
     distill: Distillation = field(default_factory=Distillation)
     extra: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "linear"
+    max_grad_norm: float = 1.0
+    evaluate_every: int = 0
+
+    def check(self) -> None:
+        """Refuse a training that cannot be carried out."""
+        _one_of("schedule", self.schedule, SCHEDULES)
+        self.distill.check()
 
 
 @dataclass(frozen=True)
@@ -101,10 +144,7 @@ class SearchPlan(Record):
             ("restriction", self.restriction, RESTRICTIONS),
             ("choice of norm statistics", self.norm_statistics, NORM_STATISTICS),
         ):
-            if value not in known:
-                raise RpmaskError(
-                    f"There is no {what} '{value}'.", f"Choose one of {', '.join(known)}."
-                )
+            _one_of(what, value, known)
         for what, number in (("epochs", self.epochs), ("batch size", self.batch_size)):
             if number < 1:
                 raise RpmaskError(f"The search has {what} {number}.", "Give at least 1.")
@@ -112,3 +152,8 @@ class SearchPlan(Record):
             raise RpmaskError(
                 f"The learning rate is {self.learning_rate:g}.", "Give a number above 0, like 0.1."
             )
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise RpmaskError(f"There is no {what} '{value}'.", f"Choose one of {', '.join(known)}.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from rpmask import paper
 from rpmask.errors import RpmaskError
 
-PAPER_LEVELS = (0.54, 0.83, 0.92, 0.9375)  # of the randomized-mask paper
 MOST_STEPS = 100
 
 
@@ -23,7 +23,7 @@ def parse_levels(text: str, target: float | None = None) -> tuple[float, ...]:
                 f"'{text}' is not a cubic schedule of 1 to {MOST_STEPS} levels.",
                 "Write it like cubic:4.",
             )
-        count, end = int(steps), PAPER_LEVELS[-1] if target is None else target
+        count, end = int(steps), paper.LEVELS[-1] if target is None else target
         levels = tuple(end * (1.0 - (1.0 - step / count) ** 3) for step in range(1, count + 1))
     else:
         levels = tuple(_number(part, text) for part in text.split(","))

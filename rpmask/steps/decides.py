@@ -84,7 +84,7 @@ def _is_text(body: list[ast.stmt]) -> bool:
 def _named(node: ast.ImportFrom, root: Path) -> Iterator[Path]:
     """Where the modules of this package lie that an import may mean, but for those that decide nothing."""
     package, *parts = (node.module or "").split(".")
-    if package != root.name or not parts:
+    if package != root.name:
         return
     inside = ["/".join([*parts, alias.name]) for alias in node.names]
     for name in (f"{name}.py" for name in ("/".join(parts), *inside)):

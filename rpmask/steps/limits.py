@@ -36,7 +36,8 @@ def at_least(what: str, given: float, least: float) -> None:
 
 
 def check_terms(distill: Distillation) -> None:
-    """Refuse a loss that has no term, or a negative one."""
+    """Refuse a loss that has no term, or a negative one, or a term that cannot be computed."""
+    distill.check()
     terms = {name: getattr(distill, name) for name in ("labels", "logits", "hidden", "attention")}
     for name, weight in terms.items():
         at_least(f"weight of --distill-{name}", weight, 0)

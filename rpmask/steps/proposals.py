@@ -11,16 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
+from rpmask import paper
 from rpmask.learn.batches import generator
 from rpmask.records import MaskRecipe
 from rpmask.steps.continuing import Earlier
 from rpmask.steps.requests import SampleRequest
 from rpmask.tracking.proposing import Asked
 from rpmask.tracking.study import Ledger
-
-# The paper's public code cycles through these sampling ratios, at T = 0.2 around magnitude.
-PAPER_RATIOS = (5e-5, 1e-4, 8e-5, 3e-4)
-PAPER_TEMPERATURE = 0.2
 
 
 def proposals(
@@ -40,8 +37,8 @@ def proposals(
         made += 1
     if request.recipe == "paper":
         for index in range(made, request.k):
-            ratio = PAPER_RATIOS[(index - 1) % len(PAPER_RATIOS)]
-            recipe = replace(base, temperature=PAPER_TEMPERATURE, sample_ratio=ratio)
+            ratio = paper.SAMPLING_RATIOS[(index - 1) % len(paper.SAMPLING_RATIOS)]
+            recipe = replace(base, temperature=paper.TEMPERATURE, sample_ratio=ratio)
             yield seeded(recipe, index), None
         return
     space = ledger.agree(request.space)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from rpmask import paper
 from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.learn.plan import Distillation, SearchPlan, TrainPlan
-from rpmask.masks.schedule import PAPER_LEVELS
+from rpmask.learn.plan import SCHEDULES, Distillation, SearchPlan, TrainPlan
 from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
 from rpmask.steps.limits import at_least, between, check_data, check_terms, one_of, rows_to_refit
 
@@ -107,7 +107,9 @@ class ScreenRequest(Record):
     the verdict takes in. They are paid from the budget.
 
     distilled: candidates are trained as the selected one will be, with the terms, dropout and frozen
-    embeddings that follow it; so with None. Else on the labels alone, the paper's early evaluation.
+    embeddings that follow it; so with None. Else on the labels alone.
+
+    Weight decay, clipping and what a score is the mean of are those of `learn/racetraining.py`.
 
     The last ones say where candidates are trained. Of those only threads has a part in the numbers; the
     shares of a candidate are those of a Ray cluster's nodes.
@@ -120,9 +122,9 @@ class ScreenRequest(Record):
     full: bool = False
     behind: float = 3.0
     twins: int = 3
-    epochs: float = 1.0
+    epochs: float = paper.EARLY_EPOCHS
     batch_size: int = 32
-    learning_rate: float = 2e-4
+    learning_rate: float = paper.EARLY_LEARNING_RATE
     refit: int | None = None
     distilled: bool | None = None
     distill: Distillation = field(default_factory=Distillation)
@@ -137,6 +139,10 @@ class ScreenRequest(Record):
     address: str | None = None
     cpus_per_candidate: float | None = None
     gpus_per_candidate: float = 0.0
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    evaluate_every: int = 0
+    scored_evaluations: int = 1
 
     def check(self) -> None:
         """Refuse what no race can be run with."""
@@ -150,12 +156,14 @@ class ScreenRequest(Record):
                 "No term of --race-distill looks at the dense model.",
                 "Give --distill-logits or --distill-hidden a weight, or race with --race-labels.",
             )
+        for name in ("weight_decay", "max_grad_norm", "evaluate_every"):
+            at_least(name.replace("_", " "), getattr(self, name), 0)
         if self.twins < 0 or self.twins == 1:
             raise RpmaskError(
                 f"A race with {self.twins} twins shows no noise of training.",
                 "Give --twins 3 or more, or 0 for a verdict about examples alone.",
             )
-        for name in ("rungs", "batch_size", "examples"):
+        for name in ("rungs", "batch_size", "examples", "scored_evaluations"):
             between(name.replace("_", " "), getattr(self, name), 0, math.inf)
         one_of("precision of a race", self.precision, ("fp32", "bf16"))
         one_of("engine", self.engine, ENGINES)
@@ -214,6 +222,7 @@ class FinetuneRequest(Record):
             raise RpmaskError(
                 f"The dropout is {plan.dropout:g}.", "Choose 0 or more, and less than 1."
             )
+        plan.check()
         rows_to_refit(plan.refit)
         check_terms(plan.distill)
         if plan.augment < 0:
@@ -227,7 +236,8 @@ class FinetuneRequest(Record):
             )
         between("batch size", plan.batch_size, 0, math.inf)
         between("number of evaluations", plan.evaluations, 0, math.inf)
-        at_least("patience", plan.patience, 0)
+        for name in ("patience", "weight_decay", "max_grad_norm", "evaluate_every"):
+            at_least(name.replace("_", " "), getattr(plan, name), 0)
         at_least("share to retain", self.retain, 0)
         one_of("precision", plan.precision, PRECISIONS)
         if plan.precision == "fp16":
@@ -244,11 +254,14 @@ SEARCH_PACES = {"demo": SearchPlan(epochs=3, batch_size=32, learning_rate=1.0)}
 class RunRequest(Record):
     """What `run` is asked for: one request a step, and the levels.
 
-    level_epochs trains every level but the last, which is trained for the finetune plan's epochs. `select`
-    judges, and keeps the control where nothing is known; a road goes on with the likeliest mask.
+    level_epochs and level_schedule train every level but the last, which has the finetune plan's. Before the
+    first level the dense model is trained for distilled_epochs without a mask, by its own answers: its
+    weights are then the first level's, and the teacher stays what it was. `select` judges, and keeps the
+    control where nothing is known; a road goes on with the likeliest mask. dense_batch_size is the plan's if
+    it is None.
     """
 
-    levels: tuple[float, ...] = PAPER_LEVELS
+    levels: tuple[float, ...] = paper.LEVELS
     generations: int = 1
     sample: SampleRequest = field(default_factory=SampleRequest)
     screen: ScreenRequest = field(default_factory=ScreenRequest)
@@ -257,6 +270,9 @@ class RunRequest(Record):
     level_epochs: float = 2.0
     dense_epochs: float = 3.0
     dense_learning_rate: float = 5e-5
+    level_schedule: str = "linear"
+    distilled_epochs: float = 0.0
+    dense_batch_size: int | None = None
 
     def check(self) -> None:
         """Refuse a road that cannot be walked."""
@@ -271,6 +287,8 @@ class RunRequest(Record):
             )
         between("number of generations", self.generations, 0, math.inf)
         between("number of epochs of a level", self.level_epochs, 0.0, math.inf)
+        one_of("schedule of a level", self.level_schedule, SCHEDULES)
+        at_least("number of epochs of distillation before the levels", self.distilled_epochs, 0)
         between("number of epochs of the dense model", self.dense_epochs, 0.0, math.inf)
         between("learning rate of the dense model", self.dense_learning_rate, 0.0, math.inf)
 

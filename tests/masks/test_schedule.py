@@ -3,18 +3,19 @@ from __future__ import annotations
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.schedule import PAPER_LEVELS, parse_levels
+from rpmask.masks.schedule import parse_levels
+from rpmask.paper import LEVELS
 
 
 def test_lists_and_numbers() -> None:
-    assert parse_levels("0.54,0.83,0.92,0.9375") == PAPER_LEVELS
+    assert parse_levels("0.54,0.83,0.92,0.9375") == LEVELS
     assert parse_levels("0.9375") == (0.9375,)
     assert parse_levels(" 0.5, 0.75 ", target=0.75) == (0.5, 0.75)
 
 
 def test_cubic_rises_fast_and_ends_at_the_target() -> None:
     assert parse_levels("cubic:2", target=0.8) == pytest.approx((0.7, 0.8))
-    assert parse_levels("cubic:4")[-1] == PAPER_LEVELS[-1]
+    assert parse_levels("cubic:4")[-1] == LEVELS[-1]
     assert parse_levels("cubic:1", target=0.97) == (0.97,)
 
 
