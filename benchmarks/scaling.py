@@ -28,10 +28,11 @@ import torch
 from simulated_race import Costs, Model, Rungs, simulate
 
 from rpmask.files import write_whole
-from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
+from rpmask.learn.arena import Arena, ArenaSetup, Leg
 from rpmask.learn.batches import Encoded
 from rpmask.learn.contenders import Carried, Drawing
 from rpmask.learn.ledger import RungLedger
+from rpmask.learn.racetraining import RaceTraining
 from rpmask.learn.racing import rung_steps, survivors_of
 from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest

@@ -16,44 +16,20 @@ import torch
 from torch import nn
 
 from rpmask.errors import RunFailed
-from rpmask.jsonrecord import Record
 from rpmask.learn.attention import quick_attention
 from rpmask.learn.batches import Split, generator, training_order
-from rpmask.learn.candidatestate import captured, restore
-from rpmask.learn.confidence import settled_distances, settled_losses
+from rpmask.learn.candidatestate import captured, notes_of, restore
+from rpmask.learn.comparison import Compared, Comparison, as_tensors, from_tensors, mean_of
 from rpmask.learn.contenders import Contenders
+from rpmask.learn.decay import parameter_groups
 from rpmask.learn.distill import distillation_loss
-from rpmask.learn.evaluate import Evaluation, evaluate
 from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.observer import Silent
-from rpmask.learn.plan import LABELS_ONLY, Distillation
+from rpmask.learn.racetraining import RaceTraining, rate_share, regular, stops
 from rpmask.learn.refit import refit, refit_batches
 from rpmask.learn.teacher import Remembered
 from rpmask.masks.masked import MaskHold
 from rpmask.tasks.spec import TaskSpec
-
-
-@dataclass(frozen=True)
-class RaceTraining(Record):
-    """How every candidate of a race is trained. The defaults are the paper's early evaluation.
-
-    refit is the number of rows on which each one's kept weights are refitted first; distill, dropout and
-    freeze_embeddings are those of a training (`learn/plan.py`).
-    """
-
-    full_steps: int
-    batch_size: int = 32
-    learning_rate: float = 2e-4
-    refit: int = 0
-    distill: Distillation = LABELS_ONLY
-    dropout: float | None = None
-    freeze_embeddings: bool = False
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    threads: int = 1
-    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -122,12 +98,11 @@ class Arena:
         self._model = model.to(self._device)
         self._dense: nn.Module | None = None
         self._teacher: Remembered | None = None  # the dense model, asked once a step
-        self._answers: np.ndarray | None = None  # the teacher's on the held-out rows
         if training.distill.needs_teacher:
             dense = setup.contenders.teacher(attentions=attentions).to(self._device)
             self._dense = dense.eval().requires_grad_(False)
             self._teacher = Remembered(dense, training.distill)
-            self._answers = evaluate(dense, setup.held_out, setup.task).logits
+        self._comparison = Comparison(setup.task, setup.held_out, self._dense)
         self._order = training_order(
             setup.train, training.batch_size, training.full_steps, training.seed
         )
@@ -156,66 +131,63 @@ class Arena:
             if training.freeze_embeddings:
                 stack.enter_context(frozen_embeddings(self._model, hold.mask.names))
             optimizer = torch.optim.AdamW(
-                [p for p in self._model.parameters() if p.requires_grad],
+                parameter_groups(self._model, training.weight_decay),
                 lr=training.learning_rate,
-                weight_decay=training.weight_decay,
                 fused=True,
             )
+            evaluations: list[Compared] = []  # those that a score may count
             if leg.state is not None:
                 restore(self._model, optimizer, hold.mask, leg.state)
+                evaluations = from_tensors(notes_of(leg.state))
             self._model.train()
-            total = 0.0
+            total, training_seconds, at = 0.0, 0.0, leg.from_step
             networks = (self._model, self._dense)
-            stack.enter_context(quick_attention(networks, self._setup.train, training.precision))
-            stack.enter_context(hold.gradients_masked())
-            for step in range(leg.from_step, leg.to_step):
-                total += self._step(optimizer, hold, step)
-                if not np.isfinite(total):
+            for stop in stops(leg.from_step, leg.to_step, training):
+                begun = time.monotonic()
+                with (
+                    quick_attention(networks, self._setup.train, training.precision),
+                    hold.gradients_masked(),
+                ):
+                    for step in range(at, stop):
+                        total += self._step(optimizer, hold, step)
+                        if not np.isfinite(total):
+                            return self._broken(leg)
+                training_seconds += time.monotonic() - begun
+                try:
+                    evaluations.append(self._comparison.of(self._model))
+                except RunFailed:  # the last step's weights give no finite answer
                     return self._broken(leg)
-            trained = time.monotonic()
-            state = captured(self._model, optimizer, hold.mask) if leg.keep_state else None
-        try:
-            evaluation = evaluate(self._model, self._setup.held_out, self._setup.task)
-        except RunFailed:  # the last step's weights give no finite answer
-            return self._broken(leg)
+                at = stop
+            score = mean_of(evaluations[-training.scored_evaluations :])
+            if not regular(leg.to_step, training):
+                del evaluations[-1]  # it is there because the leg ends
+            notes = as_tensors(evaluations[-training.scored_evaluations :])
+            state = captured(self._model, optimizer, hold.mask, notes) if leg.keep_state else None
         return LegResult(
             candidate=leg.candidate,
             rung=leg.rung,
             step=leg.to_step,
-            losses=self._comparable(evaluation),
-            metric=evaluation.metrics[self._setup.task.primary],
+            losses=score.losses,
+            metric=score.metric,
             train_loss=total / (leg.to_step - leg.from_step),
             state=state,
             refit_seconds=refitted - started,
-            train_seconds=trained - refitted,
-            distances=self._distances(evaluation),
+            train_seconds=training_seconds,
+            distances=score.distances,
         )
-
-    def _comparable(self, evaluation: Evaluation) -> np.ndarray:
-        """The losses of the labels, as they are compared."""
-        if self._setup.task.kind == "regression":
-            return evaluation.losses
-        return settled_losses(evaluation.logits, np.asarray(self._setup.held_out.labels))
-
-    def _distances(self, evaluation: Evaluation) -> np.ndarray | None:
-        if self._answers is None:
-            return None
-        if self._setup.task.kind == "regression":
-            return np.square(evaluation.logits - self._answers).mean(axis=1)
-        return settled_distances(evaluation.logits, self._answers)
 
     def _broken(self, leg: Leg) -> LegResult:
         """A candidate whose loss is no number any more; the race marks it failed and goes on."""
-        nothing = np.full(len(self._setup.held_out), np.nan)
+        nothing = self._comparison.broken()
         return LegResult(
             candidate=leg.candidate,
             rung=leg.rung,
             step=leg.to_step,
-            losses=nothing,
-            metric=np.nan,
+            losses=nothing.losses,
+            metric=nothing.metric,
             train_loss=np.nan,
             state=None,
-            distances=None if self._answers is None else nothing,
+            distances=nothing.distances,
         )
 
     def _step(self, optimizer: torch.optim.Optimizer, hold: MaskHold, step: int) -> float:
@@ -223,7 +195,7 @@ class Arena:
         # Dropout is part of the common random numbers: the same noise for every candidate.
         torch.manual_seed(int(generator(training.seed, "dropout", str(step)).integers(2**62)))
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * _linear(step, training)
+            group["lr"] = training.learning_rate * rate_share(step, training)
         batch = self._setup.train.batch(self._order[step])
         batch = {name: value.to(self._device) for name, value in batch.items()}
         labels = batch.pop("labels")
@@ -239,18 +211,12 @@ class Arena:
             batch.get("attention_mask"),
             self._setup.task,
             training.distill,
+            getattr(self._setup.train, "most", None),  # images have none
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
+        if training.max_grad_norm:
+            nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
         optimizer.step()
         hold.apply()
         return float(loss.detach())
-
-
-def _linear(step: int, training: RaceTraining) -> float:
-    """Linear warm-up and decay over the full schedule, of which a race runs the first part."""
-    warm = max(1, round(training.warmup * training.full_steps))
-    if step < warm:
-        return (step + 1) / warm
-    return max(0.0, (training.full_steps - step) / max(1, training.full_steps - warm))

@@ -15,6 +15,8 @@ from rpmask.errors import RpmaskError
 from rpmask.learn.plan import TrainPlan
 from rpmask.tasks.spec import TaskSpec
 
+SCHEDULERS = {"linear": "linear", "constant": "constant_with_warmup"}
+
 
 def training_arguments(
     plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
@@ -24,7 +26,7 @@ def training_arguments(
     try:
         _check_numbers(plan.extra)
         steps = _steps(plan, rows, share)
-        every = max(1, steps // max(1, plan.evaluations))
+        every = min(plan.evaluate_every, steps) or max(1, steps // max(1, plan.evaluations))
         chosen: dict[str, Any] = {
             "output_dir": str(folder),
             "max_steps": steps,
@@ -33,7 +35,8 @@ def training_arguments(
             "learning_rate": plan.learning_rate,
             "warmup_steps": round(plan.warmup * steps),
             "weight_decay": plan.weight_decay,
-            "lr_scheduler_type": "linear",
+            "lr_scheduler_type": SCHEDULERS[plan.schedule],
+            "max_grad_norm": plan.max_grad_norm,
             "eval_strategy": "steps",
             "eval_steps": every,
             "save_strategy": "steps",

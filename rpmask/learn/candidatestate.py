@@ -6,6 +6,8 @@ as it was at the start.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import safetensors.torch
 import torch
 from torch import nn
@@ -14,10 +16,16 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.masked import base_of
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_NOTE = "note/"
 
 
-def captured(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask) -> bytes:
-    """What trains, its moments, and the buffers."""
+def captured(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    mask: Mask,
+    notes: Mapping[str, torch.Tensor] | None = None,
+) -> bytes:
+    """What trains, its moments, the buffers, and what else is to be known at the next rung."""
     kept = _kept_positions(model, mask)
     arrays: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
@@ -32,7 +40,16 @@ def captured(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask) -> 
             ).contiguous()
     for name, buffer in model.named_buffers():  # batch norm's running statistics
         arrays[f"buffer/{name}"] = buffer.detach().clone().contiguous()
+    arrays.update({f"{_NOTE}{name}": value for name, value in (notes or {}).items()})
     return safetensors.torch.save(arrays)
+
+
+def notes_of(content: bytes) -> dict[str, torch.Tensor]:
+    """The notes that were captured beside the weights."""
+    arrays = safetensors.torch.load(content)
+    return {
+        name.removeprefix(_NOTE): value for name, value in arrays.items() if name.startswith(_NOTE)
+    }
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ from rpmask.learn.arguments import training_arguments
 from rpmask.learn.attention import quick_attention
 from rpmask.learn.augment import with_altered
 from rpmask.learn.batches import Encoded
+from rpmask.learn.decay import decaying_names
 from rpmask.learn.distill import distillation_loss
 from rpmask.learn.freeze import frozen_embeddings
 from rpmask.learn.images import ImageRows
@@ -70,12 +71,14 @@ class MaskedTrainer(transformers.Trainer):
         super().__init__(*arguments, **keywords)
         self._task, self._terms, self._hold = task, terms, hold
         self._teacher: Teacher | None = None
+        self._full_length: int | None = None
         # The loss below is a mean over the batch; the Trainer divides it under accumulation.
         self.loss_is_scaled_for_ga = False
         self.model_accepts_loss_kwargs = False
 
     def learn_from(self, network: nn.Module, train_set: Encoded | ImageRows) -> None:
         """Distil from this network; its answers are kept if rows come more than once."""
+        self._full_length = getattr(train_set, "most", None)  # images have none
         kept = None
         if self.args.max_steps * self.args.train_batch_size > len(train_set):
             with self.accelerator.autocast():
@@ -101,12 +104,22 @@ class MaskedTrainer(transformers.Trainer):
             with self.accelerator.autocast():  # the Trainer wraps the model alone in it
                 target = self._teacher(rows, inputs)
         loss = distillation_loss(
-            outputs, target, labels, inputs.get("attention_mask"), self._task, terms
+            outputs,
+            target,
+            labels,
+            inputs.get("attention_mask"),
+            self._task,
+            terms,
+            self._full_length,
         )
         if not return_outputs:
             return loss
         # Evaluation needs the logits alone; hidden states would be gathered for every row.
         return loss, {"logits": outputs.logits}
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """By the rule that a race has as well."""
+        return decaying_names(model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """So that an epoch which is resumed goes on as it began."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from rpmask.learn.arena import RaceTraining
 from rpmask.learn.batches import Split, generator
 from rpmask.learn.plan import LABELS_ONLY
+from rpmask.learn.racetraining import RaceTraining
 from rpmask.learn.racing import RaceRules, rung_steps
 from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
@@ -18,7 +18,7 @@ NOBODY = 1e9  # standard errors behind the best: nobody stops
 
 
 def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
-    """The request with what the pool decides; a race on labels is the paper's early evaluation."""
+    """The request with what the pool decides; a race on labels has nothing of a distilled training."""
     request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
     if request.distilled is False or not request.distill.needs_teacher:
         return replace(
@@ -45,6 +45,10 @@ def plan_race(
         seed=request.seed,
         threads=race_threads(request),
         precision=request.precision,
+        weight_decay=request.weight_decay,
+        max_grad_norm=request.max_grad_norm,
+        evaluate_every=request.evaluate_every,
+        scored_evaluations=request.scored_evaluations,
     )
     rungs = rung_steps(
         full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget, twins=twins

@@ -14,8 +14,9 @@ import numpy as np
 import safetensors.numpy
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.arena import ArenaSetup, Leg, LegResult, RaceTraining
+from rpmask.learn.arena import ArenaSetup, Leg, LegResult
 from rpmask.learn.ledger import RungLedger, losses_digest
+from rpmask.learn.racetraining import RaceTraining
 from rpmask.learn.racing import RaceOutcome, race
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions

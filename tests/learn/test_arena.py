@@ -14,11 +14,12 @@ from test_trainer import magnitude
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.learn import teacher
-from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
+from rpmask.learn.arena import Arena, ArenaSetup, Leg
 from rpmask.learn.contenders import OnDisk
 from rpmask.learn.ledger import RungLedger
 from rpmask.learn.observer import Silent
 from rpmask.learn.plan import Distillation
+from rpmask.learn.racetraining import RaceTraining
 from rpmask.learn.refit import refit, refit_batches
 from rpmask.learn.teacher import Asked
 

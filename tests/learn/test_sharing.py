@@ -9,9 +9,10 @@ import torch
 from test_trainer import magnitude
 from toy import TOY_TASK, tiny_bert, toy_rows
 
-from rpmask.learn.arena import Arena, ArenaSetup, Leg, RaceTraining
+from rpmask.learn.arena import Arena, ArenaSetup, Leg
 from rpmask.learn.contenders import OnDisk
 from rpmask.learn.plan import LABELS_ONLY, Distillation
+from rpmask.learn.racetraining import RaceTraining
 from rpmask.learn.sharing import CONTEXT_BYTES, candidate_bytes, places, seeing
 
 GIB = 1 << 30
