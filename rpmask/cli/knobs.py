@@ -8,10 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from rpmask.cli.options import RACING, SAMPLING, TRAINING
-from rpmask.learn.plan import PAPER_TERMS, Distillation, SearchPlan
+from rpmask.learn.plan import PAPER_TERMS, Distillation, SearchPlan, TrainPlan
 from rpmask.records import SAMPLERS
-from rpmask.steps.recipes import PACES, Pace, starting_point
-from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS, SEARCH_PACES
+from rpmask.steps.recipes import PACES, Pace, pool_size, starting_point
+from rpmask.steps.requests import (
+    RACE_REFIT_ROWS,
+    REFIT_FROM,
+    REFIT_ROWS,
+    SEARCH_PACES,
+    RunRequest,
+)
 from rpmask.words import percent
 
 SEARCH = "Search"
@@ -31,7 +37,12 @@ LastSparsity = Annotated[
     float | None,
     typer.Option("--sparsity", "-s", help="The last level [default: 0.9375].", show_default=False),
 ]
-Recipe = Annotated[str, typer.Option(help="default, or paper: all of the paper's values.")]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        help="default, or paper: the values of the paper's public code; docs/concepts.md has the differences."
+    ),
+]
 Temperature = Annotated[
     str,
     typer.Option(
@@ -143,7 +154,7 @@ RaceDistill = Annotated[
     typer.Option(
         "--race-distill/--race-labels",
         help="Whether candidates learn from the dense model, as in a training, or from labels alone "
-        "[default: distilled; in `run`, labels with --recipe paper].",
+        "[default: distilled].",
         show_default=False,
         rich_help_panel=RACING,
     ),
@@ -280,7 +291,57 @@ def _term(name: str, what: str) -> typing.Any:
     )
 
 
+def _count(text: str) -> int | None:
+    """A number of masks; of `auto`, which is what an MLflow project says, the recipe's."""
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is not a valid integer.") from error
+
+
+def _by_recipe(name: str, value: float, paper: float, *names: str, **option: Any) -> typing.Any:
+    text = f"{name} [default: {value:g}; {paper:g} with --recipe paper]."
+    return typer.Option(*names, help=text, show_default=False, **option)
+
+
 _PAPER = starting_point("paper", "")
+RecipeK = Annotated[
+    int | None,
+    _by_recipe(
+        "How many masks to draw, the control included",
+        *(pool_size(None, recipe) for recipe in ("default", "paper")),
+        *("--k", "-k"),
+        parser=_count,
+        metavar="<int>",
+    ),
+]
+RunLearningRate = Annotated[
+    float | None,
+    _by_recipe(
+        "Peak rate",
+        TrainPlan.learning_rate,
+        _PAPER.finetune.plan.learning_rate,
+        rich_help_panel=TRAINING,
+    ),
+]
+RunBatchSize = Annotated[
+    int | None,
+    _by_recipe(
+        "Rows a step",
+        TrainPlan.batch_size,
+        _PAPER.finetune.plan.batch_size,
+        rich_help_panel=TRAINING,
+    ),
+]
+DistilledEpochs = Annotated[
+    float | None,
+    _by_recipe(
+        "Epochs of the dense model by its own answers, before the first level",
+        RunRequest.distilled_epochs,
+        _PAPER.distilled_epochs,
+        rich_help_panel=TRAINING,
+    ),
+]
 RunEpochs = Annotated[
     float | None,
     _paced("epochs", "Epochs of the last level", TRAINING, _PAPER.finetune.plan.epochs),

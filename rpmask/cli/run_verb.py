@@ -14,7 +14,7 @@ from rpmask.cli.common import Tracking, default_model, settings, settled_precisi
 from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.steps.recipes import starting_point
+from rpmask.steps.recipes import pool_size, starting_point
 from rpmask.steps.requests import RunRequest, SampleRequest, ScreenRequest
 
 RUN = RunRequest()
@@ -32,7 +32,7 @@ def run(
         bool, typer.Option("--one-shot", help="One level, straight to --sparsity.")
     ] = False,
     sparsity: n.LastSparsity = None,
-    k: n.K = SAMPLE.k,
+    k: n.RecipeK = None,
     recipe: n.Recipe = SAMPLE.recipe,
     seed: o.Seed = SAMPLE.seed,
     sampling: SampleRequest = SAMPLING,
@@ -53,8 +53,9 @@ def run(
         float,
         typer.Option(help="Peak rate of the dense model.", rich_help_panel=o.TRAINING),
     ] = RUN.dense_learning_rate,
-    learning_rate: n.LearningRate = FINETUNE.plan.learning_rate,
-    batch_size: n.BatchSize = FINETUNE.plan.batch_size,
+    distilled_epochs: n.DistilledEpochs = None,
+    learning_rate: n.RunLearningRate = None,
+    batch_size: n.RunBatchSize = None,
     dropout: n.RunDropout = None,
     refit: n.RunRefit = None,
     freeze_embeddings: n.RunFreezeEmbeddings = None,
@@ -79,8 +80,8 @@ def run(
     plan = replace(
         known,
         epochs=_given(epochs, known.epochs),
-        learning_rate=learning_rate,
-        batch_size=batch_size,
+        learning_rate=_given(learning_rate, known.learning_rate),
+        batch_size=_given(batch_size, known.batch_size),
         dropout=_given(dropout, known.dropout),
         refit=_given(refit, known.refit),
         freeze_embeddings=_given(freeze_embeddings, known.freeze_embeddings),
@@ -103,7 +104,7 @@ def run(
             sampling,
             task=task,
             model=default_model(model, task, data, tracking),
-            k=k,
+            k=pool_size(k, recipe),
             seed=seed,
             recipe=recipe,
             space=base.sample.space if sampling.space == SAMPLING.space else sampling.space,
@@ -113,6 +114,11 @@ def run(
         screen=replace(
             racing,
             seed=seed,
+            epochs=base.screen.epochs,
+            weight_decay=base.screen.weight_decay,
+            max_grad_norm=base.screen.max_grad_norm,
+            evaluate_every=base.screen.evaluate_every,
+            scored_evaluations=base.screen.scored_evaluations,
             budget=_given(budget, base.screen.budget),
             refit=_given(racing.refit, base.screen.refit),
             distilled=_given(racing.distilled, base.screen.distilled),
@@ -121,7 +127,7 @@ def run(
             freeze_embeddings=plan.freeze_embeddings,
             full=full or (base.screen.full and budget is None),
             examples=_given(examples, base.screen.examples),
-            batch_size=batch_size,
+            batch_size=_given(batch_size, base.screen.batch_size),
             # The race scales no losses, which fp16 needs.
             precision="fp32" if precision == "fp16" else precision,
             storage=storage,
@@ -135,6 +141,9 @@ def run(
         level_epochs=_given(level_epochs, base.level_epochs),
         dense_epochs=dense_epochs,
         dense_learning_rate=dense_rate,
+        dense_batch_size=base.dense_batch_size if batch_size is None else None,
+        level_schedule=base.level_schedule,
+        distilled_epochs=_given(distilled_epochs, base.distilled_epochs),
     )
     request.check()
     check_task(task, data)

@@ -32,6 +32,7 @@ from rpmask.cli.groups import (
     with_groups,
 )
 from rpmask.records import DataChoice
+from rpmask.steps.recipes import pool_size
 from rpmask.steps.requests import (
     SampleRequest,
     ScreenRequest,
@@ -47,7 +48,7 @@ SAMPLE, SCREEN, SELECT = SampleRequest(), ScreenRequest(), SelectRequest()
 def sample(
     task: o.Task = SAMPLE.task,
     model: o.Model = None,
-    k: n.K = SAMPLE.k,
+    k: n.RecipeK = None,
     sparsity: n.Sparsity = SAMPLE.sparsity,
     seed: o.Seed = SAMPLE.seed,
     recipe: n.Recipe = SAMPLE.recipe,
@@ -84,7 +85,7 @@ def sample(
         task=task,
         model=DEMO if settled else default_model(model, task, data, tracking),
         sparsity=sparsity,
-        k=k,
+        k=pool_size(k, recipe),
         seed=seed,
         recipe=recipe,
         storage=storage,

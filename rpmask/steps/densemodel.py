@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rpmask.learn.models import has_head
+from rpmask.learn.plan import TrainPlan
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
 from rpmask.steps.inputs import spec_of
@@ -13,9 +14,18 @@ from rpmask.steps.requests import FinetuneRequest, RunRequest, SampleRequest
 
 
 def dense_training(request: RunRequest) -> FinetuneRequest:
-    """How `run` trains the dense model: on the labels, for its own epochs and at its own rate."""
+    """How `run` trains the dense model: on the labels, for its own epochs and at its own rate.
+
+    With every recipe as in the default one: the public one begins with a model that is fine-tuned, and
+    says no more.
+    """
     plan = replace(
         request.finetune.plan,
+        batch_size=request.dense_batch_size or request.finetune.plan.batch_size,
+        schedule=TrainPlan.schedule,
+        weight_decay=TrainPlan.weight_decay,
+        max_grad_norm=TrainPlan.max_grad_norm,
+        evaluate_every=TrainPlan.evaluate_every,
         epochs=request.dense_epochs,
         learning_rate=request.dense_learning_rate,
         dropout=None,

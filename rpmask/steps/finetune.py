@@ -53,12 +53,28 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
 
 
 def finetune_dense(
-    request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
+    request: FinetuneRequest,
+    context: Context,
+    *,
+    task: str,
+    model: str,
+    data: DataChoice,
+    teacher: str | None = None,
 ) -> dict[str, Any]:
-    """Train a model without a mask on a task's labels."""
+    """Train a model without a mask on a task's labels; or a teacher further, by its own answers."""
     frozen = bool(request.plan.freeze_embeddings)
-    plan = replace(request.plan, distill=LABELS_ONLY, refit=0, freeze_embeddings=frozen, augment=0)
-    material = Material(task=task, model=model, start=model, level=0, sparsity=0.0, data=data)
+    plan = replace(request.plan, refit=0, freeze_embeddings=frozen)
+    if teacher is None:
+        plan = replace(plan, distill=LABELS_ONLY, augment=0)
+    material = Material(
+        task=task,
+        model=model,
+        start=teacher or model,
+        level=0,
+        sparsity=0.0,
+        data=data,
+        teacher=teacher,
+    )
     return _train(replace(request, plan=plan), context, material)
 
 
@@ -76,7 +92,6 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         start=pin(tracker, material.start),
         teacher=pin(tracker, material.teacher) if material.teacher else None,
     )
-    dense = material.mask is None
     inputs = {
         "start": source_digest(tracker, material.start),
         "teacher": source_digest(tracker, material.teacher) if material.teacher else None,
@@ -87,7 +102,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
     step_key = StepKey(
         step="finetune",
         key=step_digest("finetune", inputs, deciding(request)),
-        name=f"finetune {material.task} {'dense' if dense else percent(material.sparsity)}",
+        name=f"finetune {material.task} {_kind(material)}",
         task=material.task,
         level=material.level,
         sparsity=material.sparsity,
@@ -217,9 +232,16 @@ def _register(
                 SELECTION: repr(float(result.selection[result.primary])),
             },
             description=note(material, result, None),
-            aliases=(CHAMPION,) if promoted else () if material.mask is not None else (DENSE,),
+            aliases=(CHAMPION,) if promoted else (DENSE,) if _kind(material) == "dense" else (),
         )
     return registered, promoted
+
+
+def _kind(material: Material) -> str:
+    """What is trained, in a run's name."""
+    if material.mask is not None:
+        return percent(material.sparsity)
+    return "dense" if material.teacher is None else "dense, distilled"
 
 
 def _finished(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:

@@ -113,7 +113,8 @@ def note(material: Material, result: FinetuneResult, registered: Mapping[str, An
     if material.mask is None:
         lines = [
             f"**Dense `{material.task}`: {name} {result.dev[name]:.4f} on dev**, trained from "
-            f"`{material.model}` for {result.steps} steps."
+            f"`{material.start}` for {result.steps} steps"
+            + (", by its own answers." if material.teacher else ".")
         ]
     else:
         lines = [

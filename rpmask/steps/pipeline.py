@@ -1,8 +1,9 @@
 """`run`: the whole road, level by level, under one parent run.
 
-Dense model if the given one has no head for the task; then at each sparsity sample, screen, select
-and finetune, each level starting from the weights the last one trained, inside the last one's mask.
-Every step that finished before is used again, so the same command continues after any interruption.
+Dense model if the given one has no head for the task; in the public recipe an epoch of distillation without
+a mask; then at each sparsity sample, screen, select and finetune, each level starting from the weights the
+last one trained, inside the last one's mask. Every step that finished before is used again, so the
+same command continues after any interruption.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rpmask.steps.context import Context
 from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import address, dense_first, dense_training
 from rpmask.steps.engines import deciding
-from rpmask.steps.finetune import finetune
+from rpmask.steps.finetune import finetune, finetune_dense
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import RunRequest
 from rpmask.steps.search import generations
@@ -60,7 +61,11 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
         inner = context.under(run.run_id)
         teacher, dense = dense_first(first, dense_training(request), inner)
         done: list[dict[str, Any]] = []
-        start, parent = teacher, None
+        start, parent, distilled = teacher, None, None
+        if request.distilled_epochs:
+            context.console.say("Training the dense model by its own answers before the levels.")
+            distilled = _distilled(request, inner, teacher)
+            start = address(distilled)
         for number, sparsity in enumerate(request.levels, start=1):
             level = _level(request, inner, number, sparsity, start, teacher, parent)
             done.append(level)
@@ -83,11 +88,28 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
         return run.finish(
             {
                 "dense": dense,
+                "distilled": distilled,
                 "levels": done,
                 "champion": champion_address(context.tracker, spec.name),
             },
             _note(results, done),
         )
+
+
+def _distilled(request: RunRequest, context: Context, teacher: str) -> dict[str, Any]:
+    """The public recipe's dense epoch: as a level is trained, without a mask."""
+    plan = replace(
+        request.finetune.plan, epochs=request.distilled_epochs, schedule=request.level_schedule
+    )
+    first = request.sample
+    return finetune_dense(
+        replace(request.finetune, plan=plan),
+        context,
+        task=first.task,
+        model=first.model,
+        data=first.data,
+        teacher=teacher,
+    )
 
 
 def _level(
@@ -113,7 +135,8 @@ def _level(
     chosen = select(request.select, context, last["screen"]["run_id"])
     asked = request.finetune
     if number < len(request.levels):
-        asked = replace(asked, plan=replace(asked.plan, epochs=request.level_epochs))
+        plan = replace(asked.plan, epochs=request.level_epochs, schedule=request.level_schedule)
+        asked = replace(asked, plan=plan)
     trained = finetune(asked, context, chosen["run_id"])
     return {
         "sparsity": sparsity,

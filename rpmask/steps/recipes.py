@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rpmask import paper
 from rpmask.jsonrecord import Record
-from rpmask.learn.plan import PAPER_TERMS
-from rpmask.steps.requests import PAPER_SPACE, RunRequest
+from rpmask.learn.plan import PAPER_TERMS, TrainPlan
+from rpmask.steps.requests import PAPER_SPACE, RunRequest, SampleRequest
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ def freezes(asked: bool | None, task: str) -> bool:
     return PACES.get(task, Pace()).freeze_embeddings if asked is None else asked
 
 
+def pool_size(asked: int | None, recipe: str) -> int:
+    """How many masks a pool has where nobody says it."""
+    if asked is not None:
+        return asked
+    return paper.CANDIDATES if recipe == "paper" else SampleRequest.k
+
+
 def starting_point(recipe: str, task: str) -> RunRequest:
     """A road of this recipe, before anything else is asked for."""
     road = _paced(PACES.get(task, Pace()))
@@ -56,22 +64,42 @@ def _paced(pace: Pace) -> RunRequest:
 
 
 def _paper(road: RunRequest) -> RunRequest:
-    """All of the paper's values: magnitude, T = 0.2, full screening, ten epochs a level.
-
-    The race's own rate and epoch are the paper's already.
-    """
+    """The public recipe; where it differs on purpose is the table of docs/concepts.md."""
     plan = replace(
         road.finetune.plan,
-        epochs=10.0,
+        epochs=paper.EPOCHS,
+        learning_rate=paper.LEARNING_RATE,
+        batch_size=paper.BATCH_SIZE,
+        weight_decay=paper.WEIGHT_DECAY,
+        max_grad_norm=paper.MAX_GRAD_NORM,
+        warmup=paper.WARMUP,
+        schedule=paper.LAST_SCHEDULE,
+        evaluate_every=paper.EVALUATE_EVERY,
         distill=PAPER_TERMS,
         dropout=None,
         refit=0,
         freeze_embeddings=False,
     )
+    race = replace(
+        road.screen,
+        full=True,
+        refit=0,
+        epochs=paper.EARLY_EPOCHS,
+        learning_rate=paper.EARLY_LEARNING_RATE,
+        batch_size=paper.BATCH_SIZE,
+        weight_decay=paper.WEIGHT_DECAY,
+        max_grad_norm=paper.MAX_GRAD_NORM,
+        evaluate_every=paper.EVALUATE_EVERY,
+        scored_evaluations=paper.SCORED_EVALUATIONS,
+    )
     return replace(
         road,
-        sample=replace(road.sample, space=PAPER_SPACE),
-        screen=replace(road.screen, full=True, refit=0, distilled=False),
+        levels=paper.LEVELS,
+        sample=replace(road.sample, space=PAPER_SPACE, k=paper.CANDIDATES),
+        screen=race,
         finetune=replace(road.finetune, plan=plan),
-        level_epochs=10.0,
+        level_epochs=paper.EPOCHS,
+        level_schedule=paper.SCHEDULE,
+        distilled_epochs=paper.DENSE_EPOCHS,
+        dense_batch_size=TrainPlan.batch_size,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_demo_has_its_own_pace(asked: Any) -> None:
     assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
 
 
-def test_the_paper_has_all_of_its_values(asked: Any) -> None:
+def test_the_paper_has_its_own_values(asked: Any) -> None:
     paper = asked("--recipe", "paper")
     assert (paper.finetune.plan.epochs, paper.level_epochs) == (10.0, 10.0)
     assert paper.finetune.plan.distill == PAPER_TERMS
@@ -61,7 +62,7 @@ def test_the_paper_has_all_of_its_values(asked: Any) -> None:
     assert paper.screen.full
     assert (paper.screen.refit, paper.finetune.plan.refit) == (0, 0)
     assert paper.finetune.plan.freeze_embeddings is False
-    assert paper.screen.distilled is False
+    assert settled_race(paper.screen, "demo", 0.54).distilled is True
     assert paper.select.take == "best"
     assert paper.sample.space.importances == ("magnitude",)
     assert paper.sample.space.allocations == (0.0,)
@@ -132,3 +133,52 @@ def test_the_dense_model_is_trained_whole() -> None:
     training = dense_training(RunRequest(finetune=FinetuneRequest(plan=TrainPlan(extra=extra))))
     assert training.plan.extra == {"optim": "adafactor"}
     assert training.plan.epochs == RunRequest().dense_epochs
+
+
+OPTIONS = {
+    "k": ("--k", "4", lambda asked: asked.sample.k, 9),
+    "rate": ("--learning-rate", "1e-3", lambda asked: asked.finetune.plan.learning_rate, 5e-5),
+    "batch": ("--batch-size", "16", lambda asked: asked.finetune.plan.batch_size, 64),
+    "race batch": ("--batch-size", "16", lambda asked: asked.screen.batch_size, 64),
+    "race rate": ("--race-rate", "1e-3", lambda asked: asked.screen.learning_rate, 2e-4),
+    "dense epoch": ("--distilled-epochs", "0", lambda asked: asked.distilled_epochs, 1.0),
+    "epochs": ("--epochs", "3", lambda asked: asked.finetune.plan.epochs, 10.0),
+    "level epochs": ("--level-epochs", "3", lambda asked: asked.level_epochs, 10.0),
+    "attention": (
+        *("--distill-attention", "0", lambda asked: asked.finetune.plan.distill.attention),
+        1.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_paper_gives_way_to_an_option(asked: Any, name: str) -> None:
+    option, value, found, published = OPTIONS[name]
+    assert found(asked("--recipe", "paper")) == published
+    assert found(asked("--recipe", "paper", option, value)) == float(value)
+
+
+def test_an_option_that_has_the_default_recipes_value_is_given_all_the_same(asked: Any) -> None:
+    given = ("--k", "8", "--learning-rate", "1.5e-4", "--batch-size", "32")
+    paper = asked("--recipe", "paper", *given)
+    plan = paper.finetune.plan
+    assert (paper.sample.k, plan.learning_rate, plan.batch_size) == (8, 1.5e-4, 32)
+    assert asked("--recipe", "paper", "--k", "auto").sample.k == 9  # what an MLflow project says
+    assert asked("--k", "auto").sample.k == 8
+
+
+def test_the_paper_may_be_trained_on_labels_alone(asked: Any) -> None:
+    terms = ("labels", "logits", "hidden", "attention")
+    given = [f"--distill-{term}={int(term == 'labels')}" for term in terms]
+    paper = asked("--recipe", "paper", *given)
+    assert settled_race(paper.screen, "demo", 0.54).distilled is False
+
+
+def test_the_paper_and_the_default_recipe_begin_with_one_dense_model(asked: Any) -> None:
+    usual, paper = (
+        dense_training(asked("--recipe", recipe)).plan for recipe in ("default", "paper")
+    )
+    apart = {"distill": LABELS_ONLY, "refit": 0, "augment": 0, "freeze_embeddings": None}
+    assert replace(usual, **apart) == replace(paper, **apart)
+    small = dense_training(asked("--recipe", "paper", "--batch-size", "16")).plan
+    assert small.batch_size == 16
