@@ -70,7 +70,10 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
   labels alone. No dropout, which is the better baseline.
 - **(b) the paper's recipe**: levels 54, 83 and 92 % before the last, eight masks a level around magnitude at
   T = 0.2, the best of the race, distillation of attention, hidden states and logits, the model's own
-  dropout. As it stands it takes 72 epochs; each of its parts is a ninth as long here.
+  dropout. As it stands it takes 72 epochs; each of its parts is a ninth as long here. Its rows used the
+  recipe before it was mended ([what it is now](concepts.md#the-public-recipe)): races on the labels alone,
+  seven draws beside the control, batches of 32, weight decay, clipping, a rate that falls at every level, a
+  heavier weight of logits and attention maps, the best of six evaluations, and no dense epoch first.
 - **(c) rpmask, one shot**: eight masks: the magnitude mask, which is the control, and masks of Fisher
   information, uniform and global, as they are and drawn around. Each has its kept weights refitted on 32 rows
   (`--race-refit 32`); they are raced on a quarter of the steps, learning from the dense model as in the
