@@ -10,8 +10,8 @@ import typer
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
-from rpmask.cli.common import Tracking, default_model, settings, settled_precision
-from rpmask.cli.groups import DATA, RACING, SAMPLING, TRACKING, check_task, with_groups
+from rpmask.cli.common import Given, Tracking, default_model, settings, settled_precision
+from rpmask.cli.groups import DATA, NONE_GIVEN, RACING, SAMPLING, TRACKING, check_task, with_groups
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.recipes import pool_size, starting_point
@@ -68,6 +68,7 @@ def run(
     setting: n.Setting = None,
     retain: n.Retain = FINETUNE.retain,
     data: DataChoice = DATA,
+    given: Given = NONE_GIVEN,
     tracking: Tracking = TRACKING,
 ) -> None:
     """Walk the whole road, level by level; the same command continues after an interruption.
@@ -118,6 +119,7 @@ def run(
             weight_decay=base.screen.weight_decay,
             max_grad_norm=base.screen.max_grad_norm,
             evaluate_every=base.screen.evaluate_every,
+            twins=racing.twins if "twins" in given else base.screen.twins,
             scored_evaluations=base.screen.scored_evaluations,
             budget=_given(budget, base.screen.budget),
             refit=_given(racing.refit, base.screen.refit),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from rpmask.errors import RpmaskError
 from rpmask.records import FinetuneResult, MaskRecipe, Pool, ScreenReport
 from rpmask.steps.context import Context
-from rpmask.steps.requests import SampleRequest
+from rpmask.steps.requests import PAPER_SPACE, SampleRequest
+from rpmask.tracking.study import Ledger, study_exists
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ def earlier(like: str | None, context: Context) -> Earlier:
     if pool.study is None:
         raise RpmaskError(f"Run '{like}' has no study.", "Name another pool.")
     return Earlier(pool, report)
+
+
+def settled_space(request: SampleRequest, before: Earlier, context: Context) -> SampleRequest:
+    """The request with the space that is drawn from: the recipe's, or that of the study it continues."""
+    if request.recipe == "paper":
+        return replace(request, space=PAPER_SPACE)
+    if before.study is None or not study_exists(request.storage, context.folder, before.study):
+        return request
+    ledger = Ledger(request.storage, context.folder, before.study)
+    return replace(request, space=ledger.agree(request.space))
 
 
 def continued(request: SampleRequest, before: Earlier) -> SampleRequest:

@@ -83,6 +83,7 @@ def _paper(road: RunRequest) -> RunRequest:
     race = replace(
         road.screen,
         full=True,
+        twins=0,
         refit=0,
         epochs=paper.EARLY_EPOCHS,
         learning_rate=paper.EARLY_LEARNING_RATE,

@@ -20,7 +20,13 @@ from rpmask.steps.limits import at_least, between, check_data, check_terms, one_
 DRAWN_STARTS = (*IMPORTANCES, "random")
 
 RECIPES = ("default", "paper")
-PAPER_SPACE = SearchSpace(importances=("magnitude",), allocations=(0.0,))
+PAPER_SPACE = SearchSpace(
+    temperature=(paper.TEMPERATURE,),
+    sample_ratio=paper.SAMPLING_RATIOS,
+    importances=("magnitude",),
+    allocations=(0.0,),
+    lists=("sample_ratio",),
+)
 TAKES = ("evidence", "best", "control")
 PRECISIONS = ("fp32", "bf16", "fp16")
 ENGINES = ("local", "ray")

@@ -25,7 +25,7 @@ from rpmask.masks.weights import (
 )
 from rpmask.records import Candidate, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, available_cores, versions
-from rpmask.steps.continuing import Earlier, continued, earlier
+from rpmask.steps.continuing import Earlier, continued, earlier, settled_space
 from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import from_dense
 from rpmask.steps.inputs import encoded, load_data, read_as, source_digest
@@ -51,7 +51,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
 
     request.check()
     before = earlier(request.like, context)
-    request = continued(request, before)
+    request = settled_space(continued(request, before), before, context)
     request = from_dense(request, request.seed, available_cores(), context)
     data = load_data(request.task, request.data)
     spec = data.spec

@@ -67,6 +67,21 @@ def test_raced_with(walked: Any, name: str) -> None:
         assert params(walked, level["screen"]["run_id"])[name] == RACED[name]
 
 
+def test_the_pool_is_logged_as_it_was_drawn(walked: Any) -> None:
+    for level in walked[0]["levels"]:
+        logged = params(walked, level["sample"]["run_id"])
+        assert logged["importance"] == "magnitude"
+        assert logged["temperature"] == "0.2"
+        assert logged["sample_ratio"] == "5e-05,0.0001,8e-05,0.0003"
+        assert logged["allocation"] == "0.0"
+
+
+def test_the_public_recipe_trains_no_twins(walked: Any) -> None:
+    for level in walked[0]["levels"]:
+        assert level["screen"]["twins"] == []
+        assert level["select"]["noise"] is None
+
+
 def test_eight_draws_beside_the_control(walked: Any) -> None:
     for level in walked[0]["levels"]:
         control, *drawn = level["sample"]["candidates"]

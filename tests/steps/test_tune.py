@@ -114,3 +114,14 @@ def test_another_race_of_the_same_pool_is_what_the_next_pool_continues(tmp_path:
     assert again["study"] != short["study"]
     # Unforced, the first command finds its own steps, whatever ran since.
     assert answer(["tune", "--budget", "0.15", *little], tmp_path)["reused"]
+
+
+def test_a_pool_that_continues_a_study_is_logged_with_its_space(tmp_path: Path) -> None:
+    listed = ["--temperature", "0.1,0.3", "--importance", "magnitude", "--allocation", "uniform"]
+    first = answer(["sample", "--k", "3", *listed], tmp_path)
+    more = answer(["sample", "--k", "3", "--like", first["run_id"]], tmp_path)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    for pool in (first, more):
+        assert {c["temperature"] for c in pool["candidates"][1:]} <= {0.1, 0.3}
+        logged = client.get_run(pool["run_id"]).data.params
+        assert (logged["temperature"], logged["importance"]) == ("0.1,0.3", "magnitude")
