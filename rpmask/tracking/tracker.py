@@ -70,7 +70,8 @@ class Tracker:
     @property
     def is_new(self) -> bool:
         """Whether nothing was ever written into the experiment; asking does not make it."""
-        return self.client.get_experiment_by_name(self.experiment) is None
+        known = "experiment_id" in self.__dict__  # it was asked for, and so made, in this process
+        return not known and self.client.get_experiment_by_name(self.experiment) is None
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
