@@ -52,8 +52,11 @@ def undisturbed(pool: tuple[Path, str]) -> ScreenReport:
 
 
 def same(found: ScreenReport, expected: ScreenReport) -> None:
-    """Every rung, score, digest of per-example losses and reason; not where it was computed."""
-    at_home = {"engine": expected.engine, "workers": expected.workers, "run_id": expected.run_id}
+    """Every rung, score, digest of per-example losses and reason; not where it was computed.
+
+    Each race teaches a study of its own.
+    """
+    at_home = {name: getattr(expected, name) for name in ("engine", "workers", "run_id", "study")}
     assert replace(found, **at_home).to_dict() == expected.to_dict()
 
 
