@@ -34,7 +34,7 @@ and real tasks have pages of their own: [Jackpots](jackpot.md), [Deployment](dep
 ## Screening
 
 `python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread. What `select` says of pools with
-nothing, and with something, to find is of distilled races, also without refitting.
+nothing, and with something, to find is of races as `screen` runs them, with three twins of the control.
 
 {screening}
 
@@ -114,13 +114,18 @@ def read(name: str) -> Report:
     return found
 
 
+VERDICTS = ("better", "no-evidence", "worse")
+
+
 def screening(report: Report) -> str:
     """Four sentences, each with its counts."""
     found = report["summary"]
     pools, tune = found["pools"], found["tune"]
     regret, share = pools["regret"], pools["share_of_steps"]
     seconds = pools["share_of_seconds"]
-    equal, planted = found["equal"], found["planted"]
+    nothing = {name: found["alike"].get(name, 0) + found["equal"].get(name, 0) for name in VERDICTS}
+    by_rows = sum(found[f"{name}_by_rows"].get("better", 0) for name in ("alike", "equal"))
+    planted = found["planted"]
     gain = tune["gain_in_loss"]
     return "\n".join(
         [
@@ -129,8 +134,9 @@ def screening(report: Report) -> str:
             f"{pools['best_found']}, with {share[0]:.1%} [{share[1]:.1%}, {share[2]:.1%}] of the steps "
             f"and {seconds[0]:.1%} of the seconds; the winner's full-epoch loss is {regret[0]:.3f} pool "
             "standard deviations above the best one's on average.",
-            f"- Nothing to find (draws that differ by their seed, T = 0.1): {said(equal)} in "
-            f"{sum(equal.values())} pools.",
+            "- Nothing to find (twins of the control, or draws that differ by their seed, T = 0.1): "
+            f"{said(nothing)} in {sum(nothing.values())} pools, each trained on other batches. An interval "
+            f"about rows alone says `better` {by_rows} times.",
             f"- One far better mask planted among them: {said(planted)} in {sum(planted.values())} pools.",
             f"- `rpmask tune` over importances and allocations beside magnitude alone, the same steps, "
             f"{tune['count']} seeds: the best mask's full-epoch loss is lower by {gain[0]:.3f} "
@@ -141,7 +147,7 @@ def screening(report: Report) -> str:
 
 def said(verdicts: dict[str, int]) -> str:
     """`no-evidence` 18 times, `worse` 2 times."""
-    ordered = sorted(verdicts.items(), key=lambda item: -item[1])
+    ordered = sorted(((v, n) for v, n in verdicts.items() if n), key=lambda item: -item[1])
     return ", ".join(f"`{verdict}` {count} times" for verdict, count in ordered)
 
 
