@@ -309,7 +309,9 @@ class JackpotResult(Record):
     """A mask found with the weights frozen. Metrics are dev's: dense, under the start, under it.
 
     start says where the search began; the weights' digests are of every parameter of the model,
-    before and after. model is what the user named, weights where they are read from.
+    before and after. model is what the user named, weights where they are read from. norm_statistics is
+    `none` for a model without batch norms; the statistics' digests are of its running means and variances,
+    of the dense model and under the mask that was found.
     """
 
     task: str
@@ -334,5 +336,7 @@ class JackpotResult(Record):
     tensors: dict[str, TensorCount]
     data: DataChoice = field(default_factory=DataChoice)
     run_id: str = ""
+    statistics_digest_before: str = ""
+    statistics_digest_after: str = ""
     schema_version: int = SCHEMA_VERSION
     versions: dict[str, str] = field(default_factory=dict)

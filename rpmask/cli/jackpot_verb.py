@@ -14,7 +14,8 @@ from rpmask.cli.common import Given, Tracking, check_task_of, default_model
 from rpmask.cli.groups import NONE_GIVEN, TRACKING, among, check_task, refuse_beside, with_groups
 from rpmask.learn.plan import SearchPlan
 from rpmask.records import DataChoice
-from rpmask.steps.requests import DRAWN_STARTS, SEARCH_PACES, JackpotRequest
+from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
+from rpmask.steps.searchpaces import search_pace
 
 if TYPE_CHECKING:
     from rpmask.steps.context import Context
@@ -50,17 +51,21 @@ def jackpot(
     ] = "global",
     restriction: Annotated[
         str,
-        typer.Option(help="How the share of swaps falls: quartic, cosine or off."),
+        typer.Option(help="How the share of swaps falls, once an epoch: quartic, cosine or off."),
     ] = PLAN.restriction,
     norm_statistics: Annotated[
         str,
-        typer.Option(help="Batch norms' running statistics: frozen, or reestimated on train."),
+        typer.Option(
+            help="What batch norms do: batch (the batch's statistics, running ones updated, as in the "
+            "paper), frozen (the dense model's), or reestimated (on train, each epoch)."
+        ),
     ] = PLAN.norm_statistics,
     include: n.Include = None,
     exclude: n.Exclude = None,
     calibration_rows: n.CalibrationRows = DEFAULT.calibration_rows,
     epochs: n.SearchEpochs = None,
     batch_size: n.SearchBatch = None,
+    augment: n.SearchAugment = None,
     optimizer: Annotated[
         str, typer.Option(help="sgd, as in the paper, or adam.", rich_help_panel=SEARCH)
     ] = PLAN.optimizer,
@@ -94,7 +99,12 @@ def jackpot(
         seed=seed,
         threads=threads or available_cores(),
     )
-    own = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    own = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "augment": augment,
+    }
     request = JackpotRequest(
         task=task,
         model=default_model(model, task, data, tracking) if start in DRAWN_STARTS else model,
@@ -112,7 +122,7 @@ def jackpot(
     if start in DRAWN_STARTS:
         check_task(task, data)
     else:
-        own_task = _task_of(request, context)
+        own_task, data = _held(request, context)
         refuse_beside(
             "--from a mask",
             among(given, *OF_DRAWN_STARTS, "data"),
@@ -120,23 +130,23 @@ def jackpot(
         )
         check_task_of(start, own_task, task, given)
         task = own_task
-    request = replace(request, plan=_paced(plan, task, own))
+    request = replace(request, plan=_paced(plan, search_pace(task, data), own))
     request.check()
     from rpmask.steps.jackpot import jackpot as find
 
     tracking.show("jackpot", find(request, context))
 
 
-def _task_of(request: JackpotRequest, context: Context) -> str:
-    """The task that a mask was made for."""
+def _held(request: JackpotRequest, context: Context) -> tuple[str, DataChoice]:
+    """The task that a mask was made for, and its data."""
     from rpmask.steps.starts import find_origin
 
-    return find_origin(request, context).task
+    origin = find_origin(request, context)
+    return origin.task, origin.data
 
 
-def _paced(plan: SearchPlan, task: str, own: dict[str, Any]) -> SearchPlan:
-    """The plan with what was asked for, and at the task's own pace where nothing was."""
-    pace = SEARCH_PACES.get(task, PLAN)
+def _paced(plan: SearchPlan, pace: SearchPlan, own: dict[str, Any]) -> SearchPlan:
+    """The plan with the options that were given, and the task's own values for the others."""
     names = [name for name in own if name != "learning_rate" or plan.optimizer == "sgd"]
     plan = replace(plan, **{name: getattr(pace, name) for name in names})
     return replace(plan, **{name: value for name, value in own.items() if value is not None})

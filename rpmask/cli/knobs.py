@@ -11,13 +11,8 @@ from rpmask.cli.options import RACING, SAMPLING, TRAINING
 from rpmask.learn.plan import PAPER_TERMS, Distillation, SearchPlan, TrainPlan
 from rpmask.records import SAMPLERS
 from rpmask.steps.recipes import PACES, Pace, pool_size, starting_point
-from rpmask.steps.requests import (
-    RACE_REFIT_ROWS,
-    REFIT_FROM,
-    REFIT_ROWS,
-    SEARCH_PACES,
-    RunRequest,
-)
+from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS, RunRequest
+from rpmask.steps.searchpaces import SEARCH_PACES, TEXT_PACE
 from rpmask.words import percent
 
 SEARCH = "Search"
@@ -267,7 +262,16 @@ def _paced(name: str, what: str, panel: str, paper: object = None) -> typing.Any
 
 
 def _searched(name: str, what: str) -> typing.Any:
-    return _by_task(getattr(SearchPlan(), name), getattr(SEARCH_PACES["demo"], name), what, SEARCH)
+    """The paper's value, and those of the tasks that have another."""
+    paces = {**SEARCH_PACES, "texts": TEXT_PACE}
+    paper, others = getattr(SearchPlan(), name), ""
+    for value in sorted({getattr(pace, name) for pace in paces.values()} - {paper}, key=str):
+        tasks = [task for task, pace in paces.items() if getattr(pace, name) == value]
+        others += f"; {value if isinstance(value, str) else f'{value:g}'} for {', '.join(tasks)}"
+    shown = paper if isinstance(paper, str) else f"{paper:g}"
+    return typer.Option(
+        help=f"{what} [default: {shown}{others}].", show_default=False, rich_help_panel=SEARCH
+    )
 
 
 def _by_task(
@@ -367,5 +371,12 @@ RunExamples = Annotated[int | None, _paced("examples", "Held-out examples to com
 SearchEpochs = Annotated[int | None, _searched("epochs", "Epochs")]
 SearchBatch = Annotated[int | None, _searched("batch_size", "Rows a step")]
 SearchRate = Annotated[
-    float | None, _searched("learning_rate", "Of the scores, with sgd; falls by a cosine")
+    float | None,
+    _searched("learning_rate", "Of the scores, with sgd; falls by a cosine, once an epoch"),
+]
+SearchAugment = Annotated[
+    str | None,
+    _searched(
+        "augment", "Alter images: none, crop, or crop-flip, which must not be used on digits"
+    ),
 ]

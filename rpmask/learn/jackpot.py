@@ -1,8 +1,10 @@
 """Lottery jackpots: search the mask of a pretrained network without touching a weight.
 
-Every parameter is frozen, norms included. The forward pass sees weights * mask, the scores get the
-gradient (masks/scores.py), and a swap between kept and dropped weights is all that ever changes. The
-result is the mask of the epoch that did best on the selection split.
+Every parameter is frozen, those of norms included. The forward pass sees weights * mask, the scores get the
+gradient (masks/scores.py), and swaps between kept and dropped weights are all that ever changes, beside the
+running statistics of batch norms (learn/norms.py), which are no parameters. As published, the learning rate
+and the restriction fall once an epoch. The result is the mask of the epoch that did best on the selection
+split, with the statistics it was evaluated with.
 """
 
 from __future__ import annotations
@@ -17,13 +19,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from rpmask.errors import RunFailed
+from rpmask.errors import RpmaskError, RunFailed
 from rpmask.learn.batches import Split, generator, training_order
+from rpmask.learn.cropping import altered
 from rpmask.learn.evaluate import Evaluation, evaluate, example_losses
-from rpmask.learn.norms import freeze_norms, reestimate_norms
+from rpmask.learn.norms import (
+    freeze_norms,
+    reestimate_norms,
+    running_statistics,
+    set_running_statistics,
+    statistics_digest,
+)
 from rpmask.learn.observer import Observer
 from rpmask.learn.plan import SearchPlan
-from rpmask.learn.searchstate import Searched, SearchState, load_state, save_state
+from rpmask.learn.searchstate import Searched, SearchState, Statistics, load_state, save_state
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold, base_of
 from rpmask.masks.scores import ScoredWeights, restriction_rate
@@ -64,8 +73,16 @@ def search(
     checkpoint: Path,
     observer: Observer,
 ) -> Searched:
-    """Search from a starting mask; continues from the checkpoint if an interrupted search left one."""
+    """Search from a starting mask; continues from the checkpoint if an interrupted search left one.
+
+    The model's norms are left with the statistics of the last epoch; `put_on` sets those of the best one.
+    """
     plan.check()
+    if plan.augment != "none" and task.inputs != "image":
+        raise RpmaskError(
+            f"The rows of {task.title} are no images; nothing of them can be cropped.",
+            "Leave --augment out.",
+        )
     torch.set_num_threads(plan.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).requires_grad_(False)
@@ -101,13 +118,20 @@ class _Search:
         self._steps = len(self._order)
         self._epoch_steps = self._steps // plan.epochs
         self._digest = parameters_digest(model)
-        self._state = SearchState.fresh(start, self._digest, plan)
+        self._dense = running_statistics(model)
+        if self._dense and plan.norm_statistics != "frozen" and len(self._order[0]) < 2:
+            raise RpmaskError(
+                "Batch norms take no statistics from one row.",
+                "Give --batch-size 2 or more, or --norm-statistics frozen.",
+            )
+        self._state = SearchState.fresh(start, self._digest, self._dense, plan)
 
     def run(self) -> Searched:
         """Search to the end."""
         state = self._state
         if self._checkpoint.exists():
             load_state(self._checkpoint, state, self._scored, self._optimizer)
+            set_running_statistics(self._model, state.statistics)
             for known in state.epochs:
                 self._say(known)
         else:
@@ -120,6 +144,7 @@ class _Search:
                 epoch = state.step // self._epoch_steps
                 self._end_epoch(epoch, state.loss / self._epoch_steps)
             elif state.step % CHECKPOINT_STEPS == 0:
+                state.statistics = running_statistics(self._model)
                 save_state(self._checkpoint, state, self._scored, self._optimizer)
         after = parameters_digest(self._model)
         if after != self._digest:
@@ -128,25 +153,37 @@ class _Search:
                 f"{after[:12]}.",
                 "The mask was not kept; this is a defect of rpmask or of the model's own code.",
             )
-        return Searched(state.best_mask, tuple(state.epochs), state.best_epoch, self._digest, after)
+        return Searched(
+            mask=state.best_mask,
+            epochs=tuple(state.epochs),
+            best_epoch=state.best_epoch,
+            weights_digest_before=self._digest,
+            weights_digest_after=after,
+            statistics_digest_before=statistics_digest(self._dense),
+            statistics_digest_after=statistics_digest(state.best_statistics),
+            statistics=state.best_statistics,
+            start_statistics=state.start_statistics,
+        )
 
     def _step(self, step: int) -> None:
         plan, state = self._plan, self._state
+        done = step // self._epoch_steps / plan.epochs
         # Dropout is part of what is seeded, so that a resumed search goes on as if never stopped.
         torch.manual_seed(int(generator(plan.seed, "dropout", str(step)).integers(2**62)))
         for group in self._optimizer.param_groups:
-            group["lr"] = plan.learning_rate * restriction_rate("cosine", step / self._steps)
+            group["lr"] = plan.learning_rate * restriction_rate("cosine", done)
         self._model.train()
         if plan.norm_statistics == "frozen":
             freeze_norms(self._model)
         batch, labels = _batch(self._train, self._order[step], self._device)
+        batch = altered(batch, plan.augment, generator(plan.seed, "augment", str(step)))
         effective = self._scored.effective()
         under = UnderMask(self._model, {self._names[n]: value for n, value in effective.items()})
         loss = example_losses(self._task, under(**batch).logits, labels).mean()
         loss.backward()
         self._scored.pass_gradients()
         self._optimizer.step()
-        state.swaps += self._scored.update(restriction_rate(plan.restriction, step / self._steps))
+        state.swaps += self._scored.update(restriction_rate(plan.restriction, done))
         state.loss += float(loss.detach())
         if not math.isfinite(state.loss):
             raise RunFailed(
@@ -184,7 +221,7 @@ class _Search:
             overlap=mask.overlap(self._start),
         )
         state.loss, state.swaps = 0.0, 0
-        state.add(epoch, mask)
+        state.add(epoch, mask, running_statistics(self._model))
         save_state(self._checkpoint, state, self._scored, self._optimizer)
         self._say(epoch)
 
@@ -200,12 +237,10 @@ class _Search:
             self._observer.metric("search/swaps", epoch.swaps, epoch.epoch)
 
 
-def put_on(model: nn.Module, mask: Mask, train: Split, plan: SearchPlan) -> None:
-    """Make the model what the search evaluated: masked weights, and its norms' statistics."""
+def put_on(model: nn.Module, mask: Mask, statistics: Statistics) -> None:
+    """Make the model what the search evaluated: masked weights, and its norms' running statistics."""
     MaskHold(model, mask).apply()
-    if plan.norm_statistics == "reestimated":
-        device = next(model.parameters()).device
-        reestimate_norms(model, _first_epoch(train, plan, device))
+    set_running_statistics(model, statistics)
 
 
 def _order(train: Split, plan: SearchPlan) -> list[np.ndarray]:

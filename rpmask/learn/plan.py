@@ -12,7 +12,8 @@ from rpmask.jsonrecord import Record
 from rpmask.records import RESTRICTIONS
 
 OPTIMIZERS = ("sgd", "adam")
-NORM_STATISTICS = ("frozen", "reestimated")
+NORM_STATISTICS = ("batch", "frozen", "reestimated")
+AUGMENTATIONS = ("none", "crop", "crop-flip")
 SCHEDULES = ("linear", "constant")
 LOGIT_LOSSES = ("divergence", "cross-entropy")
 ATTENTION_MEANS = ("real", "full-length")
@@ -120,20 +121,23 @@ class TrainPlan(Record):
 
 @dataclass(frozen=True)
 class SearchPlan(Record):
-    """How a jackpot is searched. The defaults are the paper's.
+    """How a jackpot is searched. The defaults are those of the paper's CIFAR script, for any task.
 
-    norm_statistics are the batch norms' running means and variances: `frozen`, or `reestimated`
-    on training data under the mask.
+    norm_statistics say what batch norms do: `batch`, as published, computes with the batch's statistics and
+    updates the running ones as the search goes; `frozen` keeps the dense model's; `reestimated` computes
+    with the batch's and evaluates with a mean over training data under the epoch's mask. augment is how
+    images are altered, `crop-flip` in the paper (`learn/cropping.py`); tasks that may be flipped ask for it.
     """
 
     epochs: int = 30
-    batch_size: int = 64
+    batch_size: int = 256
     optimizer: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     restriction: str = "quartic"
-    norm_statistics: str = "frozen"
+    norm_statistics: str = "batch"
+    augment: str = "none"
     seed: int = 0
     threads: int = 1
 
@@ -143,6 +147,7 @@ class SearchPlan(Record):
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("restriction", self.restriction, RESTRICTIONS),
             ("choice of norm statistics", self.norm_statistics, NORM_STATISTICS),
+            ("augmentation", self.augment, AUGMENTATIONS),
         ):
             _one_of(what, value, known)
         for what, number in (("epochs", self.epochs), ("batch size", self.batch_size)):

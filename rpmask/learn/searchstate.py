@@ -1,12 +1,13 @@
 """What a jackpot search has reached, and its checkpoint: one safetensors file, written whole.
 
-Scores, the optimizer's moments, the current and the best mask as packed bits, and the curve so far: a
-search that was killed goes on from here to the same numbers.
+Scores, the optimizer's moments, the current and the best mask as packed bits, the norms' running statistics
+under both, and the curve so far: a search that was killed continues from here to the same numbers.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,31 +18,47 @@ from safetensors import SafetensorError, safe_open
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import canonical_json, finite
+from rpmask.learn.norms import statistics_digest
 from rpmask.learn.plan import SearchPlan
 from rpmask.masks.mask import Mask
 from rpmask.masks.scores import ScoredWeights
 from rpmask.records import SearchEpoch
 
-FORMAT = "rpmask.search"
+FORMAT = "rpmask.search.2"  # 2 holds running statistics
+Statistics = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What came of a search. The digests are of every parameter of the model."""
+    """What came of a search. The weights' digests are of every parameter of the model.
+
+    statistics are the norms' running means and variances of the best epoch, start_statistics those that the
+    start was evaluated with; both are empty for a model without such norms.
+    """
 
     mask: Mask
     epochs: tuple[SearchEpoch, ...]  # the first is the start, before any step
     best_epoch: int
     weights_digest_before: str
     weights_digest_after: str
+    statistics_digest_before: str  # the dense model's
+    statistics_digest_after: str
+    statistics: Statistics = field(compare=False, repr=False)
+    start_statistics: Statistics = field(compare=False, repr=False)
 
 
 @dataclass
 class SearchState:
-    """How far a search is. loss and swaps are sums over the epoch under way."""
+    """How far a search is. loss and swaps are sums over the epoch under way.
+
+    statistics are the norms' running statistics now, at the best epoch, and at the start.
+    """
 
     best_mask: Mask
     identity: str
+    statistics: Statistics
+    best_statistics: Statistics
+    start_statistics: Statistics
     step: int = 0
     loss: float = 0.0
     swaps: int = 0
@@ -49,20 +66,37 @@ class SearchState:
     epochs: list[SearchEpoch] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, start: Mask, weights_digest: str, plan: SearchPlan) -> SearchState:
+    def fresh(
+        cls, start: Mask, weights_digest: str, dense: Statistics, plan: SearchPlan
+    ) -> SearchState:
         """Before the first step. The identity says which search a checkpoint belongs to."""
-        identity = canonical_json([start.digest, weights_digest, plan.to_dict()])
-        return cls(best_mask=start, identity=identity)
+        identity = canonical_json(
+            [start.digest, weights_digest, statistics_digest(dense), plan.to_dict()]
+        )
+        return cls(start, identity, dense, dense, dense)
 
-    def add(self, epoch: SearchEpoch, mask: Mask) -> None:
-        """Note an epoch, and its mask if it is the best: by metric, then by loss."""
+    def add(self, epoch: SearchEpoch, mask: Mask, statistics: Statistics) -> None:
+        """Note an epoch, and its mask and statistics if it is the best: by metric, then by loss."""
+        self.statistics = statistics
+        if not self.epochs:
+            self.start_statistics = statistics
         if not self.epochs or _rank(epoch) > _rank(self.epochs[self.best_epoch]):
             self.best_epoch, self.best_mask = epoch.epoch, mask
+            self.best_statistics = statistics
         self.epochs.append(epoch)
 
 
 def _rank(epoch: SearchEpoch) -> tuple[float, float]:
     return (epoch.metric, -epoch.loss)
+
+
+def _kinds(state: SearchState) -> dict[str, Statistics]:
+    """Running statistics by the name they have in a checkpoint."""
+    return {
+        "statistics": state.statistics,
+        "best_statistics": state.best_statistics,
+        "start_statistics": state.start_statistics,
+    }
 
 
 def save_state(
@@ -78,6 +112,9 @@ def save_state(
         for part, value in optimizer.state.get(score, {}).items():
             if isinstance(value, torch.Tensor):
                 arrays[f"{part}/{name}"] = value.detach()
+    for kind, statistics in _kinds(state).items():
+        # Cloned: what is the same tensor twice is refused.
+        arrays |= {f"{kind}/{name}": value.clone() for name, value in statistics.items()}
     document = {
         "identity": state.identity,
         "step": state.step,
@@ -119,6 +156,10 @@ def load_state(
                 moved = value if part == "step" else value.to(score.device)
                 optimizer.state[score][part] = moved
     state.best_mask = masks["best"]
+    state.statistics, state.best_statistics, state.start_statistics = (
+        {name: arrays[f"{kind}/{name}"] for name in statistics}
+        for kind, statistics in _kinds(state).items()
+    )
     state.step, state.loss, state.swaps = document["step"], document["loss"], document["swaps"]
     state.best_epoch = document["best_epoch"]
     state.epochs = [SearchEpoch.from_dict(epoch) for epoch in document["epochs"]]

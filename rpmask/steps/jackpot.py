@@ -7,7 +7,6 @@ from it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +17,17 @@ from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate
 from rpmask.learn.jackpot import put_on, search
 from rpmask.learn.models import load_classifier, skeleton, stored_weights
-from rpmask.learn.searchstate import Searched
-from rpmask.masks.importance import Statistics
+from rpmask.learn.searchstate import Searched, Statistics
+from rpmask.masks import importance
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import save_mask
 from rpmask.masks.sampling import draw_mask
+from rpmask.masks.searchable import find_searchable
 from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
+from rpmask.steps.foundnote import NO_NORMS, announced, note
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
 from rpmask.steps.requests import JackpotRequest
 from rpmask.steps.shown import jackpot_params
@@ -52,7 +53,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     folder = fetch(context.tracker, origin.weights)
     network = skeleton(folder, data.spec)
     if origin.mask is None:
-        tensors = find_prunable(network, request.include, request.exclude)
+        tensors = find_searchable(network, request.include, request.exclude)
     else:
         tensors = find_prunable(network, ("*",))
         check_fits(origin.mask, tensors, origin)
@@ -86,7 +87,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
             {"train": data.train, "selection": data.selection, **data.dev},
             data.digests,
         )
-        context.console.say(_announced(request, origin, start, len(prepared.train)))
+        context.console.say(announced(request, origin, start, len(prepared.train)))
         with context.console.working("jackpot") as shown:
             searched = search(
                 load_classifier(folder, data.spec, seed=request.plan.seed),
@@ -112,7 +113,7 @@ def _drawn(
     digest: str,
 ) -> Mask:
     """The starting mask of a recipe, computed from the weights, and the data if it needs them."""
-    statistics: dict[str, Statistics] = {}
+    statistics: dict[str, importance.Statistics] = {}
     if request.start not in ("magnitude", "random"):
         with context.console.working("importance") as shown:
             statistics = calibrate(
@@ -151,15 +152,15 @@ def _report(
     def fresh() -> nn.Module:
         return load_classifier(folder, prepared.spec, seed=request.plan.seed)
 
-    def under(mask: Mask) -> nn.Module:
+    def under(mask: Mask, statistics: Statistics) -> nn.Module:
         model = fresh()
-        put_on(model, mask, prepared.train, request.plan)
+        put_on(model, mask, statistics)
         return model
 
-    model = under(searched.mask)
+    model = under(searched.mask, searched.statistics)
     dense, before, after = (
         report(prepared.spec, evaluate(network, split, prepared.spec).logits, split.labels)
-        for network in (fresh(), under(start), model)
+        for network in (fresh(), under(start, searched.start_statistics), model)
     )
     result = JackpotResult(
         task=prepared.spec.name,
@@ -180,7 +181,9 @@ def _report(
         best_epoch=searched.best_epoch,
         overlap=searched.mask.overlap(start),
         restriction=request.plan.restriction,
-        norm_statistics=request.plan.norm_statistics,
+        norm_statistics=request.plan.norm_statistics if searched.statistics else NO_NORMS,
+        statistics_digest_before=searched.statistics_digest_before,
+        statistics_digest_after=searched.statistics_digest_after,
         tensors=searched.mask.counts(),
         data=origin.data,
         run_id=run_id,
@@ -212,7 +215,7 @@ def _finish(
             "rpmask.metric": repr(result.dev[result.primary]),
             "rpmask.mask": result.mask_digest,
         },
-        description=_note(result, None),
+        description=note(result, None),
         aliases=(JACKPOT,),
     )
     return run.finish(
@@ -221,6 +224,9 @@ def _finish(
             "mask_digest": result.mask_digest,
             "weights_digest_before": result.weights_digest_before,
             "weights_digest_after": result.weights_digest_after,
+            "norm_statistics": result.norm_statistics,
+            "statistics_digest_before": result.statistics_digest_before,
+            "statistics_digest_after": result.statistics_digest_after,
             "primary": result.primary,
             "dense": result.dense,
             "start_metrics": result.start_metrics,
@@ -230,7 +236,7 @@ def _finish(
             "best_epoch": result.best_epoch,
             "model": registered,
         },
-        _note(result, registered),
+        note(result, registered),
     )
 
 
@@ -252,7 +258,7 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
             charts.found_density(result),
         ),
     ]
-    run.log_charts(drawn, intro=_note(result, None))
+    run.log_charts(drawn, intro=note(result, None))
     for group, values in (
         ("dev", result.dev),
         ("dense", result.dense),
@@ -264,43 +270,3 @@ def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None
     run.tag(primary=result.primary)
     for name, count in result.tensors.items():
         run.metric(f"sparsity/{name}", 1.0 - count.kept / count.total)
-
-
-def _announced(request: JackpotRequest, origin: Origin, start: Mask, rows: int) -> str:
-    plan = request.plan
-    norms = (
-        "norm statistics stay the dense model's"
-        if plan.norm_statistics == "frozen"
-        else "norm statistics are re-estimated on training data under the mask"
-    )
-    return (
-        f"Searching {start.kept():,} of {start.total():,} weights of {origin.weights} for "
-        f"{plan.epochs} epochs of {rows:,} rows, from {origin.name}; no weight is changed, {norms}."
-    )
-
-
-def _note(result: JackpotResult, registered: Mapping[str, Any] | None) -> str:
-    name = result.primary
-    norms = (
-        "Norm statistics are the dense model's."
-        if result.norm_statistics == "frozen"
-        else "Norm statistics were **re-estimated** on training data under the mask."
-    )
-    swaps = sum(epoch.swaps for epoch in result.epochs)
-    lines = [
-        f"**`{result.task}` at {percent(result.sparsity)} without touching a weight: {name} "
-        f"{result.dev[name]:.4f} on dev**, {result.start_metrics[name]:.4f} under the starting mask, "
-        f"{result.dense[name]:.4f} dense.",
-        f"Searched from `{result.start}` in the weights of `{result.weights}` for "
-        f"{len(result.epochs) - 1} epochs, best at {result.best_epoch}; {swaps:,} swaps "
-        f"(restriction {result.restriction}); {result.overlap:.1%} of the start's kept weights are "
-        f"still kept. {norms}",
-        f"Digest of every parameter, before and after: `{result.weights_digest_before[:16]}`, "
-        f"`{result.weights_digest_after[:16]}`.",
-    ]
-    if registered is not None:
-        lines.append(
-            f"Registered as `models:/{registered['name']}/{registered['version']}` "
-            f"(@{registered['alias']}).\n\nNext: `rpmask finetune --from {result.run_id}`"
-        )
-    return "\n\n".join(lines)

@@ -252,10 +252,6 @@ class FinetuneRequest(Record):
             check_precision(plan.precision)
 
 
-# The paper's search takes the demo's transformer many minutes; this one finds as much in half a minute.
-SEARCH_PACES = {"demo": SearchPlan(epochs=3, batch_size=32, learning_rate=1.0)}
-
-
 @dataclass(frozen=True)
 class RunRequest(Record):
     """What `run` is asked for: one request a step, and the levels.

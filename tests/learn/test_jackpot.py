@@ -12,10 +12,8 @@ from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.learn.images import encode_images, load_image_processor
-from rpmask.learn.jackpot import UnderMask, put_on, search
-from rpmask.learn.models import load_classifier
-from rpmask.learn.norms import reestimate_norms
+from rpmask.learn import jackpot
+from rpmask.learn.jackpot import UnderMask, search
 from rpmask.learn.observer import Silent
 from rpmask.learn.plan import SearchPlan
 from rpmask.learn.searchstate import Searched
@@ -24,7 +22,6 @@ from rpmask.masks.sampling import draw_mask
 from rpmask.masks.scores import ScoredWeights
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.records import MaskRecipe
-from rpmask.tasks.images import DIGITS, load_images
 
 # Gradients of the toy are tiny, so plain SGD needs a rate to match.
 SGD = {"optimizer": "sgd", "learning_rate": 300.0, "weight_decay": 0.0}
@@ -156,6 +153,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path, monkeypatch: pytest.Mon
         ({"restriction": "linear"}, "linear"),
         ({"optimizer": "adagrad"}, "adagrad"),
         ({"norm_statistics": "thawed"}, "thawed"),
+        ({"augment": "mirror"}, "mirror"),
         ({"epochs": 0}, "epochs 0"),
         ({"learning_rate": float("nan")}, "nan"),
     ],
@@ -165,46 +163,25 @@ def test_plans_that_cannot_be(tmp_path: Path, change: dict[str, Any], named: str
         find(tmp_path, replace(PLAN, **change))
 
 
-@pytest.fixture(scope="module")
-def digits() -> tuple[Any, Any]:
-    data = load_images("digits", train_rows=256)
-    processor = load_image_processor("digits")
-    return encode_images(data.train, processor), encode_images(data.selection, processor)
+def test_the_rates_fall_once_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, asked = [], []
+    original, update = jackpot.restriction_rate, ScoredWeights.update
 
+    def recorded(kind: str, done: float) -> float:
+        asked.append((kind, done))
+        return original(kind, done)
 
-@pytest.mark.parametrize("norm_statistics", ["frozen", "reestimated"])
-def test_norms_change_only_on_request(
-    tmp_path: Path, digits: tuple[Any, Any], norm_statistics: str
-) -> None:
-    model = load_classifier("digits", DIGITS)
-    before, start = values(model), magnitude(model, 0.9)
-    plan = SearchPlan(epochs=3, batch_size=16, norm_statistics=norm_statistics)
-    found = search(model, start, *digits, DIGITS, plan, tmp_path / "search.safetensors", Silent())
-    changed = {n for n, value in values(model).items() if not torch.equal(value, before[n])}
-    if norm_statistics == "frozen":
-        assert not changed
-    else:
-        assert changed
-        assert all("running_" in name or "num_batches" in name for name in changed)
-    assert found.weights_digest_before == found.weights_digest_after
-    # A few steps are enough to see that convolutions are searched and the search helps.
-    assert found.epochs[found.best_epoch].metric > found.epochs[0].metric + 0.05
-    masked = load_classifier("digits", DIGITS)
-    put_on(masked, found.mask, digits[0], plan)
-    masked.eval()
-    batch = digits[1].batch(torch.arange(50).numpy())
-    labels = batch.pop("labels")
-    right = masked(**batch).logits.argmax(1).eq(labels).float().mean()
-    assert float(right) > found.epochs[0].metric
+    def updated(self: ScoredWeights, rate: float) -> int:
+        rates.append(rate)
+        return update(self, rate)
 
-
-def test_reestimated_statistics_are_the_plain_mean() -> None:
-    model = nn.Sequential(nn.BatchNorm1d(1))
-    batches = [{"input": torch.tensor([[0.0], [2.0]])}, {"input": torch.tensor([[4.0], [8.0]])}]
-    reestimate_norms(model, batches)
-    assert model[0].running_mean.tolist() == [3.5]  # of 1 and 6
-    assert model[0].running_var.tolist() == [5.0]  # of 2 and 8, unbiased
-    assert model[0].momentum == 0.1
+    monkeypatch.setattr(jackpot, "restriction_rate", recorded)
+    monkeypatch.setattr(ScoredWeights, "update", updated)
+    find(tmp_path)
+    # Four epochs of eight steps; nothing is rounded up, so that the restriction restricts.
+    assert rates == [(1 - epoch / 4) ** 4 for epoch in range(4) for _ in range(8)]
+    learning = [done for kind, done in asked if kind == "cosine"]
+    assert learning == [epoch / 4 for epoch in range(4) for _ in range(8)]
 
 
 def test_under_a_mask_the_model_keeps_its_own_values() -> None:

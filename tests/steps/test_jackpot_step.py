@@ -17,15 +17,21 @@ from commands import answer, clean_environment
 from mlflow import MlflowClient
 
 from rpmask.errors import RpmaskError
+from rpmask.learn.evaluate import evaluate
+from rpmask.learn.images import encode_images, load_image_processor
+from rpmask.learn.models import load_classifier
+from rpmask.learn.norms import running_statistics, set_running_statistics, statistics_digest
 from rpmask.learn.plan import SearchPlan
 from rpmask.masks.maskfile import load_mask
-from rpmask.records import SearchSpace
+from rpmask.records import JackpotResult, SearchSpace
 from rpmask.steps.context import Context
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.requests import JackpotRequest, SampleRequest
 from rpmask.steps.sample import sample
 from rpmask.tasks.evaluate_metrics import TaskMetric
+from rpmask.tasks.images import DIGITS, load_images
 from rpmask.tracking.facts import finished_steps
+from rpmask.tracking.registry import fetch
 from rpmask.tracking.standings import results_of, standings
 
 SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
@@ -112,6 +118,36 @@ def test_what_is_kept(found: tuple[Path, dict[str, Any]]) -> None:
     assert set(sparsities) == {f"sparsity/{name}" for name in mask.names}
 
 
+def test_the_registered_model_answers_as_the_evaluated_one(
+    found: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, result = found
+    assert result["norm_statistics"] == "batch"
+    assert result["statistics_digest_before"] != result["statistics_digest_after"]
+    context = Context(f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
+    version = f"models:/{result['model']['name']}/{result['model']['version']}"
+    model = load_classifier(fetch(context.tracker, version), DIGITS)
+    own = running_statistics(model)
+    assert statistics_digest(own) == result["statistics_digest_after"]
+    dev = encode_images(load_images("digits").dev["dev"], load_image_processor("digits"))
+    assert evaluate(model, dev, DIGITS).metrics == result["dev"]
+    # With the dense model's statistics the same mask answers hardly better than chance.
+    set_running_statistics(model, running_statistics(load_classifier("digits", DIGITS)))
+    assert evaluate(model, dev, DIGITS).metrics["accuracy"] < result["dev"]["accuracy"] - 0.2
+    note = context.tracker.client.get_run(result["run_id"]).data.tags["mlflow.note.content"]
+    assert "**moved**" in note
+    assert "no weights" in note
+
+
+def test_a_record_of_before_is_read(found: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = found
+    record = json.loads(artifact(folder, result["run_id"], "jackpot.json").read_text())
+    older = {name: value for name, value in record.items() if "statistics_digest" not in name}
+    older["norm_statistics"] = "frozen"
+    read = JackpotResult.from_dict(older)
+    assert (read.norm_statistics, read.statistics_digest_after) == ("frozen", "")
+
+
 def test_the_same_search_is_not_done_twice(found: tuple[Path, dict[str, Any]]) -> None:
     folder, result = found
     again = answer(SEARCH, folder)
@@ -138,7 +174,7 @@ def test_a_search_starts_from_what_the_registry_holds(
     name = result["model"]["name"]
     version = f"models:/{name}/{result['model']['version']}"
     once = ["--epochs", "1", "--threads", "1"]
-    asked = ["--norm-statistics", "reestimated"]
+    asked = ["--norm-statistics", "reestimated", "--batch-size", "64"]
     further = answer(["jackpot", "--from", version, *once, *asked], folder)
     assert further["start"] == version
     start = load_mask(artifact(folder, further["run_id"], "start.safetensors"))

@@ -23,7 +23,7 @@ def search(result: JackpotResult) -> Figure:
         [
             f"from {result.start}",
             f"restriction {result.restriction}",
-            f"norm statistics {result.norm_statistics}",
+            *([] if result.norm_statistics == "none" else [f"norms {result.norm_statistics}"]),
             f"{swaps:,} swaps",
         ]
     )

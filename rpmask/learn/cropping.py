@@ -1,0 +1,43 @@
+"""Images cropped and flipped as a search sees them: the paper's augmentation, on processed pixels.
+
+Each image is padded by an eighth of its side (4 pixels of 32), cut to its size again at a random place,
+and mirrored left to right with probability 1/2. Padding is 0, which for normalised pixels is the mean
+colour; the public code pads with black before it normalises. Digits and letters must not be mirrored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+PIXELS = "pixel_values"
+PAD_SHARE = 8  # of the side
+
+
+def altered(
+    batch: dict[str, torch.Tensor], kind: str, random: np.random.Generator
+) -> dict[str, torch.Tensor]:
+    """The batch with its images cropped (`crop`), and mirrored as well (`crop-flip`)."""
+    if kind == "none":
+        return batch
+    pixels = cropped(batch[PIXELS], random)
+    if kind == "crop-flip":
+        chosen = torch.from_numpy(random.random(len(pixels)) < 0.5).to(pixels.device)
+        pixels = torch.where(chosen[:, None, None, None], pixels.flip(-1), pixels)
+    return {**batch, PIXELS: pixels}
+
+
+def cropped(pixels: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Every image moved by up to an eighth of its height and width: (rows, channels, h, w)."""
+    height, width = pixels.shape[-2:]
+    down, across = height // PAD_SHARE, width // PAD_SHARE
+    padded = F.pad(pixels, (across, across, down, down))
+    tops = random.integers(0, 2 * down + 1, len(pixels))
+    lefts = random.integers(0, 2 * across + 1, len(pixels))
+    return torch.stack(
+        [
+            image[:, top : top + height, left : left + width]
+            for image, top, left in zip(padded, tops, lefts, strict=True)
+        ]
+    )
