@@ -1,9 +1,10 @@
-"""How far a mask gets in frozen weights: start x restriction x sparsity, and what a step costs.
+"""How far a mask gets in frozen weights: start x restriction x norms x sparsity, and what a step costs.
 
-Four questions, on `digits` and `demo`, one thread, several seeds (batch order, and what is drawn):
+Five questions, on `digits` and `demo`, one thread, several seeds (batch order, and what is drawn):
 
 - `starts`: magnitude, random, fisher and a mask drawn around fisher, at 80, 90 and 95 %;
 - `restrictions`: off, quartic and cosine from the magnitude start, with paired differences to off;
+- `norms`, where the model has batch norms: frozen and re-estimated beside the published way, at 90 %;
 - `speed-up`: a magnitude search of a third of the epochs against a random one (the paper's claim);
 - `step`: a search step against a plain training step of the same model on the same batches.
 
@@ -36,21 +37,24 @@ from rpmask.learn.calibrate import calibrate, calibration_rows
 from rpmask.learn.evaluate import evaluate, example_losses
 from rpmask.learn.jackpot import UnderMask, put_on, search
 from rpmask.learn.models import load_classifier
-from rpmask.learn.norms import freeze_norms
+from rpmask.learn.norms import running_statistics
 from rpmask.learn.observer import Silent
 from rpmask.learn.plan import SearchPlan
 from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
 from rpmask.masks.sampling import draw_mask
 from rpmask.masks.scores import ScoredWeights
-from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.masks.searchable import find_searchable
+from rpmask.masks.weights import TensorWeights, weights_digest
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import load_data, prepare
+from rpmask.steps.searchpaces import SEARCH_PACES
 from rpmask.steps.starts import HOT
 
 STARTS = ("magnitude", "random", "fisher", "drawn")
 RESTRICTIONS = ("off", "quartic", "cosine")
+OTHER_NORMS = ("frozen", "reestimated")
 SPARSITIES = (0.8, 0.9, 0.95)
 DRAWN = {"temperature": 0.2, "sample_ratio": 1e-4, "importance": "fisher"}
 
@@ -76,11 +80,11 @@ class Workload:
     @cached_property
     def fisher(self) -> Statistics:
         model = self.model()
-        names = [tensor.name for tensor in find_prunable(model)]
+        names = [tensor.name for tensor in find_searchable(model)]
         train = self.prepared.train
         found = calibrate(
             model, train.take(calibration_rows(len(train), 256, 0)), self.prepared.spec, names,
-            ["fisher"], observer=Silent(),
+            ["fisher"], seed=0, observer=Silent(),
         )  # fmt: skip
         return found["fisher"]
 
@@ -93,7 +97,7 @@ class Workload:
     def start(self, kind: str, sparsity: float, seed: int) -> Mask:
         """A starting mask; all but `drawn` at layer-wise rates from one threshold of their kind."""
         model = self.model()
-        tensors, source = find_prunable(model), TensorWeights(model)
+        tensors, source = find_searchable(model), TensorWeights(model)
         recipe = MaskRecipe(
             weights_digest(source, tensors), seed, sparsity, temperature=0.0, allocation=1.0
         )
@@ -107,8 +111,6 @@ class Workload:
     def run(self, kind: str, sparsity: float, seed: int, plan: SearchPlan) -> dict[str, Any]:
         """One search, measured on dev before and after."""
         start = self.start(kind, sparsity, seed)
-        before = self.model()
-        put_on(before, start, self.prepared.train, plan)
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = search(
@@ -117,12 +119,14 @@ class Workload:
             )  # fmt: skip
         seconds = time.perf_counter() - begun
         assert found.weights_digest_before == found.weights_digest_after
-        after = self.model()
-        put_on(after, found.mask, self.prepared.train, plan)
+        before, after = self.model(), self.model()
+        put_on(before, start, found.start_statistics)
+        put_on(after, found.mask, found.statistics)
         return {
             "task": self.task,
             "start": kind,
             "restriction": plan.restriction,
+            "norms": plan.norm_statistics if found.statistics else "none",
             "sparsity": sparsity,
             "epochs": plan.epochs,
             "seed": seed,
@@ -136,7 +140,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "digits": Workload("digits", SearchPlan(epochs=10, batch_size=16), SPARSITIES, seeds=3),
+    "digits": Workload("digits", SEARCH_PACES["digits"], SPARSITIES, seeds=5),
     "demo": Workload(
         "demo",
         SearchPlan(epochs=2, batch_size=32, learning_rate=1.0),
@@ -147,11 +151,25 @@ WORKLOADS = {
 }
 
 
-def arms(full: bool) -> list[tuple[str, str]]:
-    """Which starts are run with which restrictions."""
+def arms(work: Workload, full: bool) -> list[tuple[str, SearchPlan, float]]:
+    """Which starts are run with which restrictions and norms, at which sparsities."""
     if full:
-        return [(start, restriction) for start in STARTS for restriction in RESTRICTIONS]
-    return [(start, "quartic") for start in STARTS] + [("magnitude", r) for r in ("off", "cosine")]
+        pairs = [(start, restriction) for start in STARTS for restriction in RESTRICTIONS]
+    else:
+        pairs = [(start, "quartic") for start in STARTS]
+        pairs += [("magnitude", restriction) for restriction in ("off", "cosine")]
+    found = [
+        (start, replace(work.plan, restriction=restriction), sparsity)
+        for start, restriction in pairs
+        for sparsity in work.sparsities
+    ]
+    if running_statistics(work.model()):
+        found += [
+            (start, replace(work.plan, norm_statistics=norms), 0.9)
+            for norms in OTHER_NORMS
+            for start in ("magnitude", "random", "fisher")
+        ]
+    return found
 
 
 def interval(values: list[float]) -> dict[str, float]:
@@ -168,21 +186,26 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], dict[int, float]] = {}
     starts: dict[tuple[Any, ...], list[float]] = {}
     for run in runs:
-        key = (run["task"], run["sparsity"], run["start"], run["restriction"], run["epochs"])
+        key = (
+            *(run["task"], run["sparsity"], run["start"]),
+            *(run["restriction"], run["norms"], run["epochs"]),
+        )
         groups.setdefault(key, {})[run["seed"]] = run["accuracy"]
         starts.setdefault(key, []).append(run["start_accuracy"])
     rows = []
-    for (task, sparsity, start, restriction, epochs), by_seed in groups.items():
+    for key, by_seed in groups.items():
+        task, sparsity, start, restriction, norms, epochs = key
         row: dict[str, Any] = {
             "task": task,
             "sparsity": sparsity,
             "start": start,
             "restriction": restriction,
+            "norms": norms,
             "epochs": epochs,
-            "start_accuracy": statistics.fmean(starts[task, sparsity, start, restriction, epochs]),
+            "start_accuracy": statistics.fmean(starts[key]),
             "accuracy": interval(list(by_seed.values())),
         }
-        off = groups.get((task, sparsity, start, "off", epochs))
+        off = groups.get((task, sparsity, start, "off", norms, epochs))
         if off and restriction != "off":
             row["minus_off"] = interval([by_seed[seed] - off[seed] for seed in by_seed])
         rows.append(row)
@@ -212,7 +235,6 @@ def step_cost(work: Workload, batch: int = 64, repeats: int = 40) -> dict[str, A
 
     def search_step(rows: Any) -> None:
         frozen.train()
-        freeze_norms(frozen)
         effective = {own[id(base[name])]: value for name, value in scored.effective().items()}
         backward(UnderMask(frozen, effective), rows)
         scored.pass_gradients()
@@ -240,11 +262,12 @@ def step_cost(work: Workload, batch: int = 64, repeats: int = 40) -> dict[str, A
 def speed_up(work: Workload, known: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Any]:
     """Random starts for three times the epochs, beside the magnitude searches already run."""
     longer = replace(work.plan, epochs=3 * work.plan.epochs)
-    runs = [work.run("random", 0.9, seed, longer) for seed in range(work.seeds)]
+    runs = [work.run("random", 0.9, seed, replace(longer, seed=seed)) for seed in range(work.seeds)]
     third = {
         run["seed"]: run
         for run in known
         if (run["start"], run["restriction"], run["sparsity"]) == ("magnitude", "quartic", 0.9)
+        and run["norms"] not in OTHER_NORMS
     }
     pairs = [(third[run["seed"]], run) for run in runs]
     return runs, {
@@ -272,9 +295,8 @@ def main() -> None:
     work = WORKLOADS[given.task]
     dense, cost = work.accuracy(work.model()), step_cost(work)
     mine = [
-        work.run(start, sparsity, seed, replace(work.plan, restriction=restriction, seed=seed))
-        for start, restriction in arms(given.full)
-        for sparsity in work.sparsities
+        work.run(start, sparsity, seed, replace(plan, seed=seed))
+        for start, plan, sparsity in arms(work, given.full)
         for seed in range(work.seeds)
     ]
     longer, claim = speed_up(work, mine)

@@ -19,6 +19,7 @@ def load(path: str) -> ModuleType:
     script = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(place.parent))
     try:
+        sys.modules[spec.name] = script  # where dataclasses look up their annotations
         spec.loader.exec_module(script)
     finally:
         sys.path.remove(str(place.parent))
