@@ -182,7 +182,7 @@ def interval(values: list[float]) -> dict[str, float]:
 
 
 def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row an arm, with the paired difference to the same arm without restriction."""
+    """One row an arm, with paired differences to it without restriction, and with norms as published."""
     groups: dict[tuple[Any, ...], dict[int, float]] = {}
     starts: dict[tuple[Any, ...], list[float]] = {}
     for run in runs:
@@ -208,6 +208,9 @@ def summary(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         off = groups.get((task, sparsity, start, "off", norms, epochs))
         if off and restriction != "off":
             row["minus_off"] = interval([by_seed[seed] - off[seed] for seed in by_seed])
+        published = groups.get((task, sparsity, start, restriction, "batch", epochs))
+        if published and norms in OTHER_NORMS:
+            row["minus_batch"] = interval([by_seed[seed] - published[seed] for seed in by_seed])
         rows.append(row)
     return rows
 

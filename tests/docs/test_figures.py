@@ -9,7 +9,10 @@ def test_the_page_of_jackpots_is_up_to_date() -> None:
     script = load("scripts/make_jackpot_docs.py")
     page = script.PAGE.read_text(encoding="utf-8")
     shown = {found.groups() for found in script.MARKED.finditer(page)}
-    assert shown == {(task, name) for task in script.TASKS for name in script.TABLES}
+    assert (
+        shown
+        == {(task, name) for task in script.TASKS for name in script.TABLES} - script.NOT_SHOWN
+    )
     assert page == script.render(page), "run `python scripts/make_jackpot_docs.py`"
 
 

@@ -38,4 +38,6 @@ def test_frozen_norms_have_arms_of_their_own(work: Any) -> None:
     assert [run["norms"] for run in runs] == ["batch", "frozen"]
     rows = SCRIPT.summary(runs)
     assert [row["norms"] for row in rows] == ["batch", "frozen"]
+    lost = runs[1]["accuracy"] - runs[0]["accuracy"]
+    assert rows[1]["minus_batch"] == {"mean": lost, "low": lost, "high": lost}
     assert runs[0]["selection_curve"][1] > runs[1]["selection_curve"][1]
