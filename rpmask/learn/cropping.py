@@ -2,7 +2,7 @@
 
 Each image is padded by an eighth of its side (4 pixels of 32), cut to its size again at a random place,
 and mirrored left to right with probability 1/2. Padding is 0, which for normalised pixels is the mean
-colour; the public code pads with black before it normalises. Digits and letters must not be mirrored.
+colour; padding before normalising would be black. Digits and letters must not be mirrored.
 """
 
 from __future__ import annotations
