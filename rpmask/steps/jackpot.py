@@ -27,9 +27,10 @@ from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
+from rpmask.steps.densemodel import from_dense
 from rpmask.steps.foundnote import NO_NORMS, announced, note
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
-from rpmask.steps.requests import JackpotRequest
+from rpmask.steps.requests import JackpotRequest, SampleRequest
 from rpmask.steps.shown import jackpot_params
 from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
 from rpmask.words import percent
@@ -47,6 +48,10 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     origin = find_origin(request, context)
     if request.model is not None:
         check_dense(context.tracker, request.model)
+    if origin.mask is None:  # scores under a head of random weights would find nothing
+        dense = SampleRequest(task=origin.task, model=origin.weights, data=origin.data)
+        dense = from_dense(dense, request.plan.seed, request.plan.threads, context)
+        origin = replace(origin, weights=dense.start or origin.weights)
     # An alias may move; what was found belongs to these weights.
     origin = replace(origin, weights=pin(context.tracker, origin.weights))
     data = load_data(origin.task, origin.data)

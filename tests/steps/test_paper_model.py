@@ -63,6 +63,15 @@ def test_sample_trains_the_dense_model_first_and_run_finds_it(
     assert walked["levels"][0]["finetune"]["model"]["name"] == "rpmask-rte"
 
 
+def test_a_jackpot_is_searched_under_a_trained_head(tmp_path: Path, places: dict[str, str]) -> None:
+    found = answer(["jackpot", "-t", "rte", "--epochs", "1", "--threads", "1"], tmp_path, places)
+    assert found["model"]["alias"] == "jackpot"
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    dense = client.get_model_version_by_alias("rpmask-rte", "dense")
+    weights = client.get_run(found["run_id"]).data.params["weights"]
+    assert weights == f"models:/rpmask-rte/{dense.version}"
+
+
 def test_run_needs_no_model(tmp_path: Path, places: dict[str, str]) -> None:
     walked = answer(["run", "-t", "rte"], tmp_path, places)
     assert walked["model"] == NAME
