@@ -8,9 +8,11 @@ written after every unit and continued by the same command. Each unit trains on 
 first three are of races as `screen` runs them, refitted, distilled and with twins of the control; the others
 are of races on labels without refitting and without twins.
 
-alike    pools of the control and seven copies with a thousandth of their weights exchanged: nothing to find
+alike    pools of the control and seven more of its twins: nothing to find
 equal    pools of the control and seven draws around it at a low temperature: next to nothing to find
-planted  the same, one draw replaced by one around a far better centre
+planted  at 97 %, the control, six draws, and one that keeps 5 % in place of 3 %: better by construction
+spread   the standard deviation of the losses of five copies of the control with a share of their weights
+         exchanged at the cut, and of five draws at a low temperature: what share makes a twin
 pools    pools of 8 over mixed importances, allocations and temperatures: the race beside the same pool
          trained for the full epoch; regret is the winner's full-epoch loss above the pool's lowest, in
          standard deviations of the pool
@@ -56,7 +58,9 @@ USUAL = ScreenRequest(threads=1)
 PLAIN = ScreenRequest(threads=1, refit=0, distilled=False, twins=0)
 K = 8
 SPARSITY = 0.9375
+PLANTED, PLANTED_AMONG = 0.97, 0.95  # a pool's sparsity, and that of its better mask
 LOW = 0.1  # temperature of draws that are meant to be equal
+END_OF_RACE = 0.256  # of an epoch: the last step of a usual race of eight
 TUNE_STEPS = 700
 SPACES = {
     "mixed": SearchSpace(importances=("magnitude", "fisher")),
@@ -215,11 +219,12 @@ def equal(demo: Demo, seed: int) -> dict[str, Any]:
 
 
 def planted(demo: Demo, seed: int) -> dict[str, Any]:
-    """The same pool with one draw around a better centre, at a seeded place."""
-    draws = [demo.recipe(1000 * seed + i, temperature=LOW) for i in range(1, K)]
+    """Draws of one sparsity and, at a seeded place, one that keeps more."""
+    control = replace(demo.base, sparsity=PLANTED)
+    draws = [replace(control, seed=1000 * seed + i, temperature=LOW) for i in range(1, K)]
     place = int(np.random.default_rng(seed).integers(K - 1))
-    draws[place] = demo.recipe(1000 * seed + place + 1, "fisher", allocation=1.0, temperature=LOW)
-    return {**judged(demo, seed, [demo.base, *draws]), "planted": place + 1}
+    draws[place] = replace(draws[place], sparsity=PLANTED_AMONG)
+    return {**judged(demo, seed, [control, *draws]), "planted": place + 1}
 
 
 def tuned(demo: Demo, seed: int) -> dict[str, Any]:
@@ -255,7 +260,27 @@ def tuned(demo: Demo, seed: int) -> dict[str, Any]:
     return row
 
 
+SHARES = (0.001, 0.01, 0.05, 0.15)
+
+
+def spread(demo: Demo, seed: int) -> dict[str, Any]:
+    """How far the losses of equally good masks lie apart where a race usually ends."""
+    control = replace(demo.base, seed=seed)
+    sets = {"draws": [demo.recipe(1000 * seed + i, temperature=LOW) for i in range(1, 6)]}
+    for share in SHARES:
+        sets[f"{share:g}"] = [replace(twin_of(control, i), swapped=share) for i in range(1, 6)]
+    request = replace(USUAL, seed=seed, twins=0, rungs=1, budget=END_OF_RACE)
+    found: dict[str, Any] = {"seed": seed}
+    for name, recipes in sets.items():
+        losses = demo.race([control, *recipes], request)[0].losses
+        means = [float(losses[index].mean()) for index in sorted(losses)]
+        found["control"] = means[0]
+        found[name] = {"mean": statistics.fmean(means[1:]), "sd": statistics.stdev(means[1:])}
+    return found
+
+
 PARTS: dict[str, tuple[Callable[[Demo, int], dict[str, Any]], int]] = {
+    "spread": (spread, 4),
     "alike": (alike, 30),
     "equal": (equal, 30),
     "planted": (planted, 20),
@@ -279,6 +304,10 @@ def summary(parts: Parts) -> dict[str, Any]:
             said = [unit[verdict] for unit in parts.get(name, []) if verdict in unit]
             key = name if verdict == "verdict" else f"{name}_by_rows"
             found[key] = {which: said.count(which) for which in sorted(set(said))}
+    units = parts.get("spread", [])
+    if units:
+        names = ("draws", *(f"{share:g}" for share in SHARES))
+        found["spread"] = {n: statistics.fmean(unit[n]["sd"] for unit in units) for n in names}
     units = parts.get("pools", [])
     if len(units) > 1:
         found["pools"] = {

@@ -125,7 +125,10 @@ def screening(report: Report) -> str:
     seconds = pools["share_of_seconds"]
     nothing = {name: found["alike"].get(name, 0) + found["equal"].get(name, 0) for name in VERDICTS}
     by_rows = sum(found[f"{name}_by_rows"].get("better", 0) for name in ("alike", "equal"))
-    planted = found["planted"]
+    planted, spread = found["planted"], found["spread"]
+    shares = ", ".join(
+        f"{sd:.4f} ({100 * float(share):g} %)" for share, sd in spread.items() if share != "draws"
+    )
     gain = tune["gain_in_loss"]
     return "\n".join(
         [
@@ -137,7 +140,11 @@ def screening(report: Report) -> str:
             "- Nothing to find (twins of the control, or draws that differ by their seed, T = 0.1): "
             f"{said(nothing)} in {sum(nothing.values())} pools, each trained on other batches. An interval "
             f"about rows alone says `better` {by_rows} times.",
-            f"- One far better mask planted among them: {said(planted)} in {sum(planted.values())} pools.",
+            "- One better mask planted among draws at 97 %, which keeps 5 % in place of 3 %: "
+            f"{said(planted)} in {sum(planted.values())} pools.",
+            "- What makes a twin: the standard deviation of the losses of five copies of the control with a "
+            f"share of their weights exchanged at the cut is {shares}, and {spread['draws']:.4f} of five "
+            "draws at T = 0.1. Copies that differ in a thousandth share the control's luck.",
             f"- `rpmask tune` over importances and allocations beside magnitude alone, the same steps, "
             f"{tune['count']} seeds: the best mask's full-epoch loss is lower by {gain[0]:.3f} "
             f"[{gain[1]:.3f}, {gain[2]:.3f}].",

@@ -109,8 +109,8 @@ Eta = Annotated[
 Twins = Annotated[
     int,
     typer.Option(
-        help="Copies of the control with a few weights exchanged, trained beside it within the budget: "
-        "their spread is the noise of training that a verdict takes in; 0 for none.",
+        help="Copies of the control with some weights exchanged at the cut, trained beside it within the "
+        "budget: their spread is the noise of training that a verdict takes in; 0 for none.",
         rich_help_panel=RACING,
     ),
 ]

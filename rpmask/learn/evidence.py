@@ -1,7 +1,8 @@
 """Whether one mask beats another, by more than the luck of its examples and of its training.
 
 The examples are compared pair by pair, and resampled (bootstrap). Training is noisy too: twins of the
-control, masks that differ in a thousandth of their weights, end apart. Their spread is part of the interval:
+control, masks that differ in a twentieth of their weights at the cut, end apart. Their spread is part of
+the interval:
 
     variance = bootstrap variance of the mean gap + (1 + 1/n) * variance between the n twins' mean losses
 

@@ -1,6 +1,9 @@
-"""Twins of a mask: the same but for a few weights exchanged at the cut, kept ones for dropped ones.
+"""Twins of a mask: the same but for some weights exchanged at the cut, kept ones for dropped ones.
 
-What a race finds between twins is the noise of training, since no one would call their masks different.
+Weights at the cut are of next to the same importance, so twins are equally good masks, and what a race
+finds between them is the noise of training. A twentieth of the kept weights is exchanged: twins that differ
+in a thousandth follow the control through a short race, good luck and bad luck included, and show a tenth
+of the spread that equally good draws have (part `spread` of benchmarks/screening.py).
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from rpmask.masks.choice import pick
 from rpmask.masks.distribution import Bools, Scores
 from rpmask.records import MaskRecipe
 
-TWIN_SHARE = 1e-3  # of the kept weights are exchanged
+TWIN_SHARE = 0.05  # of the kept weights are exchanged
 WINDOW = 2  # so many times the exchanged ones are looked at on either side of the cut
-FEWEST = 100  # kept units below which one exchanged unit would be no small change
+FEWEST = 20  # kept units below which one exchanged unit would be no small change
 
 
 def twin_of(recipe: MaskRecipe, number: int) -> MaskRecipe:

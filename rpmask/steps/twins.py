@@ -27,7 +27,7 @@ def draw_twins(pool: Pool, count: int, start: str, spec: TaskSpec, context: Cont
     )
     if any(mask.digest == control.mask_digest for mask in masks):
         context.console.say(
-            "The control has no twins: its units are too few to exchange a thousandth of them. The verdict "
+            "The control has no twins: its units are too few to exchange a twentieth of them. The verdict "
             "will be about examples alone."
         )
         return []

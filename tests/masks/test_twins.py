@@ -1,4 +1,4 @@
-"""Twins differ from their mask in a thousandth of what it keeps, and come out again from a recipe."""
+"""Twins differ from their mask in a twentieth of what it keeps, and come out again from a recipe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drawn(granularity: str, sparsity: float) -> tuple[MaskRecipe, object, object
 @pytest.mark.parametrize(
     ("granularity", "sparsity"), [("weight", 0.8), ("weight", 0.5), ("2:4", 0.5)]
 )
-def test_a_thousandth_is_exchanged_and_counts_stay(granularity: str, sparsity: float) -> None:
+def test_a_twentieth_is_exchanged_and_counts_stay(granularity: str, sparsity: float) -> None:
     recipe, source, tensors = drawn(granularity, sparsity)
     control = draw_mask(recipe, source, tensors)
     twins = [draw_mask(twin_of(recipe, number), source, tensors) for number in (1, 2, 3)]
@@ -43,7 +43,7 @@ def test_a_thousandth_is_exchanged_and_counts_stay(granularity: str, sparsity: f
         for name in control.names:
             kept, exchanged = control.kept(name), control.keep(name) & ~twin.keep(name)
             assert twin.kept(name) == kept
-            assert int(exchanged.sum()) == max(1, round(0.001 * kept))
+            assert int(exchanged.sum()) == max(1, round(0.05 * kept))
     assert len({twin.digest for twin in (control, *twins)}) == 4
     again = draw_mask(twin_of(recipe, 2), source, tensors)
     assert again.digest == twins[1].digest
@@ -78,7 +78,7 @@ def test_groups_keep_their_number() -> None:
 
 
 def test_of_few_units_there_is_no_twin() -> None:
-    recipe, source, tensors = drawn("weight", 0.999)
+    recipe, source, tensors = drawn("weight", 0.9995)
     assert draw_mask(twin_of(recipe, 1), source, tensors).digest == (
         draw_mask(recipe, source, tensors).digest
     )
