@@ -118,7 +118,7 @@ def _target(source: str, context: Context) -> Target:
 
 def _libraries() -> dict[str, str]:
     """What computes, for another version may be faster."""
-    found = versions()
+    found = dict(versions())  # every record of this process has the same one
     with suppress(PackageNotFoundError):
         found["onnxruntime"] = version("onnxruntime")
     return found

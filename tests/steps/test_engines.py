@@ -114,7 +114,7 @@ def test_killed_and_started_again(
     run_id = screen(REQUEST, where, pool[1])["run_id"]
     found = where.tracker.artifacts.record(run_id, "screen.json", ScreenReport)
     same(found, undisturbed)
-    every = {(c.index, score.rung) for c in found.candidates for score in c.rungs}
+    every = {(c.index, score.rung) for c in (*found.candidates, *found.twins) for score in c.rungs}
     assert len(legs) == len(set(legs))
     assert set(legs) == every - before
     # Nobody is left behind to wait for items that never come.

@@ -76,7 +76,7 @@ def test_another_share_to_retain_trains_nothing_and_decides_again(
     folder, done = road
     before = done["levels"][-1]["finetune"]
     chosen = done["levels"][-1]["select"]["run_id"]
-    again = ["finetune", "--from", chosen, "--epochs", "1", "--threads", "1", "--force"]
+    again = ["finetune", "--from", chosen, "--epochs", "0.5", "--threads", "1", "--force"]
     strict = answer([*again, "--retain", "5"], folder)  # as sparse as the champion and no better
     loose = answer([*again[:-1], "--retain", "0.1"], folder)
     assert not strict["promoted"]
