@@ -41,7 +41,8 @@ nothing, and with something, to find is of races as `screen` runs them, with thr
 `python benchmarks/verdicts.py`: do verdicts of refitted, distilled races, the default from 90 % sparsity on,
 hold with another seed? The best candidate and the control of each pool of the demo are trained for three
 epochs with other batches, and their dev losses compared row by row as `select` compares. The demo trains its
-embeddings; it is one task with one dense model and one dev split.
+embeddings; it is one task with one dense model and one dev split. These races had no twins yet, so their
+intervals are about rows alone; a lead that is gone after other batches is what twins are for.
 
 {verdicts}
 
