@@ -63,6 +63,12 @@ class SearchSpace(Record):
     allocations: tuple[float, ...] = (0.0, 1.0)
     lists: tuple[str, ...] = ()
 
+    def spelled(self, name: str) -> str:
+        """temperature or sample_ratio as it is typed: a value, a list A,B,C or a range LOW..HIGH."""
+        values = getattr(self, name)
+        mark = "," if name in self.lists else ".."
+        return mark.join(f"{value:g}" for value in dict.fromkeys(values))
+
 
 @dataclass(frozen=True)
 class TensorCount(Record):

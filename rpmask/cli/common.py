@@ -65,7 +65,7 @@ def default_model(model: str | None, task: str, data: DataChoice, tracking: Trac
     """The model as given; else a built-in task's own, and the paper's encoder for other texts."""
     if model not in (None, "auto"):
         return model
-    from rpmask.tasks.registry import is_image_task, known_name
+    from rpmask.tasks.registry import check_within_reach, is_image_task, known_name
 
     if known_name(task) in BUILT_IN:
         return known_name(task)
@@ -76,10 +76,14 @@ def default_model(model: str | None, task: str, data: DataChoice, tracking: Trac
             "Name one with --model: a folder, a hub id such as google/vit-base-patch16-224, or "
             "models:/NAME@ALIAS.",
         )
-    from rpmask.learn.modelhub import check_within_reach
+    from rpmask.learn import modelhub
 
+    if data.train is None:
+        check_within_reach(
+            task, folder
+        )  # a name that is no task is said before a model is looked for
     tracking.say(f"No --model is given: {PAPER_MODEL}, the paper's.")
-    check_within_reach(PAPER_MODEL)
+    modelhub.check_within_reach(PAPER_MODEL)
     return PAPER_MODEL
 
 
@@ -100,11 +104,6 @@ def search_space(
     )
 
 
-def listed(values: tuple[float, ...]) -> str:
-    """A range as it is typed."""
-    return f"{values[0]:g}..{values[-1]:g}"
-
-
 def settled_precision(asked: str) -> str:
     """The precision asked for; of `auto`, the faster one here, which is then what the run records."""
     if asked != "auto":
@@ -121,7 +120,8 @@ def check_task_of(source: str, own: str, task: str, given: Given) -> None:
 
     if "task" in given and known_name(task) != own:
         raise RpmaskError(
-            f"'{source}' is of the task '{own}', not '{task}'.", "Leave --task out, or --from."
+            f"'{source}' is of the task '{own}', not '{task}'.",
+            "Leave --task out, or name a run of that task.",
         )
 
 

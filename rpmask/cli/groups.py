@@ -13,7 +13,7 @@ import typer
 
 from rpmask.cli import knobs as n
 from rpmask.cli import options as o
-from rpmask.cli.common import Given, Tracking, listed, search_space
+from rpmask.cli.common import Given, Tracking, search_space
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.requests import SampleRequest, ScreenRequest
@@ -38,8 +38,8 @@ def _data(
 
 
 def _sampling(
-    temperature: n.Temperature = listed(SPACE.temperature),
-    sample_ratio: n.SampleRatio = listed(SPACE.sample_ratio),
+    temperature: n.Temperature = SPACE.spelled("temperature"),
+    sample_ratio: n.SampleRatio = SPACE.spelled("sample_ratio"),
     importance: n.Importance = ",".join(SPACE.importances),
     allocation: n.Allocation = "uniform,global",
     granularity: n.Granularity = SAMPLING.granularity,
@@ -176,6 +176,8 @@ def named(model: str | None) -> list[str]:
     return ["--model"] * (model not in (None, "auto"))
 
 
+# What a study searches, or a recipe has of its own.
+SPACE_OPTIONS = ("temperature", "sample_ratio", "importance", "allocation")
 SETTLED = "masks are drawn for that run's model and data"
 
 
@@ -185,6 +187,17 @@ def refuse_beside(what: str, given: Sequence[str], why: str) -> None:
         raise RpmaskError(
             f"{' and '.join(given)} cannot go with {what}: {why}.", "Leave out one or the other."
         )
+
+
+def refuse_space(given: Given, *, like: str | None = None, recipe: str = "default") -> None:
+    """Refuse options of the search space where the study or the recipe has settled it."""
+    options = among(given, *SPACE_OPTIONS)
+    if like is not None:
+        why = "its study keeps the importances, allocations, temperatures and ratios that it began with"
+        refuse_beside("--like", options, why)
+    if recipe == "paper":
+        why = "it draws around magnitude at its own temperature and ratios"
+        refuse_beside("--recipe paper", options, why)
 
 
 def check_task(task: str, data: DataChoice) -> None:

@@ -11,7 +11,16 @@ from rpmask.cli import knobs as n
 from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import Given, Tracking, default_model, settings, settled_precision
-from rpmask.cli.groups import DATA, NONE_GIVEN, RACING, SAMPLING, TRACKING, check_task, with_groups
+from rpmask.cli.groups import (
+    DATA,
+    NONE_GIVEN,
+    RACING,
+    SAMPLING,
+    TRACKING,
+    check_task,
+    refuse_space,
+    with_groups,
+)
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.steps.recipes import pool_size, starting_point
@@ -75,6 +84,7 @@ def run(
 
     Example: `rpmask run --task rte --model bert-base-uncased`
     """
+    refuse_space(given, recipe=recipe)
     base = starting_point(recipe, task)
     precision = settled_precision(precision)  # once: a trial may come out otherwise the next time
     known, terms = base.finetune.plan, base.finetune.plan.distill

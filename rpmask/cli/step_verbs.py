@@ -29,6 +29,7 @@ from rpmask.cli.groups import (
     check_task,
     named,
     refuse_beside,
+    refuse_space,
     with_groups,
 )
 from rpmask.records import DataChoice
@@ -92,6 +93,7 @@ def sample(
         like=like,
         data=data,
     )
+    refuse_space(given, like=like, recipe=recipe)
     request.check()
     if not settled:
         check_task(task, data)

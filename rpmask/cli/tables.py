@@ -71,17 +71,17 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
             _last_if_unknown(result["candidates"][i]["score"]),
         ),
     )
+    twins = [(f"twin {n} of 0", twin) for n, twin in enumerate(result.get("twins", ()), 1)]
     far = any("distance" in rung for c in result["candidates"] for rung in c["rungs"])
     measured = (*(("distance",) if far else ()), "loss", "metric")
     rows = (
         (
-            str(i),
+            i,
             c["status"],
             str(c["rungs"][-1]["step"]) if c["rungs"] else "-",
             *(_number(c["rungs"][-1].get(name)) if c["rungs"] else "-" for name in measured),
         )
-        for i in order
-        for c in [result["candidates"][i]]
+        for i, c in [(str(i), result["candidates"][i]) for i in order] + twins
     )
     share = result["steps_spent"] / result["steps_full"]
     title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
@@ -95,7 +95,14 @@ def _noise(result: dict[str, Any]) -> str:
     """The spread of the control's twins; without them the verdict is about examples alone."""
     if result.get("noise") is None:
         return "not measured: no twins ran"
-    return f"{result['noise']:.4f}, between {result['twins']} twins"
+    return f"{result['noise']:.4f}, between the control and {result['twins']} twins"
+
+
+def _compared(result: dict[str, Any]) -> str:
+    """Which candidate's loss is below which; a run of before does not say which."""
+    whom = f"candidate {result['best']}'s" if "best" in result else "the best candidate's"
+    reference = "the control's" if result.get("noise") is None else "the control's and its twins'"
+    return f"{whom} loss below {reference}"
 
 
 def select_table(result: dict[str, Any]) -> list[Table | str]:
@@ -104,7 +111,7 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
     rows = (
         ("winner", f"candidate {result['winner']}"),
         ("verdict", result["verdict"]),
-        ("loss below the control's", f"{result['effect']:.4f} {shown_interval(result)}"),
+        (_compared(result), f"{result['effect']:.4f} {shown_interval(result)}"),
         ("of which may last", _number(result.get("shrunk"))),
         ("noise of training", _noise(result)),
         ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
@@ -191,6 +198,18 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
     ]
 
 
+def _statistics(result: dict[str, Any]) -> str:
+    """What became of the batch norms' running statistics, which are no weights."""
+    before, after = (result.get(f"statistics_digest_{when}") for when in ("before", "after"))
+    if not before:
+        return "none in this model"
+    return (
+        "as they were"
+        if before == after
+        else f"moved with the search ({result['norm_statistics']})"
+    )
+
+
 def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
     """What the mask reached without a weight being touched."""
     primary, model = result["primary"], result["model"]
@@ -202,6 +221,7 @@ def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
         ("overlap with the start", f"{result['overlap']:.1%}"),
         ("swaps", f"{sum(result['swaps_per_epoch']):,}"),
         ("weights", f"{result['weights_digest_after'][:10]}{', untouched' if untouched else ''}"),
+        ("norm statistics", _statistics(result)),
         ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
     )
     title = f"jackpot at {percent(result['sparsity'])} from {result['start']}"

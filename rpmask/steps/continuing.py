@@ -130,6 +130,12 @@ def inside(request: SampleRequest, finetuned: str, context: Context) -> SampleRe
             f"Run '{run_id}' trained a dense model; there is no mask to draw inside of.",
             "Name its registered version with --model instead.",
         )
+    if request.sparsity <= before.sparsity:
+        raise RpmaskError(
+            f"The mask of run '{run_id}' drops {before.sparsity:g} already; nothing is left to draw at "
+            f"{request.sparsity:g}.",
+            "Give a higher --sparsity.",
+        )
     model = tracker.artifacts.json(run_id, "result.json")["model"]
     return replace(
         request,

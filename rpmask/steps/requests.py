@@ -166,8 +166,8 @@ class ScreenRequest(Record):
             at_least(name.replace("_", " "), getattr(self, name), 0)
         if self.twins < 0 or self.twins == 1:
             raise RpmaskError(
-                f"A race with {self.twins} twins shows no noise of training.",
-                "Give --twins 3 or more, or 0 for a verdict about examples alone.",
+                f"--twins is {self.twins}; it takes two or more to show the noise of training.",
+                "Give --twins 3, or 0 for a verdict about examples alone.",
             )
         for name in ("rungs", "batch_size", "examples", "scored_evaluations"):
             between(name.replace("_", " "), getattr(self, name), 0, math.inf)

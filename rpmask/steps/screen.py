@@ -239,7 +239,7 @@ def read_losses(path: Path, report: ScreenReport | None = None) -> Mapping[int, 
         raise RpmaskError(
             f"'{path.name}' cannot be read: {error}.", "Run `rpmask screen --force` again."
         ) from error
-    for raced in report.candidates if report is not None else ():
+    for raced in (*report.candidates, *report.twins) if report is not None else ():
         said = raced.rungs[-1].losses_digest if raced.rungs else ""
         if said and (raced.index not in found or losses_digest(found[raced.index]) != said):
             raise RpmaskError(

@@ -69,6 +69,7 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
             {
                 "screen_run_id": screen_run_id,
                 "winner": selection.winner,
+                "best": selection.best,
                 "verdict": selection.verdict,
                 "effect": selection.effect,
                 "interval": list(selection.interval),
@@ -174,8 +175,10 @@ def _write(
     run.log_file(path)
     intervals = {i: (p.effect, p.low, p.high) for i, p in paired.items()}
     run.log_charts(_charts(selection, report, pool, intervals), intro=_note(selection, pool, None))
-    for name, value in {**selection.metrics, "effect": selection.effect}.items():
-        run.metric(name, value)
+    measured = {name: getattr(selection, name) for name in ("effect", "shrunk", "noise")}
+    for name, value in {**selection.metrics, **measured}.items():
+        if value is not None:
+            run.metric(name, value)
     run.tag(verdict=selection.verdict, winner=str(selection.winner))
 
 
@@ -252,11 +255,12 @@ def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -
         BETTER: "is better than the control",
         NO_EVIDENCE: "cannot be told from the control",
     }.get(selection.verdict, "is worse than the control")
+    reference = "the control's" if selection.noise is None else "the control's and its twins' mean"
     lines = [
         f"**Verdict: {selection.verdict}.** Candidate {selection.best}, the first but for the control, "
-        f"{says}: its held-out loss "
-        f"is lower by {selection.effect:.4f}, {selection.confidence:.1%} interval "
-        f"[{low:.4f}, {high:.4f}] (paired, corrected for {selection.compared} comparisons).",
+        f"{says}: {reference} held-out loss minus its own is {selection.effect:.4f}, "
+        f"{selection.confidence:.1%} interval [{low:.4f}, {high:.4f}] (paired, corrected for "
+        f"{selection.compared} comparisons).",
         _noise(selection),
         f"Kept: {which}, candidate {selection.winner} ({recipe.importance}, allocation "
         f"{recipe.allocation:g}, temperature {recipe.temperature:.3g}), for `{pool.task}` at "

@@ -47,8 +47,8 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
             "sampler": first.sampler,
             "importance": first.space.importances,
             "allocation": first.space.allocations,
-            "temperature": first.space.temperature,
-            "sample_ratio": first.space.sample_ratio,
+            "temperature": first.space.spelled("temperature"),
+            "sample_ratio": first.space.spelled("sample_ratio"),
         },
         tags={},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpmask.cli.common import listed, search_space
+from rpmask.cli.common import search_space
 from rpmask.errors import RpmaskError
 from rpmask.records import SearchSpace
 
@@ -21,7 +21,7 @@ from rpmask.records import SearchSpace
 )
 def test_a_list_is_no_range(text: str, values: tuple[float, ...], is_list: bool) -> None:
     usual = SearchSpace()
-    space = search_space(text, listed(usual.sample_ratio), "fisher", "uniform,global")
+    space = search_space(text, usual.spelled("sample_ratio"), "fisher", "uniform,global")
     assert space.temperature == values
     assert space.lists == (("temperature",) if is_list else ())
     assert space.sample_ratio == usual.sample_ratio
@@ -35,7 +35,8 @@ def test_what_is_neither_is_refused(text: str) -> None:
 
 def test_the_default_as_typed_is_the_default() -> None:
     usual = SearchSpace()
-    typed = search_space(
-        listed(usual.temperature), listed(usual.sample_ratio), "fisher", "uniform,global"
-    )
-    assert typed == usual
+    ranges = (usual.spelled("temperature"), usual.spelled("sample_ratio"))
+    assert search_space(*ranges, "fisher", "uniform,global") == usual
+    listed = search_space("0.05,0.5", ranges[1], "fisher", "uniform,global")
+    assert (listed.spelled("temperature"), ranges[0]) == ("0.05,0.5", "0.05..0.5")
+    assert search_space("0.2", ranges[1], "fisher", "uniform").spelled("temperature") == "0.2"

@@ -188,6 +188,10 @@ def _subtitle(selection: Selection, report: ScreenReport, rows: list[_Row]) -> s
         parts.append(
             f"grey: noise of training, ±{selection.noise:.3g} between {selection.twins} twins"
         )
+    if selection.shrunk is not None:
+        parts.append(
+            f"of the best one's effect about {style.signed(selection.shrunk, '.3g')} may last"
+        )
     shown = {row.index for row in rows}
     missing = [f"#{raced.index}" for raced in report.candidates if raced.index not in shown]
     if missing:

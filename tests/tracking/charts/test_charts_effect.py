@@ -93,11 +93,12 @@ def test_effect_draws_the_mean_where_the_interval_is_not_a_number() -> None:
 
 
 def test_the_noise_of_training_is_a_band_and_is_named() -> None:
-    selection = replace(selection_of(), noise=0.015, twins=3)
+    selection = replace(selection_of(), noise=0.015, twins=3, shrunk=0.02)
     paired = {1: (0.04, 0.02, 0.06), 0: (0.0, 0.0, 0.0)}
     figure = charts.effect(selection, FULL_RACE, pool_of(5), paired)
     assert "noise of training, ±0.015 between 3 twins" in words(figure)
     assert "loss of the control and its twins minus" in words(figure)
+    assert "about 0.02 may last" in words(figure)
     (band,) = figure.axes[0].patches
     assert band.get_x() == pytest.approx(-0.015)
     assert band.get_width() == pytest.approx(0.03)
