@@ -24,6 +24,7 @@ def ask(
 ) -> Any:
     """What a command answers in the road's folder, and its exit status."""
     monkeypatch.chdir(road[0])
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # of a test before, in this process
 
     def asked(*arguments: str) -> tuple[int, dict[str, Any]]:
         with pytest.raises(SystemExit) as ended:
