@@ -46,7 +46,7 @@ class Tracking:
         )
 
     def say(self, line: str) -> None:
-        """One line on stderr, unless nothing is to be said there."""
+        """Print a line on stderr, unless --quiet or --json was given."""
         from rpmask.cli.console import TalkingConsole
 
         TalkingConsole(quiet=bool(self.quiet or self.as_json)).say(line)
@@ -78,10 +78,8 @@ def default_model(model: str | None, task: str, data: DataChoice, tracking: Trac
         )
     from rpmask.learn import modelhub
 
-    if data.train is None:
-        check_within_reach(
-            task, folder
-        )  # a name that is no task is said before a model is looked for
+    if data.train is None:  # report an unknown task before looking for a model
+        check_within_reach(task, folder)
     tracking.say(f"No --model is given: {PAPER_MODEL}, the paper's.")
     modelhub.check_within_reach(PAPER_MODEL)
     return PAPER_MODEL

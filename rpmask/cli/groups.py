@@ -176,7 +176,7 @@ def named(model: str | None) -> list[str]:
     return ["--model"] * (model not in (None, "auto"))
 
 
-# What a study searches, or a recipe has of its own.
+# The options that define the search space.
 SPACE_OPTIONS = ("temperature", "sample_ratio", "importance", "allocation")
 SETTLED = "masks are drawn for that run's model and data"
 
@@ -190,7 +190,7 @@ def refuse_beside(what: str, given: Sequence[str], why: str) -> None:
 
 
 def refuse_space(given: Given, *, like: str | None = None, recipe: str = "default") -> None:
-    """Refuse options of the search space where the study or the recipe has settled it."""
+    """Refuse search-space options where the study or the recipe fixes the space."""
     options = among(given, *SPACE_OPTIONS)
     if like is not None:
         why = "its study keeps the importances, allocations, temperatures and ratios that it began with"

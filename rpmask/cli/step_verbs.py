@@ -75,7 +75,7 @@ def sample(
 
     Example: `rpmask sample --k 8 --sparsity 0.9375`
     """
-    settled = parent is not None or like is not None
+    continues = parent is not None or like is not None
     for option, run in (("--from", parent), ("--like", like)):
         if run is not None:
             refuse_beside(option, [*named(model), *among(given, "data")], SETTLED)
@@ -84,7 +84,7 @@ def sample(
     request = replace(
         sampling,
         task=task,
-        model=DEMO if settled else default_model(model, task, data, tracking),
+        model=DEMO if continues else default_model(model, task, data, tracking),
         sparsity=sparsity,
         k=pool_size(k, recipe),
         seed=seed,
@@ -95,7 +95,7 @@ def sample(
     )
     refuse_space(given, like=like, recipe=recipe)
     request.check()
-    if not settled:
+    if not continues:
         check_task(task, data)
     from rpmask.steps.continuing import earlier, inside
     from rpmask.steps.sample import sample as draw
