@@ -5,7 +5,7 @@
 A 6-layer, 384-wide BERT of random weights and frozen embeddings takes steps of AdamW on random tokens, with
 the fused attention and with plain products in turn. Seconds are the processor's, on one thread, and a ratio
 is of neighbours: the median over rounds of the fused step's time to the plain one's after it.
-`rpmask/learn/attention.py` chooses by what is found here.
+`rpmask/train/attention.py` chooses by what is found here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from rpmask.files import write_whole
-from rpmask.learn.freeze import frozen_embeddings
+from rpmask.train.freeze import frozen_embeddings
 
 SHAPES = ((32, 16), (32, 64), (16, 128), (8, 256), (4, 512))  # rows and tokens of a step
 PRECISIONS = ("fp32", "bf16")

@@ -32,25 +32,25 @@ from scipy.stats import t as student
 from torch import nn
 
 from rpmask.files import write_whole
-from rpmask.learn.batches import training_order
-from rpmask.learn.calibrate import calibrate, calibration_rows
-from rpmask.learn.evaluate import evaluate, example_losses
-from rpmask.learn.jackpot import UnderMask, put_on, search
-from rpmask.learn.models import load_classifier
-from rpmask.learn.norms import running_statistics
-from rpmask.learn.observer import Silent
-from rpmask.learn.plan import SearchPlan
-from rpmask.masks.importance import Statistics
+from rpmask.lottery_jackpots.norms import running_statistics
+from rpmask.lottery_jackpots.scores import ScoredWeights
+from rpmask.lottery_jackpots.search import UnderMask, put_on, search
+from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
-from rpmask.masks.sampling import draw_mask
-from rpmask.masks.scores import ScoredWeights
-from rpmask.masks.searchable import find_searchable
 from rpmask.masks.weights import TensorWeights, weights_digest
+from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.searchpaces import SEARCH_PACES
 from rpmask.steps.starts import HOT
+from rpmask.train.batches import calibration_rows, training_order
+from rpmask.train.evaluate import evaluate, example_losses
+from rpmask.train.models import load_classifier
+from rpmask.train.observer import Silent
+from rpmask.train.plan import SearchPlan
 
 STARTS = ("magnitude", "random", "fisher", "drawn")
 RESTRICTIONS = ("off", "quartic", "cosine")

@@ -26,16 +26,16 @@ import torch
 from scipy.stats import t as student
 
 from rpmask.files import write_whole
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.models import load_classifier
-from rpmask.learn.observer import Silent
-from rpmask.learn.plan import LABELS_ONLY, TrainPlan
-from rpmask.learn.precision import bf16_speed
-from rpmask.learn.trainer import train
-from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.train.evaluate import evaluate
+from rpmask.train.models import load_classifier
+from rpmask.train.observer import Silent
+from rpmask.train.plan import LABELS_ONLY, TrainPlan
+from rpmask.train.precision import bf16_speed
+from rpmask.train.trainer import train
 
 PRECISIONS = ("fp32", "bf16")
 

@@ -35,12 +35,13 @@ import torch
 from safetensors.torch import save_file
 
 import rpmask
-from rpmask import paper
+from rpmask.masks.checkpoint import SafetensorsWeights
 from rpmask.masks.maskfile import load_mask, save_mask
-from rpmask.masks.recipe import stream, votes_of
-from rpmask.masks.sampling import draw_masks
-from rpmask.masks.votes import VoteSampler
-from rpmask.masks.weights import Prunable, SafetensorsWeights, TensorWeights, weights_digest
+from rpmask.masks.weights import Prunable, TensorWeights, weights_digest
+from rpmask.randomized_masks import paper
+from rpmask.randomized_masks.recipe import stream, votes_of
+from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.votes import VoteSampler
 from rpmask.records import MaskRecipe
 
 SEED = 20_231

@@ -28,16 +28,16 @@ import torch
 from simulated_race import Costs, Model, Rungs, simulate
 
 from rpmask.files import write_whole
-from rpmask.learn.arena import Arena, ArenaSetup, Leg
-from rpmask.learn.batches import Encoded
-from rpmask.learn.contenders import Carried, Drawing
-from rpmask.learn.ledger import RungLedger
-from rpmask.learn.racetraining import RaceTraining
-from rpmask.learn.racing import rung_steps, survivors_of
-from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg
+from rpmask.randomized_masks.contenders import Carried, Drawing
+from rpmask.randomized_masks.early_evaluation import rung_steps, survivors_of
+from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
+from rpmask.train.batches import Encoded
 
 HERE = Path(__file__).parent
 

@@ -36,23 +36,25 @@ from scipy.stats import t as student
 from units import Parts, asked, store, walk
 
 from rpmask.engines.local import InProcess
-from rpmask.learn.arena import Arena, ArenaSetup
-from rpmask.learn.calibrate import calibrate, calibration_rows
-from rpmask.learn.contenders import OnDisk
-from rpmask.learn.evidence import paired_interval
-from rpmask.learn.ledger import RungLedger
-from rpmask.learn.models import load_classifier, locate, skeleton
-from rpmask.learn.observer import Silent
-from rpmask.learn.racing import RaceOutcome, RaceRules, race
-from rpmask.masks.importance import Statistics
-from rpmask.masks.sampling import draw_masks
-from rpmask.masks.twins import twin_of
-from rpmask.masks.weights import SafetensorsWeights, find_prunable, weights_digest
+from rpmask.masks.checkpoint import SafetensorsWeights
+from rpmask.masks.weights import find_prunable, weights_digest
+from rpmask.randomized_masks.arena import Arena, ArenaSetup
+from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.contenders import OnDisk
+from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
+from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.twins import twin_of
+from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
 from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.tune import tune
+from rpmask.train.batches import calibration_rows
+from rpmask.train.models import load_classifier, locate, skeleton
+from rpmask.train.observer import Silent
 
 USUAL = ScreenRequest(threads=1)
 PLAIN = ScreenRequest(threads=1, refit=0, distilled=False, twins=0)

@@ -31,17 +31,18 @@ import transformers
 from scipy.stats import t as student
 
 from rpmask.files import write_whole
-from rpmask.learn.batches import Encoded
-from rpmask.learn.freeze import frozen_embeddings
-from rpmask.learn.models import load_classifier
-from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation
-from rpmask.learn.teacher import Asked, Kept, Numbered, keep_answers
-from rpmask.learn.trainer import MaskedTrainer
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.sampling import draw_mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
+from rpmask.train.batches import Encoded
+from rpmask.train.freeze import frozen_embeddings
+from rpmask.train.models import load_classifier
+from rpmask.train.plan import LABELS_ONLY, Distillation
+from rpmask.train.teacher import Asked, Kept, Numbered, keep_answers
+from rpmask.train.trainer import MaskedTrainer
 
 TASK = get_spec("sst2")
 WARM_UP = 2  # rounds that are not counted

@@ -24,9 +24,8 @@ import numpy as np
 from safetensors.numpy import load_file
 from units import Parts, asked, store, walk
 
-from rpmask.learn.confidence import settled_losses
-from rpmask.learn.evidence import BETTER, NO_EVIDENCE, WORSE, paired_interval
-from rpmask.learn.plan import TrainPlan
+from rpmask.randomized_masks.confidence import settled_losses
+from rpmask.randomized_masks.verdict import BETTER, NO_EVIDENCE, WORSE, paired_interval
 from rpmask.records import SearchSpace, Selection
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune
@@ -34,6 +33,7 @@ from rpmask.steps.requests import FinetuneRequest, SampleRequest, ScreenRequest,
 from rpmask.steps.sample import sample
 from rpmask.steps.screen import screen
 from rpmask.steps.select import select
+from rpmask.train.plan import TrainPlan
 
 
 @dataclass(frozen=True)

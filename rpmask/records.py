@@ -27,7 +27,7 @@ class MaskRecipe(Record):
     (activation norms, gradients) that importances other than magnitude are computed with.
 
     swapped is the share of the kept weights that the twin of this number has exchanged at the cut
-    (`masks/twins.py`).
+    (`randomized_masks/twins.py`).
     """
 
     weights_digest: str

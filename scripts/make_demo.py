@@ -29,16 +29,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from rpmask.files import write_whole
-from rpmask.learn.batches import Encoded, encode, generator, training_order
-from rpmask.learn.calibrate import calibrate, calibration_rows
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.observer import Silent
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.sampling import draw_masks
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.calibrate import calibrate, calibration_rows
+from rpmask.randomized_masks.sampling import draw_masks
 from rpmask.records import MaskRecipe
 from rpmask.tasks.demo_spec import DEMO
+from rpmask.train.batches import Encoded, encode, generator, training_order
+from rpmask.train.evaluate import evaluate
+from rpmask.train.observer import Silent
 
 OUT = Path(__file__).parents[1] / "rpmask" / "tasks" / "demo"
 TRAIN, DEV = 5_000, 1_000

@@ -18,10 +18,10 @@ import torch
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
 
-from rpmask.learn.batches import generator
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.images import ImageRows, encode_images
 from rpmask.tasks.images import DIGITS, load_images
+from rpmask.train.batches import generator
+from rpmask.train.evaluate import evaluate
+from rpmask.train.images import ImageRows, encode_images
 
 SEED = 0
 EPOCHS = 40

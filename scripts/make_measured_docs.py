@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rpmask.learn.attention import SHORT
+from rpmask.train.attention import SHORT
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"

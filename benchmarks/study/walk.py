@@ -29,7 +29,7 @@ from grid import SEEDS, Row, rows
 from safetensors.numpy import load_file
 
 from rpmask.files import write_whole
-from rpmask.learn.evidence import paired_interval
+from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.steps.context import versions
 from rpmask.steps.screen import read_losses
 from rpmask.tasks.metrics import compute

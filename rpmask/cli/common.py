@@ -76,7 +76,7 @@ def default_model(model: str | None, task: str, data: DataChoice, tracking: Trac
             "Name one with --model: a folder, a hub id such as google/vit-base-patch16-224, or "
             "models:/NAME@ALIAS.",
         )
-    from rpmask.learn import modelhub
+    from rpmask.train import model_hub as modelhub
 
     if data.train is None:  # report an unknown task before looking for a model
         check_within_reach(task, folder)
@@ -90,7 +90,7 @@ def search_space(
 ) -> SearchSpace:
     """What the study may search, from the four options that say so."""
     from rpmask.cli.options import numbers
-    from rpmask.masks.allocation import parse_allocation
+    from rpmask.randomized_masks.allocation import parse_allocation
 
     ranged = {"temperature": temperature, "sample_ratio": sample_ratio}
     return SearchSpace(
@@ -106,8 +106,8 @@ def settled_precision(asked: str) -> str:
     """The precision asked for; of `auto`, the faster one here, which is then what the run records."""
     if asked != "auto":
         return asked
-    from rpmask.learn.precision import remembered_precision
     from rpmask.steps.context import STATE_FOLDER
+    from rpmask.train.precision import remembered_precision
 
     return remembered_precision(Path(STATE_FOLDER))
 

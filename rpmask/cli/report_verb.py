@@ -15,7 +15,7 @@ from rpmask.errors import RpmaskError
 from rpmask.steps.requests import ReportRequest
 
 if TYPE_CHECKING:
-    from rpmask.tracking.standings import Standing
+    from rpmask.charts.standings import Standing
 
 FORMATS = ("table", "md", "csv", "html")
 

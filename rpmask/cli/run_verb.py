@@ -175,7 +175,7 @@ def _given(value: Value | None, otherwise: Value) -> Value:
 
 def _road(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[float, ...]:
     """The levels asked for: a list, a schedule, or the paper's as far as the sparsity wanted."""
-    from rpmask.masks.schedule import check_levels, parse_levels
+    from rpmask.randomized_masks.levels import check_levels, parse_levels
 
     if levels is not None:
         road = parse_levels(levels, sparsity)

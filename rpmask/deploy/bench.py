@@ -15,7 +15,7 @@ from rpmask.deploy.runtimes import Runtimes, reason_of
 from rpmask.deploy.writing import Batch
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.learn.models import positions
+from rpmask.train.models import positions
 
 REPEATS = 30
 UNLIMITED = 512

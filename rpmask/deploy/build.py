@@ -16,7 +16,7 @@ from torch import nn
 
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
-from rpmask.masks.masked import base_of
+from rpmask.masks.weights import base_of
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -26,11 +26,10 @@ from rpmask.deploy.build import empty_model, fill, stored_state
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
-from rpmask.masks.distribution import Bools
-from rpmask.masks.masked import base_of
+from rpmask.masks.arrays import Bools
 from rpmask.masks.structure import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank
-from rpmask.masks.weights import find_prunable, is_matrix
+from rpmask.masks.weights import base_of, find_prunable, is_matrix
 
 FILE = "compact.safetensors"
 FORMAT = "rpmask.compact"

@@ -21,7 +21,7 @@ from torch import nn
 
 from rpmask.deploy.measure import interleaved
 from rpmask.masks.mask import Mask
-from rpmask.masks.masked import base_of
+from rpmask.masks.weights import base_of
 
 ROWS = (8, 32, 128, 512, 1024)
 CLEARLY = 1.1  # a smaller gain may be noise

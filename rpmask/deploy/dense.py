@@ -14,7 +14,7 @@ from torch import nn
 from rpmask.deploy.build import auto_class, first_line
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import read_weights
+from rpmask.train.models import read_weights
 
 
 def write(model: Any, folder: Path) -> None:

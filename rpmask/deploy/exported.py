@@ -11,7 +11,7 @@ from torch import nn
 
 from rpmask.deploy.manifest import Manifest
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import load_tokenizer
+from rpmask.train.models import load_tokenizer
 
 BATCH_SIZE = 32
 Row = str | tuple[str, str]
@@ -100,7 +100,7 @@ def _other_rows(manifest: Manifest) -> RpmaskError:
 def load_reader(folder: Path, manifest: Manifest) -> Any:
     """The tokenizer, or the image processor of an image model."""
     if manifest.inputs == "image":
-        from rpmask.learn.images import load_image_processor
+        from rpmask.train.images import load_image_processor
 
         return load_image_processor(str(folder))
     return load_tokenizer(str(folder))

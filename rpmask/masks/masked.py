@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
-
-if TYPE_CHECKING:
-    from rpmask.masks.weights import WeightSource
+from rpmask.masks.weights import WeightSource, base_of
 
 # A kept weight may be zero by nature (a dead input), but not many are; more means lost weights.
 ZEROS_AMONG_KEPT = 0.01
-
-
-def base_of(model: nn.Module) -> nn.Module:
-    """The headless network whose parameter names masks are written in."""
-    base = getattr(model, "base_model", model)
-    return base if isinstance(base, nn.Module) else model
 
 
 class MaskHold:

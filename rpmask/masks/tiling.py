@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpmask.masks.distribution import Bools, Floats
+from rpmask.masks.arrays import Bools, Floats
 from rpmask.masks.weights import Prunable
 
 

@@ -22,18 +22,12 @@ from torch import nn
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import canonical_json
-from rpmask.masks.checkpoint import SafetensorsWeights
-from rpmask.masks.masked import base_of
 
-__all__ = [
-    "Prunable",
-    "SafetensorsWeights",
-    "TensorWeights",
-    "WeightSource",
-    "find_prunable",
-    "tensor_digest",
-    "weights_digest",
-]
+
+def base_of(model: nn.Module) -> nn.Module:
+    """The headless network whose parameter names masks are written in."""
+    base = getattr(model, "base_model", model)
+    return base if isinstance(base, nn.Module) else model
 
 
 @dataclass(frozen=True)

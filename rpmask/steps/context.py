@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rpmask.learn.observer import Observer, Silent
 from rpmask.records import Score
 from rpmask.steps.decides import code_version
+from rpmask.train.observer import Observer, Silent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun

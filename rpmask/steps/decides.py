@@ -20,7 +20,7 @@ from rpmask.jsonrecord import digest_of
 
 ROOT = Path(rpmask.__file__).parent
 SHOWS = (
-    *("cli", "tracking", "engines"),
+    *("cli", "tracking", "charts", "engines"),
     *("errors.py", "files.py", "ranks.py", "words.py"),
     *("steps/shown.py", "steps/poolcharts.py"),
     "steps/densemodel.py",  # the model that it trains is an input, known by its address

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rpmask.learn.models import has_head
-from rpmask.learn.plan import TrainPlan
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.requests import FinetuneRequest, RunRequest, SampleRequest
+from rpmask.train.models import has_head
+from rpmask.train.plan import TrainPlan
 
 
 def dense_training(request: RunRequest) -> FinetuneRequest:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rpmask.errors import install_hint
-from rpmask.learn.precision import WORTH_IT, bf16_speed
 from rpmask.steps.context import available_cores, versions
+from rpmask.train.precision import WORTH_IT, bf16_speed
 
 
 def examine() -> dict[str, Any]:

@@ -16,16 +16,16 @@ import torch
 
 from rpmask.engines.local import InProcess, Processes, warm_up
 from rpmask.errors import RpmaskError, install_hint
-from rpmask.learn.arena import Arena, ArenaSetup, Leg, LegResult
-from rpmask.learn.contenders import Carried, Contenders, Drawing, OnDisk
-from rpmask.learn.models import skeleton
-from rpmask.learn.sharing import candidate_bytes, free_devices, places, seeing
+from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg, LegResult
+from rpmask.randomized_masks.contenders import Carried, Contenders, Drawing, OnDisk
+from rpmask.randomized_masks.gpu_sharing import candidate_bytes, free_devices, places, seeing
 from rpmask.records import Pool
 from rpmask.steps.context import Context, available_cores
 from rpmask.steps.poolmasks import load_ingredients, load_masks
 from rpmask.steps.requests import ScreenRequest
 from rpmask.steps.twins import Twins
 from rpmask.tasks.spec import TaskSpec
+from rpmask.train.models import skeleton
 
 if TYPE_CHECKING:
     from rpmask.engines.engine import Engine, WorkerFactory
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WHERE = ("storage", "workers", "engine", "address", "cpus_per_candidate", "gpus_per_candidate")
 
 IMPORTED_BY_WORKERS = (
-    "rpmask.learn.arena",
+    "rpmask.randomized_masks.arena",
     "transformers.modeling_utils",
     "transformers.models.auto.modeling_auto",
     "sklearn.metrics",

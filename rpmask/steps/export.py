@@ -21,12 +21,12 @@ from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import DENSE, Runtimes, called
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import load_classifier
 from rpmask.steps.context import Context, versions
 from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.registered import Registered, find_registered
 from rpmask.steps.requests import ExportRequest
+from rpmask.train.models import load_classifier
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _finish(run: StepRun, found: Registered, written: Written, out: Path) -> dic
 
 def bench_chart(rows: Sequence[BenchRow], title: str) -> Chart:
     """How long an answer takes, runtime beside runtime."""
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     return Chart("bench", "Time of an answer on this machine.", charts.bench(rows, title))

@@ -14,7 +14,6 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
-from rpmask.learn.plan import LABELS_ONLY
 from rpmask.masks.maskfile import save_mask
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.context import Context, Tee
@@ -29,13 +28,14 @@ from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
 from rpmask.steps.shown import data_params
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.spec import TaskData
+from rpmask.train.plan import LABELS_ONLY
 from rpmask.words import percent
 
 ANSWERS = "dev.safetensors"
 
 if TYPE_CHECKING:
-    from rpmask.learn.trainer import Trained
     from rpmask.tracking.runs import StepRun
+    from rpmask.train.trainer import Trained
 
 
 def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpmask.learn.batches import Encoded, encode
-from rpmask.learn.images import ImageRows, encode_images, load_image_processor
-from rpmask.learn.models import load_tokenizer, locate, readable
 from rpmask.records import DataChoice
 from rpmask.tasks.local import OwnFiles
 from rpmask.tasks.registry import get_spec, known_name, known_specs, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
+from rpmask.train.batches import Encoded, encode
+from rpmask.train.images import ImageRows, encode_images, load_image_processor
+from rpmask.train.models import load_tokenizer, locate, readable
 
 if TYPE_CHECKING:
     from rpmask.tracking.tracker import Tracker

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from rpmask.learn.calibrate import calibrate, calibration_rows
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.jackpot import put_on, search
-from rpmask.learn.models import load_classifier, skeleton, stored_weights
-from rpmask.learn.searchstate import Searched, Statistics
-from rpmask.masks import importance
+from rpmask.lottery_jackpots.search import put_on, search
+from rpmask.lottery_jackpots.search_state import Searched, Statistics
+from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import save_mask
-from rpmask.masks.sampling import draw_mask
-from rpmask.masks.searchable import find_searchable
 from rpmask.masks.weights import Prunable, find_prunable, weights_digest
+from rpmask.randomized_masks import importance
+from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
@@ -33,6 +31,9 @@ from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
 from rpmask.steps.requests import JackpotRequest, SampleRequest
 from rpmask.steps.shown import jackpot_params
 from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
+from rpmask.train.batches import calibration_rows
+from rpmask.train.evaluate import evaluate
+from rpmask.train.models import load_classifier, skeleton, stored_weights
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def _finish(
 
 
 def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None:
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     run.log_json("jackpot.json", result.to_dict())

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.plan import Distillation
 from rpmask.records import DataChoice
+from rpmask.train.plan import Distillation
 
 
 def one_of(what: str, given: str, known: Sequence[str]) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.learn.models import stored_weights
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask, read_header, save_mask
-from rpmask.masks.sampling import draw_mask
+from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.poolmasks import load_ingredients, mask_name
+from rpmask.train.models import stored_weights
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from rpmask.learn.evaluate import Evaluation, evaluate
 from rpmask.records import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.material import Material
 from rpmask.tasks.metrics import majority
+from rpmask.train.evaluate import Evaluation, evaluate
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.learn.trainer import Trained
+    from rpmask.train.trainer import Trained
 
 
 def outcome(

@@ -76,7 +76,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
             )
             for level in done
         ]
-        from rpmask.tracking import charts
+        from rpmask import charts
         from rpmask.tracking.runs import Chart
 
         drawn = Chart("levels", "From dense to sparse, on dev.", charts.levels(results))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rpmask.masks.importance import Statistics
-from rpmask.masks.keeping import keep_bins
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable, WeightSource
+from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.keep_curves import keep_bins
 from rpmask.records import Pool
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Drawing:
 
 def pool_charts(drawing: Drawing) -> list[Chart]:
     """Overlap, the control's density, and a keep-probability chart for every centre with noise."""
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     pool, masks = drawing.pool, drawing.masks
@@ -53,7 +53,7 @@ def pool_charts(drawing: Drawing) -> list[Chart]:
 
 
 def _keep_charts(drawing: Drawing) -> Iterator[Chart]:
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     for name, index in _first_with_noise(drawing.pool).items():

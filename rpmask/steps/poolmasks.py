@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.models import skeleton
-from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask, save_mask
 from rpmask.masks.weights import Prunable, find_prunable
+from rpmask.randomized_masks.importance import Statistics
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.tasks.spec import TaskSpec
+from rpmask.train.models import skeleton
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from rpmask import paper
-from rpmask.learn.batches import generator
+from rpmask.randomized_masks import paper
 from rpmask.records import MaskRecipe
 from rpmask.steps.continuing import Earlier
 from rpmask.steps.requests import SampleRequest
 from rpmask.tracking.proposing import Asked
 from rpmask.tracking.study import Ledger
+from rpmask.train.batches import generator
 
 
 def proposals(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from rpmask.learn.batches import Split, generator
-from rpmask.learn.plan import LABELS_ONLY
-from rpmask.learn.racetraining import RaceTraining
-from rpmask.learn.racing import RaceRules, rung_steps
+from rpmask.randomized_masks.early_evaluation import RaceRules, rung_steps
+from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
+from rpmask.train.batches import Split, generator
+from rpmask.train.plan import LABELS_ONLY
 
 NOBODY = 1e9  # standard errors behind the best: nobody stops
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rpmask import paper
 from rpmask.jsonrecord import Record
-from rpmask.learn.plan import PAPER_TERMS, TrainPlan
+from rpmask.randomized_masks import paper
+from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.steps.requests import PAPER_SPACE, RunRequest, SampleRequest
+from rpmask.train.plan import TrainPlan
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rpmask.steps.requests import ReportRequest
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.standings import Standing
+    from rpmask.charts.standings import Standing
 
 COLUMNS = (
     *("task", "sparsity", "method", "settings", "seeds", "metric", "mean", "95%"),
@@ -38,8 +38,8 @@ def report(request: ReportRequest, context: Context) -> dict[str, Any]:
 
 def leaderboard(request: ReportRequest, context: Context) -> list[Standing]:
     """The rows, read from MLflow; nothing is written."""
+    from rpmask.charts.standings import results_of, standings
     from rpmask.tracking.facts import champion_runs, finished_steps
-    from rpmask.tracking.standings import results_of, standings
 
     tracker = context.tracker
     results = results_of(finished_steps(tracker, request.task))
@@ -129,8 +129,8 @@ def comma_separated(rows: Sequence[Standing]) -> str:
 
 def html_page(rows: Sequence[Standing]) -> str:
     """The leaderboard and a chart a task as one page that fetches nothing."""
-    from rpmask.tracking.charts.board import board
-    from rpmask.tracking.charts.webpage import draw, page
+    from rpmask.charts.board import board
+    from rpmask.charts.webpage import draw, page
 
     intro = (
         f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from rpmask import paper
 from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.learn.plan import SCHEDULES, Distillation, SearchPlan, TrainPlan
+from rpmask.randomized_masks import paper
 from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
 from rpmask.steps.limits import at_least, between, check_data, check_terms, one_of, rows_to_refit
+from rpmask.train.plan import SCHEDULES, Distillation, SearchPlan, TrainPlan
 
 # Where a jackpot search may begin without a mask that exists: the rest are runs and versions.
 DRAWN_STARTS = (*IMPORTANCES, "random")
@@ -115,7 +115,7 @@ class ScreenRequest(Record):
     distilled: candidates are trained as the selected one will be, with the terms, dropout and frozen
     embeddings that follow it; so with None. Else on the labels alone.
 
-    Weight decay, clipping and what a score is the mean of are those of `learn/racetraining.py`.
+    Weight decay, clipping and what a score is the mean of are those of `randomized_masks/race_training.py`.
 
     The last ones say where candidates are trained. Of those only threads has a part in the numbers; the
     shares of a candidate are those of a Ray cluster's nodes.
@@ -247,7 +247,7 @@ class FinetuneRequest(Record):
         at_least("share to retain", self.retain, 0)
         one_of("precision", plan.precision, PRECISIONS)
         if plan.precision == "fp16":
-            from rpmask.learn.precision import check_precision
+            from rpmask.train.precision import check_precision
 
             check_precision(plan.precision)
 

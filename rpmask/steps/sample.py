@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rpmask.learn.models import skeleton, stored_weights
-from rpmask.masks.importance import Statistics
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import check_alive
-from rpmask.masks.sampling import draw_masks
 from rpmask.masks.weights import (
     Prunable,
     WeightSource,
@@ -23,6 +20,8 @@ from rpmask.masks.weights import (
     some_of,
     weights_digest,
 )
+from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.sampling import draw_masks
 from rpmask.records import Candidate, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, available_cores, versions
 from rpmask.steps.continuing import Earlier, continued, earlier, settled_space
@@ -36,6 +35,7 @@ from rpmask.steps.requests import SampleRequest
 from rpmask.steps.shown import sample_params
 from rpmask.tasks.spec import TaskData
 from rpmask.tracking.study import Ledger
+from rpmask.train.models import skeleton, stored_weights
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -242,8 +242,9 @@ def _statistics(
         known = load_statistics(pool, set(pool.statistics), context)
     missing = [kind for kind in kinds if kind not in known]
     if missing:
-        from rpmask.learn.calibrate import calibrate, calibration_rows
-        from rpmask.learn.models import load_classifier
+        from rpmask.randomized_masks.calibrate import calibrate
+        from rpmask.train.batches import calibration_rows
+        from rpmask.train.models import load_classifier
 
         rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
         with context.console.working("importance") as shown:

@@ -14,10 +14,10 @@ import numpy as np
 import safetensors.numpy
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.arena import ArenaSetup, Leg, LegResult
-from rpmask.learn.ledger import RungLedger, losses_digest
-from rpmask.learn.racetraining import RaceTraining
-from rpmask.learn.racing import RaceOutcome, race
+from rpmask.randomized_masks.arena import ArenaSetup, Leg, LegResult
+from rpmask.randomized_masks.early_evaluation import RaceOutcome, race
+from rpmask.randomized_masks.ledger import RungLedger, losses_digest
+from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
@@ -179,7 +179,7 @@ def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome)
         safetensors.numpy.save_file(arrays, path)
         run.log_file(path)
     _write_children(run, pool, report)
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     drawn = Chart("race", "Losers fade out where they stopped.", charts.race(report, pool))

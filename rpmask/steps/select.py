@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.evidence import (
+from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold
+from rpmask.masks.maskfile import save_mask
+from rpmask.randomized_masks.verdict import (
     BETTER,
     NO_EVIDENCE,
     Paired,
@@ -18,10 +21,6 @@ from rpmask.learn.evidence import (
     shrunk_effect,
     training_noise,
 )
-from rpmask.learn.models import load_classifier, load_tokenizer
-from rpmask.masks.mask import Mask
-from rpmask.masks.masked import MaskHold
-from rpmask.masks.maskfile import save_mask
 from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.steps.context import Context, versions
 from rpmask.steps.decides import step_digest
@@ -29,6 +28,7 @@ from rpmask.steps.inputs import spec_of
 from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.requests import SelectRequest
 from rpmask.steps.screen import read_losses
+from rpmask.train.models import load_classifier, load_tokenizer
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _charts(
     pool: Pool,
     intervals: dict[int, tuple[float, float, float]],
 ) -> list[Chart]:
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     winner = selection.winner

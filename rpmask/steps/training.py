@@ -17,16 +17,16 @@ from torch import nn
 from rpmask import ranks
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.learn.models import load_classifier
-from rpmask.learn.observer import Observer, Silent
-from rpmask.learn.plan import TrainPlan
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask
 from rpmask.records import DataChoice
 from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.train.models import load_classifier
+from rpmask.train.observer import Observer, Silent
+from rpmask.train.plan import TrainPlan
 
 if TYPE_CHECKING:
-    from rpmask.learn.trainer import Trained
+    from rpmask.train.trainer import Trained
 
 MASK_FILE = "mask.safetensors"
 LEADER_SECONDS = 60.0
@@ -52,7 +52,7 @@ def fit(
     training: Training, mask: Mask | None, prepared: Prepared, observer: Observer
 ) -> tuple[Trained, nn.Module, nn.Module | None]:
     """Load the models and train; together with every other process that does the same."""
-    from rpmask.learn.trainer import train
+    from rpmask.train.trainer import train
 
     gc.collect()  # a trained model and its wrapped forward hold each other: those of the level before
     plan, spec = training.plan, prepared.spec

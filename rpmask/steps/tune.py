@@ -115,7 +115,7 @@ def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _charts(trials: list[Told], importances: dict[str, float], measured: str) -> list[Chart]:
-    from rpmask.tracking import charts
+    from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     values = [charts.TrialValue(t.number, t.value, t.state, t.params) for t in trials]

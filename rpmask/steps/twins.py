@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rpmask.learn.models import stored_weights
 from rpmask.masks.mask import Mask
-from rpmask.masks.sampling import draw_masks
-from rpmask.masks.twins import twin_of
+from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.twins import twin_of
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.poolmasks import load_ingredients
 from rpmask.tasks.spec import TaskSpec
+from rpmask.train.models import stored_weights
 
 Twins = list[tuple[MaskRecipe, Mask]]
 

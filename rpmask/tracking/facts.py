@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from rpmask.charts.standings import RunFacts
 from rpmask.tracking.absence import is_absent
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.filters import tag_clause
@@ -16,26 +16,6 @@ from rpmask.tracking.tracker import Tracker
 
 PAGE = 1000  # MLflow's own limit is 50,000; memory is spent a page at a time
 STEPS = ("sample", "screen", "select", "finetune", "jackpot")
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """A finished step: what it was given and what it measured."""
-
-    run_id: str
-    step: str
-    started: int  # milliseconds since 1970
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]  # rpmask's own, without their prefix
-
-    @property
-    def task(self) -> str:
-        return self.tags.get("task", "")
-
-    @property
-    def sparsity(self) -> float:
-        return float(self.tags.get("sparsity", 0.0))
 
 
 def finished_steps(tracker: Tracker, task: str | None) -> dict[str, RunFacts]:

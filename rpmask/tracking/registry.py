@@ -23,7 +23,6 @@ from torch import nn
 import rpmask
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.jsonrecord import digest_of
-from rpmask.learn.models import load_classifier
 from rpmask.logs import hushed, lower
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.absence import is_absent
@@ -35,6 +34,7 @@ from rpmask.tracking.filters import clause
 from rpmask.tracking.manifest import digest_of_file
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
+from rpmask.train.models import load_classifier
 from rpmask.words import percent
 
 MOST_VERSIONS = 2**31 - 1  # a database takes no larger number

@@ -181,7 +181,7 @@ class StepRun:
 
     def log_charts(self, charts: Sequence[Chart], *, intro: str) -> None:
         """Add a step's charts: each as a PNG, all of them on one HTML page that fetches nothing."""
-        from rpmask.tracking.charts import draw, page
+        from rpmask.charts import draw, page
 
         pictures = [draw(chart.caption, chart.figure) for chart in charts]
         with tempfile.TemporaryDirectory() as temporary:

@@ -9,7 +9,7 @@ import pytest
 
 from rpmask.cli import entry
 from rpmask.errors import RpmaskError
-from rpmask.learn.plan import LABELS_ONLY, PAPER_TERMS, Distillation, TrainPlan
+from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
 from rpmask.steps.densemodel import dense_training
@@ -21,6 +21,7 @@ from rpmask.steps.requests import (
     ScreenRequest,
     SelectRequest,
 )
+from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan
 
 
 @pytest.fixture

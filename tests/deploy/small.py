@@ -12,11 +12,11 @@ from toy import VOCABULARY, tiny_bert
 
 from rpmask.deploy.manifest import Manifest
 from rpmask.deploy.writing import Source, write_export
-from rpmask.learn.models import load_tokenizer
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.structure import head_banks, neuron_banks
 from rpmask.masks.weights import find_prunable
+from rpmask.train.models import load_tokenizer
 
 
 def batch(rows: int = 3, tokens: int = 8) -> dict[str, torch.Tensor]:

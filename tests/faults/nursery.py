@@ -27,8 +27,8 @@ CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER")
 HEAVY = (
     *("datasets", "evaluate", "git", "matplotlib.backends.backend_agg", "mlflow.genai"),
     *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
-    *("mlflow.transformers", "rpmask.cli.app", "rpmask.learn.trainer", "rpmask.steps.pipeline"),
-    *("rpmask.tracking.charts", "rpmask.tracking.registry", "sqlalchemy.dialects.sqlite"),
+    *("mlflow.transformers", "rpmask.cli.app", "rpmask.train.trainer", "rpmask.steps.pipeline"),
+    *("rpmask.charts", "rpmask.tracking.registry", "sqlalchemy.dialects.sqlite"),
     "transformers.models.bert.modeling_bert",
 )
 MOVES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")

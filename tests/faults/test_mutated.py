@@ -21,7 +21,7 @@ from faults.conftest import Walked
 from faults.mutations import mutated
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.importance import Statistics
+from rpmask.randomized_masks.importance import Statistics
 from rpmask.records import FinetuneResult, Pool, ScreenReport, Selection
 from rpmask.steps.screen import read_losses
 from rpmask.tasks.local import OwnFiles, read_own

@@ -16,10 +16,10 @@ import pytest
 from rpmask.cli.outside import foreseen
 from rpmask.engines.local import Processes
 from rpmask.errors import RunFailed
-from rpmask.learn.arena import Leg, LegResult
-from rpmask.learn.ledger import RungLedger
-from rpmask.learn.observer import Silent
-from rpmask.learn.racing import RaceOutcome, RaceRules, race
+from rpmask.randomized_masks.arena import Leg, LegResult
+from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
+from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.train.observer import Silent
 
 RULES = RaceRules(rungs=(1, 2))
 NAMES = [(f"recipe-{i}", f"mask-{i}") for i in range(4)]

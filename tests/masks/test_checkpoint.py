@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.weights import SafetensorsWeights, TensorWeights, find_prunable, weights_digest
+from rpmask.masks.checkpoint import SafetensorsWeights
+from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"ViT"}))  # whose file has other names

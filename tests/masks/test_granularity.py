@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.granularity import Granularity, parse_granularity, plan_banks
-from rpmask.masks.groups import draw_in_groups, top_in_groups
 from rpmask.masks.tiling import Tiling
 from rpmask.masks.weights import Prunable
+from rpmask.randomized_masks.group_votes import draw_in_groups, top_in_groups
 
 SIX = np.arange(24.0, dtype=np.float32).reshape(4, 6)  # (out, in)
 

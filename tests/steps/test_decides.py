@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.learn.plan import TrainPlan
 from rpmask.steps.bench import _libraries
 from rpmask.steps.context import versions
 from rpmask.steps.decides import ROOT, code_version, step_digest
 from rpmask.steps.finetune import deciding
 from rpmask.steps.requests import FinetuneRequest
+from rpmask.train.plan import TrainPlan
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_words_train_nothing_again(copy: Path) -> None:
     steps = ("sample", "screen", "select", "finetune", "run", "jackpot")
     names = {"run": "pipeline"}
     known = {step: version(names.get(step, step), copy) for step in steps}
-    for path in ("steps/report.py", "steps/finetune.py", "learn/trainer.py", "records.py"):
+    for path in ("steps/report.py", "steps/finetune.py", "train/trainer.py", "records.py"):
         text = (copy / path).read_text()
         quotes = text.index('"""') + 3
         (copy / path).write_text(f"# a remark\n{text[:quotes]}In other words. {text[quotes:]}")
@@ -56,8 +56,14 @@ def test_words_train_nothing_again(copy: Path) -> None:
     [
         ("records.py", "floor: float = 0.1", "floor: float = 0.2", "sample", None),
         ("tracking/study.py", "ENOUGH = 8", "ENOUGH = 9", "sample", "finetune"),
-        ("learn/refit.py", "import torch", "import torch\n\nMORE = 1", "finetune", "sample"),
-        ("learn/evidence.py", "draws: int = 10_000", "draws: int = 20", "select", "finetune"),
+        ("train/refit.py", "import torch", "import torch\n\nMORE = 1", "finetune", "sample"),
+        (
+            "randomized_masks/verdict.py",
+            "draws: int = 10_000",
+            "draws: int = 20",
+            "select",
+            "finetune",
+        ),
         ("steps/outcome.py", "import numpy as np", "import numpy", "finetune", "select"),
     ],
 )

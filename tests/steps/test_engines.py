@@ -17,7 +17,7 @@ import psutil
 import pytest
 from commands import answer, clean_environment
 
-from rpmask.learn.arena import Arena, Leg, LegResult
+from rpmask.randomized_masks.arena import Arena, Leg, LegResult
 from rpmask.records import ScreenReport
 from rpmask.steps import engines
 from rpmask.steps.context import Context

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from rpmask.learn.models import load_classifier, locate
-from rpmask.learn.plan import TrainPlan
 from rpmask.records import DataChoice
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
 from rpmask.steps.inputs import encoded, load_data, prepare, read_as, source_digest
 from rpmask.steps.requests import FinetuneRequest
+from rpmask.train.models import load_classifier, locate
+from rpmask.train.plan import TrainPlan
 
 POSITIONS = 64  # the demo's
 

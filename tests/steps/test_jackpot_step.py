@@ -16,12 +16,13 @@ import pytest
 from commands import answer, clean_environment
 from mlflow import MlflowClient
 
+from rpmask.charts.standings import results_of, standings
 from rpmask.errors import RpmaskError
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.images import encode_images, load_image_processor
-from rpmask.learn.models import load_classifier
-from rpmask.learn.norms import running_statistics, set_running_statistics, statistics_digest
-from rpmask.learn.plan import SearchPlan
+from rpmask.lottery_jackpots.norms import (
+    running_statistics,
+    set_running_statistics,
+    statistics_digest,
+)
 from rpmask.masks.maskfile import load_mask
 from rpmask.records import JackpotResult, SearchSpace
 from rpmask.steps.context import Context
@@ -32,7 +33,10 @@ from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.images import DIGITS, load_images
 from rpmask.tracking.facts import finished_steps
 from rpmask.tracking.registry import fetch
-from rpmask.tracking.standings import results_of, standings
+from rpmask.train.evaluate import evaluate
+from rpmask.train.images import encode_images, load_image_processor
+from rpmask.train.models import load_classifier
+from rpmask.train.plan import SearchPlan
 
 SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
 KEYS = {

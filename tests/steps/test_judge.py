@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tracking.charts.chart_records import pool_of, raced, report_of
+from charts.chart_records import pool_of, raced, report_of
 
 from rpmask.records import Selection
 from rpmask.steps.requests import SelectRequest

@@ -12,13 +12,13 @@ from commands import rpmask
 
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
-from rpmask.learn.models import locate
 from rpmask.steps.context import Context
 from rpmask.steps.labelled import Labelled
 from rpmask.steps.predict import predict, read_labelled
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.metrics import score
+from rpmask.train.models import locate
 
 DEV = Path(locate("demo").weights).parent / "dev.jsonl"
 RTE = Manifest("dense", "rte", "here", labels=GLUE["rte"].spec.labels)

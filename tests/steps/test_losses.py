@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from tracking.charts.chart_records import raced, report_of
+from charts.chart_records import raced, report_of
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.ledger import losses_digest
+from rpmask.randomized_masks.ledger import losses_digest
 from rpmask.records import ScreenReport
 from rpmask.steps.screen import read_losses
 

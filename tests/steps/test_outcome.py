@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
-from rpmask.learn.batches import Encoded
-from rpmask.learn.evaluate import evaluate
-from rpmask.learn.trainer import Trained
 from rpmask.records import DataChoice, FinetuneResult
 from rpmask.steps.material import Material
 from rpmask.steps.outcome import note, outcome
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.spec import TaskSpec
+from rpmask.train.batches import Encoded
+from rpmask.train.evaluate import evaluate
+from rpmask.train.trainer import Trained
 
 MATERIAL = Material("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
 TRAINED = Trained(steps=1, best_step=1, nonzero=1, seconds=1.0)

@@ -16,10 +16,10 @@ from commands import answer, rpmask
 from manyroads import SETTINGS, TASKS, dev_metric, fill_folder
 from mlflow import MlflowClient
 
+from rpmask.charts.standings import Standing
 from rpmask.steps.context import Context
 from rpmask.steps.report import COLUMNS, cells, comma_separated, leaderboard, publish
 from rpmask.steps.requests import ReportRequest
-from rpmask.tracking.standings import Standing
 
 ROADS = len(TASKS) * len(SETTINGS) * 4
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.learn.plan import Distillation, TrainPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import (
     FinetuneRequest,
@@ -17,6 +16,7 @@ from rpmask.steps.requests import (
     SampleRequest,
     ScreenRequest,
 )
+from rpmask.train.plan import Distillation, TrainPlan
 
 NOTHING = Distillation(labels=0.0, logits=0.0, hidden=0.0)
 

@@ -106,10 +106,10 @@ def test_registry_holds_selected_and_champion(
 def test_the_champion_is_as_sparse_as_it_says(
     road: tuple[Path, dict[str, Any]], client: MlflowClient
 ) -> None:
-    from rpmask.learn.models import load_classifier
     from rpmask.masks.masked import MaskHold
     from rpmask.masks.maskfile import load_mask
     from rpmask.tasks.registry import get_spec
+    from rpmask.train.models import load_classifier
 
     folder = mlflow.artifacts.download_artifacts("models:/rpmask-demo@champion")
     last = road[1]["levels"][-1]
@@ -138,11 +138,11 @@ def test_agreement_is_the_share_of_dev_rows_that_the_dense_model_classifies_alik
 ) -> None:
     from safetensors.numpy import load_file
 
-    from rpmask.learn.evaluate import evaluate
-    from rpmask.learn.models import load_classifier
     from rpmask.records import DataChoice
     from rpmask.steps.inputs import load_data, prepare
     from rpmask.tasks.registry import get_spec
+    from rpmask.train.evaluate import evaluate
+    from rpmask.train.models import load_classifier
 
     dev = prepare(load_data("demo", DataChoice()), DataChoice(), "demo").dev()["dev"]
     spec = get_spec("demo")

@@ -9,9 +9,9 @@ import torch
 import transformers
 from commands import answer, rpmask
 
-from rpmask.learn.models import DEMO, DIGITS, load_classifier, locate
 from rpmask.masks.weights import find_prunable
 from rpmask.tasks.registry import get_spec
+from rpmask.train.models import DEMO, DIGITS, load_classifier, locate
 
 SMALL = ("--train-rows", "64", "--selection-rows", "32", "--k", "2", "--importance", "magnitude")
 

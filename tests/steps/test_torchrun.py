@@ -13,10 +13,10 @@ import pytest
 from commands import answer, clean_environment
 from mlflow import MlflowClient
 
-from rpmask.learn.models import load_classifier
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.maskfile import load_mask
 from rpmask.tasks.registry import get_spec
+from rpmask.train.models import load_classifier
 
 TRAIN = ["finetune", "--threads", "1", "--set", "max_steps=4", "--set", "logging_steps=1", "--json"]
 

@@ -1,0 +1,131 @@
+"""The statistics that data-aware importances need, from one pass over a calibration set.
+
+wanda: norm of what each input unit receives. taylor: mean gradient of the loss. fisher: mean
+squared gradient over small groups of examples, the diagonal of the empirical Fisher information.
+true-fisher: the same with labels that are drawn from the model's own answers, softened as distillation
+softens them, instead of the data's: how far its answers move, whether or not they are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from rpmask.errors import RpmaskError
+from rpmask.masks.weights import base_of
+from rpmask.randomized_masks.importance import Statistics
+from rpmask.tasks.spec import TaskSpec
+from rpmask.train.batches import Split, generator, real_rows
+from rpmask.train.evaluate import example_losses
+from rpmask.train.observer import Observer
+
+GRADIENT_ROWS = 4  # examples per squared gradient: fewer is nearer the Fisher, more is faster
+SOFTENED = 2.0  # the temperature of the answers that labels are drawn from
+
+
+def calibrate(
+    model: nn.Module,
+    data: Split,
+    spec: TaskSpec,
+    tensors: Sequence[str],
+    kinds: Sequence[str],
+    *,
+    seed: int,
+    observer: Observer,
+) -> dict[str, Statistics]:
+    """Statistics of the given kinds over the rows of `data`, in evaluation mode.
+
+    `seed` is for the labels that are drawn.
+    """
+    base = base_of(model)
+    parameters = {name: base.get_parameter(name) for name in tensors}
+    device = next(model.parameters()).device
+    chosen = np.arange(len(data))
+    model.eval()
+    sums = {
+        kind: {name: torch.zeros_like(value) for name, value in parameters.items()}
+        for kind in kinds
+        if kind in ("taylor", "fisher", "true-fisher")
+    }
+    labelled, drawn = {"taylor", "fisher"} & set(kinds), "true-fisher" in kinds
+    answers = generator(seed, "answers")
+    inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
+    groups = [chosen[i : i + GRADIENT_ROWS] for i in range(0, len(chosen), GRADIENT_ROWS)]
+    for done, group in enumerate(groups, start=1):
+        batch = {name: value.to(device) for name, value in data.batch(group).items()}
+        labels = batch.pop("labels")
+        if inputs is not None:
+            inputs.real = batch.get("attention_mask")
+        with torch.set_grad_enabled(bool(sums)):
+            logits = model(**batch).logits
+        if labelled:
+            loss = example_losses(spec, logits, labels).mean()
+            grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=drawn)
+            for name, grad in zip(parameters, grads, strict=True):
+                if "taylor" in sums:
+                    sums["taylor"][name].add_(grad, alpha=len(group) / len(chosen))
+                if "fisher" in sums:
+                    sums["fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
+        if drawn:
+            softened = logits if spec.kind == "regression" else logits / SOFTENED
+            loss = example_losses(spec, softened, _answers(spec, softened, answers)).mean()
+            grads = torch.autograd.grad(loss, list(parameters.values()))
+            for name, grad in zip(parameters, grads, strict=True):
+                sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
+        observer.progress(done, len(groups), "calibration")
+    found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
+    if inputs is not None:
+        found["wanda"] = Statistics.of("wanda", inputs.close())
+    for kind, statistics in found.items():
+        if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
+            # Every weight would matter as little as any other, and ties are broken at random.
+            raise RpmaskError(
+                f"The {kind} statistics of {len(chosen)} rows are zero for every weight.",
+                "Give more --calibration-rows, or draw around magnitude with --importance magnitude.",
+            )
+    return found
+
+
+def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
+    """Labels as likely as the model holds them; of a regression, its answer give or take one."""
+    said = logits.detach().float().cpu()
+    if spec.kind == "regression":
+        labels = said.squeeze(-1).numpy() + draws.standard_normal(len(said), dtype=np.float32)
+    else:
+        below = said.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (rows, classes - 1)
+        labels = (draws.random((len(said), 1)) > below).sum(axis=1)
+    return torch.from_numpy(labels).to(logits.device)
+
+
+class _InputNorms:
+    """L2 norm of every input unit (or channel) of the modules that own the given tensors.
+
+    `real` says which tokens of the batch that comes by are no padding.
+    """
+
+    def __init__(self, base: nn.Module, tensors: Sequence[str]) -> None:
+        self.real: torch.Tensor | None = None
+        self._squares: dict[str, torch.Tensor] = {}
+        self._handles = []
+        for name in tensors:
+            module = base.get_submodule(name.rpartition(".")[0])
+            self._handles.append(module.register_forward_pre_hook(self._hook(name, module)))
+
+    def _hook(self, name: str, module: nn.Module):  # type: ignore[no-untyped-def]
+        channels = 1 if isinstance(module, nn.Conv2d) else -1  # where the input units lie
+
+        def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            values = arguments[0].detach().float().movedim(channels, -1)
+            squares = real_rows(values, self.real).square().sum(0)  # (in,)
+            known = self._squares.get(name)
+            self._squares[name] = squares if known is None else known + squares
+
+        return add
+
+    def close(self) -> dict[str, torch.Tensor]:
+        for handle in self._handles:
+            handle.remove()
+        return {name: squares.sqrt() for name, squares in self._squares.items()}

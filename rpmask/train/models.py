@@ -1,0 +1,309 @@
+"""Where a model is read from: a folder, an MLflow model folder, the hub's cache, or the hub.
+
+Local places are looked at first, and a hub that cannot be reached is said so within two seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.errors import RpmaskError
+from rpmask.masks.checkpoint import SafetensorsWeights
+from rpmask.masks.weights import Prunable, TensorWeights, WeightSource
+from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
+from rpmask.tasks.spec import TaskSpec
+from rpmask.train.model_hub import cached, from_hub
+
+LONGEST_SOURCE = 1000  # characters; a path that is longer cannot be looked at
+DEMO, DIGITS = "demo", "digits"  # the models inside the package
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Folders of the weights, of the tokenizer and of the image processor."""
+
+    weights: str
+    tokenizer: str
+    processor: str
+
+    @classmethod
+    def at(cls, folder: str) -> ModelPlace:
+        """All in one folder, as save_pretrained leaves them."""
+        return cls(folder, folder, folder)
+
+
+def locate(source: str) -> ModelPlace:
+    """Find a model: `demo`, `digits`, a folder, or a hub id. MLflow addresses are fetched before."""
+    if source == DEMO:
+        return ModelPlace.at(str(demo_model_dir()))
+    if source == DIGITS:
+        return ModelPlace.at(str(demo_model_dir(DIGITS_FOLDER)))
+    if len(source) > LONGEST_SOURCE:
+        raise RpmaskError(
+            f"'{source[:60]}...' is no model: a name of {len(source):,} characters.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
+    path = Path(source).expanduser()
+    if (path / "MLmodel").exists():
+        parts = path / "components"
+        return ModelPlace(
+            str(path / "model"), str(parts / "tokenizer"), str(parts / "image_processor")
+        )
+    if (path / "config.json").exists():
+        return ModelPlace.at(str(path))
+    if path.exists():
+        raise RpmaskError(
+            f"'{source}' is not a Hugging Face model folder: it has no config.json.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
+    if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\0" in source:
+        raise RpmaskError(
+            f"There is no folder '{source}'.",
+            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
+        )
+    return ModelPlace.at(cached(source) or from_hub(source))
+
+
+def _auto_class(task: TaskSpec) -> Any:
+    import transformers
+
+    if task.inputs == "image":
+        return transformers.AutoModelForImageClassification
+    return transformers.AutoModelForSequenceClassification
+
+
+def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
+    from transformers import AutoConfig
+
+    extra: dict[str, Any] = {}
+    if task is not None and task.kind == "classification":
+        extra = {
+            "num_labels": len(task.labels),
+            "id2label": dict(enumerate(task.labels)),
+            "label2id": {label: i for i, label in enumerate(task.labels)},
+        }
+    elif task is not None:
+        extra = {"num_labels": 1, "problem_type": "regression"}
+    try:
+        return AutoConfig.from_pretrained(place.weights, **extra)
+    except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise RpmaskError(
+            f"The configuration in {place.weights} cannot be read: {error}.",
+            "It should be the config.json that save_pretrained writes.",
+        ) from error
+
+
+# Positions of these begin after the padding index.
+AFTER_PADDING = frozenset(
+    (
+        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"),
+        *("data2vec-text", "ibert", "mpnet", "longformer", "luke", "lilt", "markuplm"),
+    )
+)
+
+
+def positions(config: Any) -> int | None:
+    """How many tokens a model has positions for; None where the configuration sets no limit."""
+    if getattr(config, "position_biased_input", True) is False:
+        return None  # DeBERTa's are relative
+    for name in ("max_position_embeddings", "n_positions"):
+        found = getattr(config, name, None)
+        if isinstance(found, int) and found > 0:
+            after = getattr(config, "model_type", "") in AFTER_PADDING
+            return found - int(getattr(config, "pad_token_id", 0) or 0) - 1 if after else found
+    return None
+
+
+def readable(source: str, max_length: int) -> int:
+    """max_length, or as many tokens as the model has positions for."""
+    return min(max_length, positions(_config(locate(source))) or max_length)
+
+
+def has_head(source: str, task: TaskSpec) -> bool:
+    """Whether the model was fine-tuned for this task: a classifier with the task's labels.
+
+    Labels are compared by name, unless the model has only the names that transformers makes up.
+    """
+    config = _config(locate(source))
+    named = any(
+        architecture.endswith(("ForSequenceClassification", "ForImageClassification"))
+        for architecture in getattr(config, "architectures", None) or ()
+    )
+    if not named or int(getattr(config, "num_labels", 0)) != task.outputs:
+        return False
+    names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
+    known = [str(label).lower() for _, label in names]
+    made_up = all(label.startswith("label_") for label in known)
+    return made_up or known == [label.lower() for label in task.labels]
+
+
+def skeleton(source: str, task: TaskSpec) -> nn.Module:
+    """The model's modules without its weights: enough to know what may be pruned."""
+    with torch.device("meta"):
+        model: nn.Module = _auto_class(task).from_config(_config(locate(source), task))
+    return model
+
+
+def load_classifier(
+    source: str,
+    task: TaskSpec,
+    *,
+    seed: int = 0,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> nn.Module:
+    """A float32 classifier for the task. A head the checkpoint lacks is drawn from the seed.
+
+    Attention maps are only returned by the eager implementation, which is mostly slower, so it is used
+    only where they are wanted, and where a training is faster with it (`train/attention.py`). dropout
+    replaces every rate of the modules; the configuration, which is saved with the model, keeps its own.
+    """
+    return _loaded(source, task, seed=seed, attentions=attentions, dropout=dropout)[0]
+
+
+def stored_weights(source: str, task: TaskSpec, tensors: Sequence[Prunable]) -> WeightSource:
+    """A model's tensors, read one at a time where its file has them under the names they have today.
+
+    A family that was published with other names, as most of vision were, is read by transformers, which
+    knows them.
+    """
+    place = locate(source)
+    stored = SafetensorsWeights(place.weights)
+    if all(stored.holds(tensor.name, tensor.shape) for tensor in tensors):
+        return stored
+    model, missing = _loaded(source, task)
+    for tensor in tensors:
+        if any(f".{name}".endswith(f".{tensor.name}") for name in missing):
+            raise RpmaskError(
+                f"{place.weights} has no tensor '{tensor.name}'.",
+                "Is it the checkpoint of this model?",
+            )
+    return TensorWeights(model)
+
+
+def _loaded(
+    source: str,
+    task: TaskSpec,
+    *,
+    seed: int = 0,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> tuple[nn.Module, set[str]]:
+    """The classifier, and the names of what was drawn because the file does not have it."""
+    place = locate(source)
+    config = _config(place, task)
+    if task.inputs == "text":
+        name_padding(config, source)
+    own = {} if dropout is None else _dropout_rates(config)
+    config.update(dict.fromkeys(own, dropout))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model, missing = read_weights(
+                _auto_class(task),
+                place.weights,
+                config=config,
+                attn_implementation="eager" if attentions else None,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RpmaskError(
+            f"The weights in {place.weights} cannot be loaded: {str(error).splitlines()[0]}",
+            "The folder should hold model.safetensors and a config.json that fit each other.",
+        ) from error
+    model.config.update(own)
+    return model, missing
+
+
+def read_weights(family: Any, folder: str, **options: Any) -> tuple[Any, set[str]]:
+    """A float32 model as transformers reads it, and the names of what it drew: the file lacks them."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what is missing is said by the caller, if it was not expected
+    logging.disable_progress_bar()
+    try:
+        model, notes = family.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **options
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    return model, set(notes["missing_keys"])
+
+
+def name_padding(config: Any, source: str) -> None:
+    """Tell a configuration that names no padding the tokenizer's, or else its own end of text.
+
+    A decoder's classifier answers at the last token that is no padding: it takes no batch without.
+    """
+    if getattr(config, "pad_token_id", None) is not None:
+        return
+    try:
+        found = load_tokenizer(source).pad_token_id
+    except RpmaskError:  # token ids may come from elsewhere
+        found = None
+    if found is None:
+        found = getattr(config, "eos_token_id", None)
+    config.pad_token_id = found[0] if isinstance(found, list) else found
+
+
+def _dropout_rates(config: Any) -> dict[str, float]:
+    """The rates by the names that the architectures have for them."""
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float)
+    }
+
+
+def restored_classifier(
+    config: Any,
+    task: TaskSpec,
+    weights: dict[str, torch.Tensor],
+    *,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> nn.Module:
+    """What load_classifier gave on another machine, from its configuration and its state."""
+    from transformers.initialization import no_init_weights
+
+    config = copy.deepcopy(config)
+    own = {} if dropout is None else _dropout_rates(config)
+    config.update(dict.fromkeys(own, dropout))
+    with no_init_weights():
+        model: Any = _auto_class(task).from_config(
+            config,
+            dtype=torch.float32,
+            attn_implementation="eager" if attentions else None,
+        )
+    model.config.update(own)
+    model.load_state_dict(weights)
+    network: nn.Module = model.eval()
+    return network
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer that lies beside the weights."""
+    from transformers import AutoTokenizer
+
+    place = locate(source)
+    hint = "Save the tokenizer beside the model with tokenizer.save_pretrained(folder)."
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+    except (OSError, ValueError) as error:
+        raise RpmaskError(
+            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}", hint
+        ) from error
+    # Made up from the model's type alone: a kind of SentencePiece has one more, the space.
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:
+        raise RpmaskError(f"There is no tokenizer in {place.tokenizer}: it knows no word.", hint)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

@@ -1,0 +1,59 @@
+"""The metric of every level stands beside the dense model's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from chart_records import line, result, words
+
+from rpmask import charts
+from rpmask.errors import RpmaskError
+from rpmask.records import FinetuneResult
+
+
+def test_levels_draw_the_metric_against_how_many_times_fewer_weights() -> None:
+    figure = charts.levels([result(0.9375, 0.76), result(0.5, 0.8), result(0.75, 0.78)])
+    axes = figure.axes[0]
+    drawn = line(axes, "sparse")
+    assert drawn[:, 0] == pytest.approx([2, 4, 16])
+    assert drawn[:, 1].tolist() == [0.8, 0.78, 0.76]
+    assert line(axes, "dense")[:, 1] == pytest.approx([0.8, 0.8])
+    assert line(axes, "majority class")[:, 1] == pytest.approx([0.5, 0.5])
+    assert axes.get_xscale() == "log"
+    text = words(figure)
+    for expected in ("93.75 %\n16×", "50 %\n2×", "95.0 %", "97.5 %", "dense 0.8", "dev accuracy"):
+        assert expected in text
+
+
+def test_levels_average_several_seeds_and_show_each() -> None:
+    axes = charts.levels([result(0.9, 0.7), result(0.9, 0.8), result(0.5, 0.8)]).axes[0]
+    assert line(axes, "sparse")[:, 1] == pytest.approx([0.8, 0.75])
+    dots = np.concatenate([found.get_offsets() for found in axes.collections])
+    assert sorted(dots[:, 1].tolist()) == [0.7, 0.8, 0.8]
+
+
+def test_levels_of_one_level_without_majority_or_dense() -> None:
+    only = result(0.9, 0.7, majority={}, dense={}, retention=math.nan)
+    figure = charts.levels([only])
+    assert line(figure.axes[0], "sparse").tolist() == [[pytest.approx(10), 0.7]]
+    text = words(figure)
+    assert "majority" not in text
+    assert "nan" not in text
+    assert "percentages" not in text
+
+
+def test_levels_leave_out_a_level_without_a_metric() -> None:
+    figure = charts.levels([result(0.5, 0.8), result(0.9, math.nan), result(0.95, 0.7, dev={})])
+    assert len(line(figure.axes[0], "sparse")) == 1
+
+
+@pytest.mark.parametrize("rows", [[], [result(0.9, math.nan)]])
+def test_levels_without_a_metric_are_a_sentence(rows: list[FinetuneResult]) -> None:
+    assert "No level has a dev metric yet" in words(charts.levels(rows))
+
+
+def test_levels_of_two_tasks_are_refused() -> None:
+    with pytest.raises(RpmaskError, match="2 tasks cannot share a chart: mrpc, rte"):
+        charts.levels([result(0.5, 0.8), result(0.5, 0.8, task="mrpc")])

@@ -1,0 +1,143 @@
+"""An arena goes on from a rung to the same numbers, and says when a candidate is broken."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from toy import TOY_TASK, tiny_bert, toy_rows
+from train.test_trainer import magnitude
+
+from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg
+from rpmask.randomized_masks.contenders import OnDisk
+from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.train import teacher
+from rpmask.train.observer import Silent
+from rpmask.train.plan import Distillation
+from rpmask.train.refit import refit, refit_batches
+from rpmask.train.teacher import Asked
+
+
+def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> Arena:
+    """Of a model whose matrices are as many times as large: as they are drawn it answers all rows alike."""
+    model = tiny_bert()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale if parameter.ndim > 1 else 1.0)
+    model.save_pretrained(folder)
+    plan = RaceTraining(**{"full_steps": 8, "batch_size": 8, "learning_rate": 1e-2, **training})
+    masks = (magnitude(model, 0.5), magnitude(model, 0.75))
+    contenders = OnDisk(str(folder), str(folder), TOY_TASK, masks)
+    return Arena(ArenaSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
+
+
+DISTILLED: dict[str, Any] = {
+    "distill": Distillation(attention=1.0),
+    "dropout": 0.0,
+    "freeze_embeddings": True,
+}
+
+
+@pytest.mark.parametrize("how", [{}, {"refit": 64}, DISTILLED], ids=["plain", "refit", "distilled"])
+@pytest.mark.parametrize("candidate", [0, 1])
+def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -> None:
+    run = arena(tmp_path, **how)
+    whole = run(Leg(candidate, 0, 0, 8, None))
+    first = run(Leg(candidate, 0, 0, 3, None))
+    run(Leg(1 - candidate, 0, 0, 3, None))  # another candidate in between leaves no trace
+    second = arena(tmp_path, **how)(Leg(candidate, 1, 3, 8, first.state))
+    assert np.array_equal(whole.losses, second.losses)
+    assert (whole.distances is None) == (second.distances is None) == (how is not DISTILLED)
+    if whole.distances is not None:
+        assert np.array_equal(whole.distances, second.distances)
+    assert whole.metric == second.metric
+    assert whole.state == second.state
+
+
+def test_a_candidate_may_begin_with_refitted_weights(tmp_path: Path) -> None:
+    """After a step that moves nothing the state holds what refitting alone makes of the mask."""
+    state = arena(tmp_path, refit=64, learning_rate=1e-12)(Leg(1, 0, 0, 1, None)).state
+    assert state is not None
+    model = tiny_bert()
+    mask = magnitude(model, 0.75)
+    refit(model, mask, refit_batches(toy_rows(64), 64, 0), Silent())
+    held = safetensors.torch.load(state)
+    for name in mask.names:
+        expected = model.base_model.get_parameter(name)[mask.keep(name)]
+        assert torch.allclose(held[f"value/bert.{name}"], expected, atol=1e-6), name
+
+
+def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
+    run = arena(tmp_path)
+    half, quarter = (run(Leg(i, 0, 0, 2, None)).state for i in (0, 1))
+    assert half is not None
+    assert quarter is not None
+    assert len(quarter) < len(half)
+
+
+@pytest.mark.parametrize("how", [{}, DISTILLED], ids=["labels", "distilled"])
+def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str, Any]) -> None:
+    run = arena(tmp_path, learning_rate=1e30, max_grad_norm=1e30, **how)
+    result = run(Leg(0, 0, 0, 4, None))
+    assert math.isnan(result.metric)
+    assert np.isnan(result.losses).all()
+    assert len(result.losses) == 32
+    kept = RungLedger(tmp_path / "rungs").put(result)
+    assert math.isnan(kept.score.loss)
+    assert kept.score.kind == ("distance" if how else "loss")
+    assert not np.isfinite(kept.losses).any()
+    assert not np.isfinite(kept.values).any()
+
+
+def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
+    run = arena(tmp_path, scale=20.0, **DISTILLED, learning_rate=1e-2, full_steps=80)
+    early, late = (run(Leg(1, 0, 0, step, None)).distances for step in (1, 80))
+    assert early is not None
+    assert late is not None
+    assert (early >= 0).all()
+    assert late.mean() < 0.5 * early.mean()
+
+
+def test_what_is_frozen_is_neither_trained_nor_stored(tmp_path: Path) -> None:
+    free, frozen = (
+        arena(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state for how in (False, True)
+    )
+    assert free is not None
+    assert frozen is not None
+    kept = [safetensors.torch.load(state) for state in (free, frozen)]
+    tables = {f"value/bert.embeddings.{kind}_embeddings.weight" for kind in TABLES}
+    assert tables <= kept[0].keys()
+    assert not tables & kept[1].keys()
+
+
+TABLES = ("word", "position", "token_type")
+
+
+def test_a_teacher_is_asked_once_a_step_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask = Asked.__call__
+
+    def counted(self: Asked, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
+        asked.append(len(rows))
+        return ask(self, rows, inputs)
+
+    monkeypatch.setattr(Asked, "__call__", counted)
+    legs = [Leg(i, 0, 0, 4, None) for i in (0, 1)]
+    whole = [arena(tmp_path, **DISTILLED)(leg).losses for leg in legs]
+    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    shared = [run(leg).losses for leg in legs]
+    assert len(asked) - before == 4
+    monkeypatch.setattr(teacher, "REMEMBERED_BYTES", 0)
+    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    forgotten = [run(leg).losses for leg in legs]
+    assert len(asked) - before == 8
+    assert np.array_equal(whole, shared)
+    assert np.array_equal(whole, forgotten)

@@ -1,0 +1,109 @@
+"""What the statistics are, by hand; and those that say nothing of any weight are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from toy import TOY_TASK, tiny_bert, toy_rows
+
+from rpmask.errors import RpmaskError
+from rpmask.randomized_masks.calibrate import GRADIENT_ROWS, SOFTENED, calibrate
+from rpmask.tasks.spec import TaskSpec
+from rpmask.train.batches import Encoded
+from rpmask.train.observer import Silent
+
+NAMES = [f"encoder.layer.{i}.output.dense.weight" for i in range(2)]
+
+
+def test_no_rows_are_no_statistics() -> None:
+    model = tiny_bert()
+    for kind in ("fisher", "true-fisher", "taylor", "wanda"):
+        with pytest.raises(RpmaskError, match=f"The {kind} statistics of 0 rows are zero"):
+            calibrate(
+                model,
+                toy_rows(4).take(np.array([], dtype=int)),
+                TOY_TASK,
+                NAMES,
+                [kind],
+                seed=0,
+                observer=Silent(),
+            )
+
+
+def test_a_tensor_may_be_without_gradient_but_not_all() -> None:
+    model = tiny_bert()
+    with torch.no_grad():
+        model.base_model.encoder.layer[1].output.LayerNorm.weight.zero_()  # cuts off all below it
+    with pytest.raises(RpmaskError, match="zero for every weight"):
+        calibrate(model, toy_rows(8), TOY_TASK, NAMES, ["fisher"], seed=0, observer=Silent())
+    pooled = [*NAMES, "pooler.dense.weight"]
+    with torch.no_grad():
+        model.base_model.encoder.layer[1].output.LayerNorm.bias.fill_(0.1)
+    found = calibrate(model, toy_rows(8), TOY_TASK, pooled, ["fisher"], seed=0, observer=Silent())
+    assert not found["fisher"].tensors[NAMES[0]].any()
+    assert found["fisher"].tensors["pooler.dense.weight"].any()
+
+
+def true_fisher(data: Encoded, *, spec: TaskSpec = TOY_TASK, seed: int = 0) -> torch.Tensor:
+    found = calibrate(
+        tiny_bert(labels=spec.outputs),
+        data,
+        spec,
+        ["pooler.dense.weight"],
+        ["true-fisher"],
+        seed=seed,
+        observer=Silent(),
+    )
+    return found["true-fisher"].tensors["pooler.dense.weight"]
+
+
+def test_true_fisher_is_what_answers_move_by() -> None:
+    row = toy_rows(1)
+    model = tiny_bert().eval()
+    weight = model.base_model.pooler.dense.weight
+    batch = row.batch(np.array([0]))
+    batch.pop("labels")
+    log_shares = (model(**batch).logits / SOFTENED).log_softmax(-1)[0]
+    expected = torch.zeros_like(weight)
+    for said in log_shares:  # the mean of squared gradients, by how likely each answer is
+        (grad,) = torch.autograd.grad(said, [weight], retain_graph=True)
+        expected += said.exp().detach() * grad.square() / GRADIENT_ROWS
+    found = true_fisher(row.take(np.zeros(2000, dtype=int)))
+    assert torch.allclose(found, expected, rtol=0.15, atol=1e-3 * float(expected.max()))
+
+
+def test_true_fisher_does_not_look_at_labels() -> None:
+    rows = toy_rows(32)
+    other = replace(rows, labels=1 - rows.labels)
+    assert torch.equal(true_fisher(rows), true_fisher(other))
+    assert not torch.equal(true_fisher(rows), true_fisher(rows, seed=1))
+
+
+def test_true_fisher_of_a_regression() -> None:
+    number = replace(
+        TOY_TASK, kind="regression", labels=(), metrics=("pearson",), primary="pearson"
+    )
+    found = true_fisher(toy_rows(16), spec=number)
+    assert found.any()
+
+
+def test_padding_is_no_input() -> None:
+    """Rows of several lengths weigh as much together as each on its own."""
+    rows, names = toy_rows(12), ["encoder.layer.1.output.dense.weight", "pooler.dense.weight"]
+    assert len(set(rows.lengths)) > 1
+
+    def squares(data: Encoded) -> list[torch.Tensor]:
+        found = calibrate(tiny_bert(), data, TOY_TASK, names, ["wanda"], seed=0, observer=Silent())[
+            "wanda"
+        ]
+        return [found.tensors[name].square() for name in names]
+
+    together = squares(rows)
+    alone = [
+        squares(replace(rows.take(np.array([i])), most=int(rows.lengths[i]))) for i in range(12)
+    ]
+    for tensor, single in zip(together, zip(*alone, strict=True), strict=True):
+        assert torch.allclose(tensor, torch.stack(single).sum(0), rtol=1e-3)
