@@ -1,7 +1,7 @@
-"""A frozen dataclass that is written as JSON and read back with every field checked.
+"""Frozen dataclasses that are written as JSON and read back with every field checked.
 
-Standard library only. An id is the sha256 of a record's canonical JSON with defaults left out, so a
-field added later, with a default, does not change the id of anything that exists.
+Standard library only. An id is the sha256 of a record's canonical JSON without default values, so adding a
+field with a default changes no existing id.
 """
 
 from __future__ import annotations
@@ -18,38 +18,43 @@ from rpmask.errors import RpmaskError
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of a JSON value: sorted keys, no spaces, no NaN."""
+    """Return the canonical spelling of a JSON value: sorted keys, no spaces, no NaN."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
 
 
 def digest_of(value: Any) -> str:
-    """sha256 of the canonical JSON of a value, as 64 hex digits."""
+    """Return the sha256 of a value's canonical JSON as 64 hex digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Record:
-    """JSON in and out, checked field by field, for every record below."""
+    """Base of every record: conversion to JSON, and back with each field checked."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; a number that is not finite becomes null, which JSON can hold."""
+        """Return plain JSON values; a number that is not finite becomes null."""
         return typing.cast(dict[str, Any], finite(asdict(self)))
+
+    def pick(self, *names: str) -> dict[str, Any]:
+        """Return some of the fields as plain JSON values."""
+        values = self.to_dict()
+        return {name: values[name] for name in names}
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "") -> Self:
-        """Build the record from parsed JSON, naming any field that is missing or misfits."""
+        """Build the record from parsed JSON; an error names the field that is missing or of another type."""
         return typing.cast(Self, _build(cls, raw, where or cls.__name__))
 
     @property
     def id(self) -> str:
-        """sha256 over the fields that differ from their defaults, first 16 hex digits."""
+        """Return the first 16 hex digits of the sha256 over the fields that differ from their defaults."""
         return digest_of(_without_defaults(self))[:16]
 
 
 def finite(value: Any) -> Any:
-    """The value with every number that JSON cannot hold replaced by None."""
+    """Return the value with every number that JSON cannot hold replaced by None."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -80,7 +85,7 @@ def _without_defaults(value: Any) -> Any:
 
 
 def _build(hint: Any, raw: Any, where: str) -> Any:
-    """Turn parsed JSON into the annotated type, refusing anything that does not fit."""
+    """Convert parsed JSON to the annotated type, and refuse any other type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return raw

@@ -1,7 +1,6 @@
-"""What passes between the steps: frozen dataclasses that are written as JSON.
+"""Records that the steps pass on, from a mask's recipe to the selection: frozen dataclasses written as JSON.
 
-Standard library only. Each holds the ids of its inputs, so that a number can be followed back to
-the runs it came from.
+Standard library only. Each holds the ids of its inputs, so that every number can be traced to its runs.
 """
 
 from __future__ import annotations
@@ -19,15 +18,12 @@ RESTRICTIONS = ("quartic", "cosine", "off")
 
 @dataclass(frozen=True)
 class MaskRecipe(Record):
-    """Everything that decides one mask; a few hundred bytes that redraw it bit for bit.
+    """Everything that decides one mask: a few hundred bytes redraw it bit for bit.
 
-    temperature = 0 is the deterministic mask: the most important weights, randomness only in ties.
-    allocation is the blend between the same sparsity in every tensor (0.0, `uniform`) and one
-    threshold over all of them (1.0, `global`). importance_digest names the statistics
-    (activation norms, gradients) that importances other than magnitude are computed with.
-
-    swapped is the share of the kept weights that the twin of this number has exchanged at the cut
-    (`randomized_masks/twins.py`).
+    At temperature 0 the mask keeps the most important weights, and only ties are random. allocation blends
+    one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`).
+    importance_digest identifies the statistics that importances other than magnitude need. A twin of the
+    control (`randomized_masks/twins.py`) has a number, and the share of kept weights that it swapped.
     """
 
     weights_digest: str
@@ -52,9 +48,9 @@ class MaskRecipe(Record):
 
 @dataclass(frozen=True)
 class SearchSpace(Record):
-    """What a candidate may be. A range with equal ends is a fixed value.
+    """The values that candidates may take. A range with equal ends is a fixed value.
 
-    lists names those of temperature and sample_ratio that are a list of values rather than a range.
+    lists names the fields, temperature or sample_ratio, that list their values instead of giving a range.
     """
 
     temperature: tuple[float, ...] = (0.05, 0.5)
@@ -64,7 +60,7 @@ class SearchSpace(Record):
     lists: tuple[str, ...] = ()
 
     def spelled(self, name: str) -> str:
-        """temperature or sample_ratio as it is typed: a value, a list A,B,C or a range LOW..HIGH."""
+        """Return temperature or sample_ratio as the user types it: a value, A,B,C or LOW..HIGH."""
         values = getattr(self, name)
         mark = "," if name in self.lists else ".."
         return mark.join(f"{value:g}" for value in dict.fromkeys(values))
@@ -72,7 +68,7 @@ class SearchSpace(Record):
 
 @dataclass(frozen=True)
 class TensorCount(Record):
-    """How many weights of one tensor a mask keeps."""
+    """Number of weights that a mask keeps in one tensor."""
 
     kept: int
     total: int
@@ -80,7 +76,7 @@ class TensorCount(Record):
 
 @dataclass(frozen=True)
 class Candidate(Record):
-    """One mask of a pool: what draws it, what it came out as, and how near the control it lies."""
+    """One mask of a pool: its recipe, its digest and its overlap with the control."""
 
     recipe: MaskRecipe
     mask_digest: str
@@ -100,7 +96,7 @@ class Candidate(Record):
 
 @dataclass(frozen=True)
 class DataChoice(Record):
-    """Which data a task is loaded with; later steps use what the first one was told."""
+    """Data options of a task. Later steps inherit them from the first one."""
 
     data_dir: str | None = None
     train: str | None = None
@@ -117,13 +113,12 @@ class DataChoice(Record):
 
 @dataclass(frozen=True)
 class Pool(Record):
-    """The candidates of one level, and what they were drawn from. Candidate 0 is the control.
+    """The candidates of one level and what they were drawn from. Candidate 0 is the control.
 
-    model is what the user named; start and teacher are where the level's weights and the dense
-    model are read from (a folder, a hub id, a `models:/` or `runs:/` address).
-
-    generation counts the pools of a study at one level; looked is how many rivals of the control
-    earlier generations compared, for which `select` has to correct as well.
+    model is the name that the user gave. The level's weights are read from start and the dense model from
+    teacher: a folder, a hub id, or a `models:/` or `runs:/` address. generation counts the pools of one study
+    at one level; looked is the number of comparisons with the control in earlier generations, for which
+    `select` corrects as well.
     """
 
     task: str
@@ -150,7 +145,7 @@ class Pool(Record):
 
     @property
     def control(self) -> int:
-        """Index of the deterministic magnitude mask."""
+        """Return the index of the deterministic magnitude mask."""
         return next(i for i, candidate in enumerate(self.candidates) if candidate.control)
 
 
@@ -158,9 +153,9 @@ class Pool(Record):
 class Score(Record):
     """One candidate at one rung: mean loss and metric on the held-out examples of the race.
 
-    The loss is that of the labels, at the confidence that suits the model; distance is how far its answers
-    are from the dense model's, in a distilled race. train_loss is the mean training loss since the rung
-    before; losses_digest names the per-example losses, which lie beside the report as an array.
+    loss is the label loss of the calibrated model. distance, in a distilled race only, is the distance to the
+    dense model's answers. train_loss is the mean training loss since the previous rung. losses_digest
+    identifies the per-example losses, which are stored next to the report as an array.
     """
 
     candidate: int
@@ -174,18 +169,18 @@ class Score(Record):
 
     @property
     def value(self) -> float:
-        """What candidates are ranked by; lower is better."""
+        """Return the value that candidates are ranked by; lower is better."""
         return self.loss if self.distance is None else self.distance
 
     @property
     def kind(self) -> str:
-        """The name of that value."""
+        """Return what that value measures."""
         return "loss" if self.distance is None else "distance"
 
 
 @dataclass(frozen=True)
 class RacedCandidate(Record):
-    """A candidate's way through the race. status: `finished`, `stopped` or `failed`."""
+    """A candidate's rungs in the race. status is `finished`, `stopped` or `failed`."""
 
     index: int
     recipe_id: str
@@ -197,10 +192,10 @@ class RacedCandidate(Record):
 
 @dataclass(frozen=True)
 class ScreenReport(Record):
-    """Every rung of every candidate of a pool, and what it cost.
+    """Every rung of every candidate of a pool, and the training steps they cost.
 
-    twins are copies of the control with a few weights exchanged, numbered after the candidates: what lies
-    between them is the noise of training.
+    twins are copies of the control with a few weights swapped, numbered after the candidates. The differences
+    between them show the noise of training.
     """
 
     pool_run_id: str
@@ -225,14 +220,14 @@ class ScreenReport(Record):
 
 @dataclass(frozen=True)
 class Selection(Record):
-    """Which candidate was kept, and the evidence for it.
+    """The candidate that was kept, and the evidence for it.
 
-    effect is the loss of the control, as a mean with its twins', minus the best candidate's, on the same
-    examples; the interval is paired by example and holds the noise of training, which the twins show.
-    noise is the standard deviation of that noise, None where no twins ran: the verdict is then about
-    examples and not about masks. shrunk is what of the effect can be expected to last: the best of
-    several looks better than it is. verdict is `better`, `no-evidence` or `worse`. winner is the candidate
-    that is kept: the control when there is no evidence against it, unless another was asked for.
+    effect is the mean loss of the control and its twins minus the best candidate's, on the same examples. The
+    interval is paired by example and includes the noise of training. noise is the standard deviation of that
+    noise; it is None without twins, and the verdict is then about examples and not about masks. shrunk is the
+    part of the effect that is expected to last, since the best of several looks better than it is. verdict is
+    `better`, `no-evidence` or `worse`. winner is the candidate that is kept: the control unless there is
+    evidence against it or the user chose another.
     """
 
     screen_run_id: str
@@ -255,94 +250,5 @@ class Selection(Record):
     noise: float | None = None
     shrunk: float | None = None
     run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FinetuneResult(Record):
-    """The trained model of a selection: dev metrics beside the dense model's.
-
-    selection and dense_selection are the same two on the selection split, which decides who is champion.
-    agreement is the share of rows of the first dev split that both classify alike, agreement_majority what
-    always giving the dense model's commonest answer comes to; there is neither of a regression or without
-    another model. Where retention is high and agreement low, as many rows are right, but other ones.
-    """
-
-    selection_run_id: str | None
-    task: str
-    model: str
-    teacher: str
-    level: int
-    sparsity: float
-    mask_digest: str | None
-    dense: dict[str, float]
-    dev: dict[str, float]
-    majority: dict[str, float]
-    primary: str
-    retention: float
-    best_step: int
-    steps: int
-    nonzero: int
-    agreement: float | None = None
-    agreement_majority: float | None = None
-    selection: dict[str, float] = field(default_factory=dict)
-    dense_selection: dict[str, float] = field(default_factory=dict)
-    data: DataChoice = field(default_factory=DataChoice)
-    run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SearchEpoch(Record):
-    """A jackpot search after an epoch, on the selection split; epoch 0 is the start itself.
-
-    train_loss is the mean over the epoch's steps; overlap is with the starting mask.
-    """
-
-    epoch: int
-    step: int
-    train_loss: float
-    loss: float
-    metric: float
-    swaps: int
-    overlap: float
-
-
-@dataclass(frozen=True)
-class JackpotResult(Record):
-    """A mask found with the weights frozen. Metrics are dev's: dense, under the start, under it.
-
-    start says where the search began; the weights' digests are of every parameter of the model,
-    before and after. model is what the user named, weights where they are read from. norm_statistics is
-    `none` for a model without batch norms; the statistics' digests are of its running means and variances,
-    of the dense model and under the mask that was found.
-    """
-
-    task: str
-    model: str
-    weights: str
-    start: str
-    level: int
-    sparsity: float
-    start_digest: str
-    mask_digest: str
-    weights_digest_before: str
-    weights_digest_after: str
-    dense: dict[str, float]
-    start_metrics: dict[str, float]
-    dev: dict[str, float]
-    primary: str
-    epochs: tuple[SearchEpoch, ...]
-    best_epoch: int
-    overlap: float
-    restriction: str
-    norm_statistics: str
-    tensors: dict[str, TensorCount]
-    data: DataChoice = field(default_factory=DataChoice)
-    run_id: str = ""
-    statistics_digest_before: str = ""
-    statistics_digest_after: str = ""
     schema_version: int = SCHEMA_VERSION
     versions: dict[str, str] = field(default_factory=dict)

@@ -17,7 +17,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from rpmask.charts import style
-from rpmask.records import JackpotResult, Pool, TensorCount
+from rpmask.records import Pool, TensorCount
+from rpmask.results import JackpotResult
 
 
 @dataclass(frozen=True)

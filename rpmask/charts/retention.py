@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from rpmask.charts import style
 from rpmask.errors import RpmaskError
-from rpmask.records import FinetuneResult
+from rpmask.results import FinetuneResult
 
 
 @dataclass(frozen=True)

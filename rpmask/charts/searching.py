@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rpmask.charts import style
-from rpmask.records import JackpotResult, SearchEpoch
+from rpmask.results import JackpotResult, SearchEpoch
 
 
 def search(result: JackpotResult) -> Figure:

@@ -39,7 +39,7 @@ from rpmask.lottery_jackpots.search_state import (
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import base_of, combined_digest, tensor_digest
-from rpmask.records import SearchEpoch
+from rpmask.results import SearchEpoch
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import Split, generator, training_order
 from rpmask.train.evaluate import Evaluation, evaluate, example_losses

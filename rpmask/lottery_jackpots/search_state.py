@@ -21,7 +21,7 @@ from rpmask.jsonrecord import canonical_json, finite
 from rpmask.lottery_jackpots.norms import statistics_digest
 from rpmask.lottery_jackpots.scores import ScoredWeights
 from rpmask.masks.mask import Mask
-from rpmask.records import SearchEpoch
+from rpmask.results import SearchEpoch
 from rpmask.train.plan import SearchPlan
 
 FORMAT = "rpmask.search.2"  # 2 holds running statistics

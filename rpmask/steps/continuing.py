@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rpmask.errors import RpmaskError
-from rpmask.records import FinetuneResult, MaskRecipe, Pool, ScreenReport
+from rpmask.records import MaskRecipe, Pool, ScreenReport
+from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context
 from rpmask.steps.requests import PAPER_SPACE, SampleRequest
 from rpmask.tracking.study import Ledger, study_exists

@@ -15,7 +15,8 @@ from torch import nn
 
 from rpmask import ranks
 from rpmask.masks.maskfile import save_mask
-from rpmask.records import DataChoice, FinetuneResult
+from rpmask.records import DataChoice
+from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee
 from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rpmask.masks.mask import Mask
-from rpmask.records import JackpotResult
+from rpmask.results import JackpotResult
 from rpmask.steps.requests import JackpotRequest
 from rpmask.steps.starts import Origin
 from rpmask.words import percent

@@ -22,7 +22,7 @@ from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.randomized_masks import importance
 from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.sampling import draw_mask
-from rpmask.records import JackpotResult
+from rpmask.results import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import from_dense

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from rpmask.records import FinetuneResult
+from rpmask.results import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.material import Material

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rpmask.records import FinetuneResult
+from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context
 from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import address, dense_first, dense_training

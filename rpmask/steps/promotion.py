@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rpmask.records import FinetuneResult
+from rpmask.results import FinetuneResult
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun

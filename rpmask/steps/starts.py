@@ -13,14 +13,8 @@ from dataclasses import dataclass, replace
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable
-from rpmask.records import (
-    DataChoice,
-    FinetuneResult,
-    JackpotResult,
-    MaskRecipe,
-    Pool,
-    Selection,
-)
+from rpmask.records import DataChoice, MaskRecipe, Pool, Selection
+from rpmask.results import FinetuneResult, JackpotResult
 from rpmask.steps.context import Context
 from rpmask.steps.material import held_mask
 from rpmask.steps.poolmasks import mask_name

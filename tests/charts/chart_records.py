@@ -14,7 +14,6 @@ from matplotlib.text import Text
 from rpmask import charts
 from rpmask.records import (
     Candidate,
-    FinetuneResult,
     MaskRecipe,
     Pool,
     RacedCandidate,
@@ -23,6 +22,7 @@ from rpmask.records import (
     Selection,
     TensorCount,
 )
+from rpmask.results import FinetuneResult
 
 BERT_MATRICES = (
     "attention.self.query",

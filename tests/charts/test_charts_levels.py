@@ -10,7 +10,7 @@ from chart_records import line, result, words
 
 from rpmask import charts
 from rpmask.errors import RpmaskError
-from rpmask.records import FinetuneResult
+from rpmask.results import FinetuneResult
 
 
 def test_levels_draw_the_metric_against_how_many_times_fewer_weights() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from chart_records import words
 
 from rpmask import charts
-from rpmask.records import JackpotResult, SearchEpoch, TensorCount
+from rpmask.records import TensorCount
+from rpmask.results import JackpotResult, SearchEpoch
 
 RESULT = JackpotResult(
     task="digits",

@@ -22,7 +22,8 @@ from faults.mutations import mutated
 
 from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.records import FinetuneResult, Pool, ScreenReport, Selection
+from rpmask.records import Pool, ScreenReport, Selection
+from rpmask.results import FinetuneResult
 from rpmask.steps.screen import read_losses
 from rpmask.tasks.local import OwnFiles, read_own
 from rpmask.tracking.artifacts import read_record

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from toy import TOY_TASK
 
-from rpmask.records import DataChoice, FinetuneResult
+from rpmask.records import DataChoice
+from rpmask.results import FinetuneResult
 from rpmask.steps.finetune import ANSWERS, _finish, _register
 from rpmask.steps.material import Material
 from rpmask.steps.promotion import SELECTION

@@ -24,7 +24,8 @@ from rpmask.lottery_jackpots.norms import (
     statistics_digest,
 )
 from rpmask.masks.maskfile import load_mask
-from rpmask.records import JackpotResult, SearchSpace
+from rpmask.records import SearchSpace
+from rpmask.results import JackpotResult
 from rpmask.steps.context import Context
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.requests import JackpotRequest, SampleRequest

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
-from rpmask.records import DataChoice, FinetuneResult
+from rpmask.records import DataChoice
+from rpmask.results import FinetuneResult
 from rpmask.steps.material import Material
 from rpmask.steps.outcome import note, outcome
 from rpmask.tasks.evaluate_metrics import TaskMetric

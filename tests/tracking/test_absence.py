@@ -16,7 +16,8 @@ from test_points import KEY
 
 from rpmask.cli.outside import foreseen
 from rpmask.errors import RpmaskError
-from rpmask.records import DataChoice, FinetuneResult
+from rpmask.records import DataChoice
+from rpmask.results import FinetuneResult
 from rpmask.steps import finetune as step
 from rpmask.steps.material import Material
 from rpmask.steps.requests import FinetuneRequest
