@@ -33,8 +33,9 @@ from torch import nn
 
 from rpmask.files import write_whole
 from rpmask.lottery_jackpots.norms import running_statistics
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.lottery_jackpots.scores import ScoredWeights
-from rpmask.lottery_jackpots.search import UnderMask, put_on, search
+from rpmask.lottery_jackpots.search import Search, UnderMask, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, weights_digest
@@ -50,7 +51,6 @@ from rpmask.train.batches import calibration_rows, training_order
 from rpmask.train.evaluate import evaluate, example_losses
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
-from rpmask.train.plan import SearchPlan
 
 STARTS = ("magnitude", "random", "fisher", "drawn")
 RESTRICTIONS = ("off", "quartic", "cosine")
@@ -113,10 +113,10 @@ class Workload:
         start = self.start(kind, sparsity, seed)
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            found = search(
+            found = Search(
                 self.model(), start, self.prepared.train, self.prepared.selection,
                 self.prepared.spec, plan, Path(folder) / "search.safetensors", Silent(),
-            )  # fmt: skip
+            ).run()  # fmt: skip
         seconds = time.perf_counter() - begun
         assert found.weights_digest_before == found.weights_digest_after
         before, after = self.model(), self.model()

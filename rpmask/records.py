@@ -13,7 +13,6 @@ SCHEMA_VERSION = 1
 
 SAMPLERS = ("tpe", "random", "qmc")
 IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher", "true-fisher")
-RESTRICTIONS = ("quartic", "cosine", "off")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from rpmask.cli import options as o
 from rpmask.cli.app import app
 from rpmask.cli.common import Given, Tracking, check_task_of, default_model
 from rpmask.cli.groups import NONE_GIVEN, TRACKING, among, check_task, refuse_beside, with_groups
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
 from rpmask.steps.searchpaces import search_pace
-from rpmask.train.plan import SearchPlan
 
 if TYPE_CHECKING:
     from rpmask.steps.context import Context

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from rpmask.cli.options import RACING, SAMPLING, TRAINING
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import SAMPLERS
 from rpmask.steps.recipes import PACES, Pace, pool_size, starting_point
 from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS, RunRequest
 from rpmask.steps.searchpaces import SEARCH_PACES, TEXT_PACE
-from rpmask.train.plan import Distillation, SearchPlan, TrainPlan
+from rpmask.train.plan import Distillation, TrainPlan
 from rpmask.words import percent
 
 SEARCH = "Search"

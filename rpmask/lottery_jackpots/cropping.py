@@ -1,8 +1,8 @@
-"""Images cropped and flipped as a search sees them: the paper's augmentation, on processed pixels.
+"""Random crops and flips of training images: the paper's augmentation, on processed pixels.
 
-Each image is padded by an eighth of its side (4 pixels of 32), cut to its size again at a random place,
-and mirrored left to right with probability 1/2. Padding is 0, which for normalised pixels is the mean
-colour; padding before normalising would be black. Digits and letters must not be mirrored.
+Each image is padded by an eighth of its side (4 pixels of 32), cropped to its size at a random place, and
+mirrored left to right with probability 1/2. The padding is 0, which for normalised pixels is the mean
+colour. Digits and letters must not be mirrored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PIXELS = "pixel_values"
 PAD_SHARE = 8  # of the side
 
 
-def altered(
+def augmented(
     batch: dict[str, torch.Tensor], kind: str, random: np.random.Generator
 ) -> dict[str, torch.Tensor]:
     """The batch with its images cropped (`crop`), and mirrored as well (`crop-flip`)."""
@@ -23,13 +23,13 @@ def altered(
         return batch
     pixels = cropped(batch[PIXELS], random)
     if kind == "crop-flip":
-        chosen = torch.from_numpy(random.random(len(pixels)) < 0.5).to(pixels.device)
-        pixels = torch.where(chosen[:, None, None, None], pixels.flip(-1), pixels)
+        flip = torch.from_numpy(random.random(len(pixels)) < 0.5).to(pixels.device)
+        pixels = torch.where(flip[:, None, None, None], pixels.flip(-1), pixels)
     return {**batch, PIXELS: pixels}
 
 
 def cropped(pixels: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """Every image moved by up to an eighth of its height and width: (rows, channels, h, w)."""
+    """Move every image by up to an eighth of its height and width: (rows, channels, h, w)."""
     height, width = pixels.shape[-2:]
     down, across = height // PAD_SHARE, width // PAD_SHARE
     padded = F.pad(pixels, (across, across, down, down))

@@ -1,8 +1,8 @@
-"""Which weights a jackpot search moves by default: of a convolutional network, every convolution.
+"""Which weights a jackpot search moves by default: in a convolutional network, every convolution.
 
-The lottery-jackpots paper prunes the first convolution too, and only the last layer not; the rule of
-`find_prunable`, the other paper's, takes repeated blocks alone. Where blocks hold matrices beside or
-instead of convolutions, as a vision transformer's do, that rule stands.
+The paper prunes the first convolution too, and leaves out only the last layer. `find_prunable`, the rule
+of the other paper, takes repeated blocks alone; it still applies where blocks hold matrices, as in a
+vision transformer.
 """
 
 from __future__ import annotations
@@ -18,18 +18,13 @@ from rpmask.masks.weights import Prunable, find_prunable
 def find_searchable(
     model: nn.Module, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> tuple[Prunable, ...]:
-    """The tensors to search, by rule unless patterns say otherwise, as in `find_prunable`."""
+    """The tensors to search: by rule, unless patterns say otherwise, as in `find_prunable`."""
     try:
         by_rule = find_prunable(model)
-    except RpmaskError:  # no repeated blocks: patterns may still name something
+    except RpmaskError:  # no repeated blocks, but the patterns may name something
         return find_prunable(model, include, exclude)
-    if all(tensor.kind == "conv2d" for tensor in by_rule):
-        everything = find_prunable(model, ("*",))
-        stems = (f"+{tensor.name}" for tensor in everything if tensor.kind == "conv2d")
-        include = (*include, *(stems if _adds(include) else ()))
+    adds_to_rule = all(pattern.startswith("+") for pattern in include)
+    if adds_to_rule and all(tensor.kind == "conv2d" for tensor in by_rule):
+        convolutions = [t.name for t in find_prunable(model, ("*",)) if t.kind == "conv2d"]
+        include = (*include, *(f"+{name}" for name in convolutions))
     return find_prunable(model, include, exclude)
-
-
-def _adds(include: Sequence[str]) -> bool:
-    """Whether the patterns leave the rule in force."""
-    return all(pattern.startswith("+") for pattern in include)

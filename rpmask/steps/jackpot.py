@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from rpmask.lottery_jackpots.search import put_on, search
-from rpmask.lottery_jackpots.search_state import Searched, Statistics
+from rpmask.lottery_jackpots.norms import Statistics
+from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import save_mask
@@ -95,7 +95,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         )
         context.console.say(announced(request, origin, start, len(prepared.train)))
         with context.console.working("jackpot") as shown:
-            searched = search(
+            searched = Search(
                 load_classifier(folder, data.spec, seed=request.plan.seed),
                 start,
                 prepared.train,
@@ -104,7 +104,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
                 request.plan,
                 run.work / "search.safetensors",
                 Tee(shown, run),
-            )
+            ).run()
         result, model = _report(request, origin, prepared, folder, start, searched, run.run_id)
         return _finish(run, prepared, result, start, searched.mask, model)
 

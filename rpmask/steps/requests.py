@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.randomized_masks import paper
 from rpmask.records import IMPORTANCES, SAMPLERS, DataChoice, SearchSpace
 from rpmask.steps.limits import at_least, between, check_data, check_terms, one_of, rows_to_refit
-from rpmask.train.plan import SCHEDULES, Distillation, SearchPlan, TrainPlan
+from rpmask.train.plan import SCHEDULES, Distillation, TrainPlan
 
 # Where a jackpot search may begin without a mask that exists: the rest are runs and versions.
 DRAWN_STARTS = (*IMPORTANCES, "random")

@@ -5,9 +5,9 @@ Torch-free, so that the command line can show it.
 
 from __future__ import annotations
 
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.tasks.glue import GLUE, plain_name
-from rpmask.train.plan import SearchPlan
 
 # The paper searches image models only; 256 rows of 128 tokens take a BERT-base tens of gigabytes.
 TEXT_PACE = SearchPlan(batch_size=64)

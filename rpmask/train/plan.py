@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.records import RESTRICTIONS
 
-OPTIMIZERS = ("sgd", "adam")
-NORM_STATISTICS = ("batch", "frozen", "reestimated")
-AUGMENTATIONS = ("none", "crop", "crop-flip")
 SCHEDULES = ("linear", "constant")
 LOGIT_LOSSES = ("divergence", "cross-entropy")
 ATTENTION_MEANS = ("real", "full-length")
@@ -46,7 +41,7 @@ class Distillation(Record):
             ("mean of attention maps", self.attention_mean, ATTENTION_MEANS),
             ("target of a regression", self.regression_target, REGRESSION_TARGETS),
         ):
-            _one_of(what, value, known)
+            one_of(what, value, known)
 
     @property
     def needs_teacher(self) -> bool:
@@ -104,51 +99,11 @@ class TrainPlan(Record):
 
     def check(self) -> None:
         """Refuse a training that cannot be carried out."""
-        _one_of("schedule", self.schedule, SCHEDULES)
+        one_of("schedule", self.schedule, SCHEDULES)
         self.distill.check()
 
 
-@dataclass(frozen=True)
-class SearchPlan(Record):
-    """How a jackpot is searched. The defaults are those of the paper's CIFAR script, for any task.
-
-    norm_statistics say what batch norms do: `batch`, as published, computes with the batch's statistics and
-    updates the running ones as the search goes; `frozen` keeps the dense model's; `reestimated` computes
-    with the batch's and evaluates with a mean over training data under the epoch's mask. augment is how
-    images are altered, `crop-flip` in the paper (`lottery_jackpots/cropping.py`); tasks that
-    may be flipped ask for it.
-    """
-
-    epochs: int = 30
-    batch_size: int = 256
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    restriction: str = "quartic"
-    norm_statistics: str = "batch"
-    augment: str = "none"
-    seed: int = 0
-    threads: int = 1
-
-    def check(self) -> None:
-        """Refuse a search that cannot be carried out."""
-        for what, value, known in (
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("restriction", self.restriction, RESTRICTIONS),
-            ("choice of norm statistics", self.norm_statistics, NORM_STATISTICS),
-            ("augmentation", self.augment, AUGMENTATIONS),
-        ):
-            _one_of(what, value, known)
-        for what, number in (("epochs", self.epochs), ("batch size", self.batch_size)):
-            if number < 1:
-                raise RpmaskError(f"The search has {what} {number}.", "Give at least 1.")
-        if not (self.learning_rate > 0.0 and math.isfinite(self.learning_rate)):
-            raise RpmaskError(
-                f"The learning rate is {self.learning_rate:g}.", "Give a number above 0, like 0.1."
-            )
-
-
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+def one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the known ones."""
     if value not in known:
         raise RpmaskError(f"There is no {what} '{value}'.", f"Choose one of {', '.join(known)}.")

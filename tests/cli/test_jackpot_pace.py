@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from rpmask.cli import app
 from rpmask.cli.jackpot_verb import PLAN, _paced
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
 from rpmask.steps.searchpaces import search_pace
-from rpmask.train.plan import SearchPlan
 
 NOTHING = {"epochs": None, "batch_size": None, "learning_rate": None, "augment": None}
 DEMO = search_pace("demo", DataChoice())

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from loading import load
 
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
-from rpmask.train.plan import SearchPlan
 
 SCRIPT = load("benchmarks/jackpot.py")
 

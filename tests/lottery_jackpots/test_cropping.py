@@ -9,12 +9,12 @@ import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError
-from rpmask.lottery_jackpots.cropping import altered
-from rpmask.lottery_jackpots.search import search
+from rpmask.lottery_jackpots.cropping import augmented
+from rpmask.lottery_jackpots.plan import SearchPlan
+from rpmask.lottery_jackpots.search import Search
 from rpmask.masks.mask import Mask
 from rpmask.train.batches import generator
 from rpmask.train.observer import Silent
-from rpmask.train.plan import SearchPlan
 
 # A gradient from left to right: its mirror image is no crop of it.
 ROWS = 200
@@ -23,7 +23,7 @@ PIXELS = torch.arange(1.0, 9.0).expand(ROWS, 1, 8, 8)
 
 def images(kind: str, step: int = 0) -> torch.Tensor:
     batch = {"pixel_values": PIXELS, "other": torch.zeros(1)}
-    after = altered(batch, kind, generator(0, "augment", str(step)))
+    after = augmented(batch, kind, generator(0, "augment", str(step)))
     assert after["other"] is batch["other"]
     return after["pixel_values"]
 
@@ -54,7 +54,7 @@ def test_a_flip_mirrors_about_half() -> None:
 def test_texts_have_nothing_to_crop(tmp_path: Path) -> None:
     rows = toy_rows(8)
     with pytest.raises(RpmaskError, match="no images"):
-        search(
+        Search(
             tiny_bert(), Mask({}, {}), rows, rows, TOY_TASK, SearchPlan(augment="crop"),
             tmp_path / "search.safetensors", Silent(),
         )  # fmt: skip

@@ -13,15 +13,14 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.lottery_jackpots import search as jackpot
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.lottery_jackpots.scores import ScoredWeights
-from rpmask.lottery_jackpots.search import UnderMask, search
-from rpmask.lottery_jackpots.search_state import Searched
+from rpmask.lottery_jackpots.search import Search, Searched, UnderMask
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.sampling import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.train.observer import Silent
-from rpmask.train.plan import SearchPlan
 
 # Gradients of the toy are tiny, so plain SGD needs a rate to match.
 SGD = {"optimizer": "sgd", "learning_rate": 300.0, "weight_decay": 0.0}
@@ -44,7 +43,8 @@ def find(folder: Path, plan: SearchPlan = PLAN, model: nn.Module | None = None) 
     model = tiny_bert() if model is None else model
     rows, held_out = toy_rows(64), toy_rows(32, seed=1)
     checkpoint = folder / "search.safetensors"
-    return search(model, magnitude(model), rows, held_out, TOY_TASK, plan, checkpoint, Silent())
+    start = magnitude(model)
+    return Search(model, start, rows, held_out, TOY_TASK, plan, checkpoint, Silent()).run()
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.norms import reestimate_norms
+from rpmask.lottery_jackpots.plan import NORM_STATISTICS, SearchPlan
 from rpmask.lottery_jackpots.scores import ScoredWeights
-from rpmask.lottery_jackpots.search import put_on, search
-from rpmask.lottery_jackpots.search_state import Searched
+from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, weights_digest
@@ -26,7 +26,6 @@ from rpmask.train.evaluate import evaluate
 from rpmask.train.images import encode_images, load_image_processor
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
-from rpmask.train.plan import NORM_STATISTICS, SearchPlan
 
 PLAN = SearchPlan(epochs=3, batch_size=16)
 Splits = tuple[Any, Any]
@@ -56,7 +55,7 @@ def dense() -> nn.Module:
 
 def find(folder: Path, digits: Splits, plan: SearchPlan, model: nn.Module) -> Searched:
     start, path = magnitude(model), folder / "search.safetensors"
-    return search(model, start, *digits, DIGITS, plan, path, Silent())
+    return Search(model, start, *digits, DIGITS, plan, path, Silent()).run()
 
 
 def test_the_published_way_is_the_default() -> None:
@@ -145,7 +144,8 @@ def test_a_model_without_such_norms_is_searched_the_same_whatever_is_said(tmp_pa
         path = tmp_path / f"{norms}.safetensors"
         rows = toy_rows(64), toy_rows(32, seed=1)
         asked = replace(plan, norm_statistics=norms)
-        found.append(search(model, magnitude(model), *rows, TOY_TASK, asked, path, Silent()))
+        search = Search(model, magnitude(model), *rows, TOY_TASK, asked, path, Silent())
+        found.append(search.run())
         assert found[-1].statistics == {}
         assert found[-1].statistics_digest_after == ""
     assert found[0] == found[1] == found[2]

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
 from rpmask.steps.export import default_folder, export
@@ -27,7 +28,6 @@ from rpmask.steps.jackpot import jackpot
 from rpmask.steps.predict import predict, read_rows
 from rpmask.steps.requests import BenchRequest, ExportRequest, JackpotRequest
 from rpmask.train.models import locate
-from rpmask.train.plan import SearchPlan
 
 Road = tuple[Path, dict[str, Any]]
 PAIRS = [

@@ -23,6 +23,7 @@ from rpmask.lottery_jackpots.norms import (
     set_running_statistics,
     statistics_digest,
 )
+from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.masks.maskfile import load_mask
 from rpmask.records import SearchSpace
 from rpmask.results import JackpotResult
@@ -37,7 +38,6 @@ from rpmask.tracking.registry import fetch
 from rpmask.train.evaluate import evaluate
 from rpmask.train.images import encode_images, load_image_processor
 from rpmask.train.models import load_classifier
-from rpmask.train.plan import SearchPlan
 
 SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
 KEYS = {
