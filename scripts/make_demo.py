@@ -35,8 +35,9 @@ from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.calibrate import calibrate, calibration_rows
 from rpmask.randomized_masks.sampling import draw_masks
 from rpmask.records import MaskRecipe
+from rpmask.streams import generator
 from rpmask.tasks.demo_spec import DEMO
-from rpmask.train.batches import Encoded, encode, generator, training_order
+from rpmask.train.batches import Encoded, encode, training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.observer import Silent
 

@@ -18,8 +18,8 @@ import torch
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
 
+from rpmask.streams import generator
 from rpmask.tasks.images import DIGITS, load_images
-from rpmask.train.batches import generator
 from rpmask.train.evaluate import evaluate
 from rpmask.train.images import ImageRows, encode_images
 

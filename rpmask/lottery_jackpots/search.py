@@ -38,8 +38,9 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import base_of, combined_digest, tensor_digest
 from rpmask.results import SearchEpoch
+from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split, generator, training_order
+from rpmask.train.batches import Split, training_order
 from rpmask.train.evaluate import evaluate, example_losses
 from rpmask.train.observer import Observer
 

@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import canonical_json
 from rpmask.records import TensorCount
+
+if TYPE_CHECKING:
+    import torch
 
 Bits = NDArray[np.uint8]
 
@@ -93,6 +95,8 @@ class Mask:
 
     def keep(self, name: str) -> torch.Tensor:
         """One tensor's mask as torch.bool, in shape."""
+        import torch  # only what computes needs it: reading a mask is quicker without
+
         flat = np.unpackbits(self._check(name), count=prod(self.shapes[name]))
         return torch.from_numpy(flat).view(torch.bool).reshape(self.shape(name))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,8 +22,10 @@ from rpmask.files import write_whole
 from rpmask.jsonrecord import Record, canonical_json
 from rpmask.masks.coding import CodingError, decode, encode
 from rpmask.masks.mask import Mask
-from rpmask.masks.weights import Prunable
 from rpmask.records import MaskRecipe
+
+if TYPE_CHECKING:
+    from rpmask.masks.weights import Prunable
 
 FORMAT = "rpmask.mask"
 SCHEMA_VERSION = 1

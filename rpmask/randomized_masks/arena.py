@@ -27,9 +27,10 @@ from rpmask.randomized_masks.comparison import (
 )
 from rpmask.randomized_masks.contenders import Contenders
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, regular, stops
+from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.attention import quick_attention
-from rpmask.train.batches import Split, generator, training_order
+from rpmask.train.batches import Split, training_order
 from rpmask.train.decay import parameter_groups
 from rpmask.train.distill import distillation_loss
 from rpmask.train.freeze import frozen_embeddings

@@ -17,8 +17,9 @@ from torch import nn
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import base_of
 from rpmask.randomized_masks.importance import Statistics
+from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split, generator, real_rows
+from rpmask.train.batches import Split, real_rows
 from rpmask.train.evaluate import example_losses
 from rpmask.train.observer import Observer
 

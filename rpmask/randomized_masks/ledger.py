@@ -6,7 +6,6 @@ Killed at any moment, a race loses at most the rungs in hand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -17,12 +16,8 @@ import numpy as np
 from rpmask.errors import RpmaskError
 from rpmask.files import replacing, write_whole
 from rpmask.randomized_masks.arena import LegResult
+from rpmask.randomized_masks.losses import losses_digest
 from rpmask.records import Score
-
-
-def losses_digest(losses: np.ndarray) -> str:
-    """sha256 of per-example losses, which a rung's score names."""
-    return hashlib.sha256(losses.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

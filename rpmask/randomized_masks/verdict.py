@@ -18,9 +18,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
-from rpmask.train.batches import generator
+from rpmask.streams import generator
 
 BETTER, NO_EVIDENCE, WORSE = "better", "no-evidence", "worse"
 
@@ -80,7 +80,7 @@ def paired_interval(
     error = variance**0.5
     # The examples' share is known well; the twins' has n - 1 degrees of freedom.
     freedom = (n - 1) * (variance / between) ** 2 if between > 0 else np.inf
-    reach = float(student.ppf(1.0 - tail, min(freedom, 1e9))) * error
+    reach = float(stdtrit(min(freedom, 1e9), 1.0 - tail)) * error
     return Paired(effect, effect - reach, effect + reach, confidence, error, noise)
 
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.masks.maskfile import load_mask, save_mask
-from rpmask.masks.weights import Prunable, find_prunable
-from rpmask.randomized_masks.importance import Statistics
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
-from rpmask.tasks.spec import TaskSpec
-from rpmask.train.models import skeleton
 
 if TYPE_CHECKING:
+    from rpmask.masks.weights import Prunable
+    from rpmask.randomized_masks.importance import Statistics
+    from rpmask.tasks.spec import TaskSpec
     from rpmask.tracking.runs import StepRun
 
 
@@ -78,6 +77,9 @@ def load_ingredients(
     pool: Pool, recipes: Iterable[MaskRecipe], folder: str, spec: TaskSpec, context: Context
 ) -> Ingredients:
     """What draws these recipes of a pool over the weights in the folder."""
+    from rpmask.masks.weights import find_prunable
+    from rpmask.train.models import skeleton
+
     return Ingredients(
         tensors=find_prunable(skeleton(folder, spec), pool.include, pool.exclude),
         statistics=load_statistics(pool, {recipe.importance for recipe in recipes}, context),
@@ -87,6 +89,8 @@ def load_ingredients(
 
 def load_statistics(pool: Pool, kinds: Collection[str], context: Context) -> dict[str, Statistics]:
     """Those of these kinds that the pool was drawn with."""
+    from rpmask.randomized_masks.importance import Statistics
+
     artifacts = context.tracker.artifacts
     return {
         kind: Statistics.load(artifacts.path(pool.run_id, statistics_name(kind)))

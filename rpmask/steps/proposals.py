@@ -15,9 +15,9 @@ from rpmask.randomized_masks import paper
 from rpmask.records import MaskRecipe
 from rpmask.steps.continuing import Earlier
 from rpmask.steps.requests import SampleRequest
+from rpmask.streams import generator
 from rpmask.tracking.proposing import Asked
 from rpmask.tracking.study import Ledger
-from rpmask.train.batches import generator
 
 
 def proposals(

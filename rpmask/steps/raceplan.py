@@ -11,7 +11,8 @@ from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
-from rpmask.train.batches import Split, generator
+from rpmask.streams import generator
+from rpmask.train.batches import Split
 from rpmask.train.plan import LABELS_ONLY
 
 NOBODY = 1e9  # standard errors behind the best: nobody stops

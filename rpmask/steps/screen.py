@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import safetensors.numpy
 
-from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.arena import ArenaSetup, Leg, LegResult
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, race
-from rpmask.randomized_masks.ledger import RungLedger, losses_digest
+from rpmask.randomized_masks.ledger import RungLedger
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
@@ -228,25 +226,6 @@ def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
             metrics=points,
             known=known.get(raced.index),
         )
-
-
-def read_losses(path: Path, report: ScreenReport | None = None) -> Mapping[int, np.ndarray]:
-    """Each candidate's per-example losses at its last rung; with its record, those that it names."""
-    try:
-        arrays = safetensors.numpy.load_file(path)
-        found = {int(name.removeprefix("candidate-")): array for name, array in arrays.items()}
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise RpmaskError(
-            f"'{path.name}' cannot be read: {error}.", "Run `rpmask screen --force` again."
-        ) from error
-    for raced in (*report.candidates, *report.twins) if report is not None else ():
-        said = raced.rungs[-1].losses_digest if raced.rungs else ""
-        if said and (raced.index not in found or losses_digest(found[raced.index]) != said):
-            raise RpmaskError(
-                f"The losses of candidate {raced.index} in '{path.name}' are not those of the race.",
-                "The file was damaged or swapped; run `rpmask screen --force` again.",
-            )
-    return found
 
 
 def _result(report: ScreenReport) -> dict[str, Any]:

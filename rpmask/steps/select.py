@@ -13,6 +13,7 @@ from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.maskfile import save_mask
+from rpmask.randomized_masks.losses import read_losses
 from rpmask.randomized_masks.verdict import (
     BETTER,
     NO_EVIDENCE,
@@ -27,7 +28,6 @@ from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.requests import SelectRequest
-from rpmask.steps.screen import read_losses
 from rpmask.train.models import load_classifier, load_tokenizer
 from rpmask.words import percent
 

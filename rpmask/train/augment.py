@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from rpmask.errors import RpmaskError
-from rpmask.train.batches import Encoded, Split, generator
+from rpmask.streams import generator
+from rpmask.train.batches import Encoded, Split
 
 REPLACED, SWAPPED = 0.09, 0.06  # the share of a row's tokens
 UNKNOWN = -100  # the label of an altered row: PyTorch's cross-entropy knows it as none

@@ -6,7 +6,6 @@ differs between two candidates is then their masks and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,18 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 MEGABATCH = 16  # batches that are sorted by length together, so that padding costs little
-
-
-def generator(seed: int, *names: str) -> np.random.Generator:
-    """One stream per (seed, name): never the global state, never `seed + 1`."""
-    entropy = hashlib.sha256("/".join([str(seed), *names]).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(entropy[:16], "little")))
 
 
 def real_rows(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from rpmask.train.batches import generator
+from rpmask.streams import generator
 
 
 class EpochOrder(LengthGroupedSampler):

@@ -22,9 +22,9 @@ from faults.mutations import mutated
 
 from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.losses import read_losses
 from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.results import FinetuneResult
-from rpmask.steps.screen import read_losses
 from rpmask.tasks.local import OwnFiles, read_own
 from rpmask.tracking.artifacts import read_record
 

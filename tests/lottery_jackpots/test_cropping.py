@@ -13,7 +13,7 @@ from rpmask.lottery_jackpots.cropping import augmented
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.lottery_jackpots.search import Search
 from rpmask.masks.mask import Mask
-from rpmask.train.batches import generator
+from rpmask.streams import generator
 from rpmask.train.observer import Silent
 
 # A gradient from left to right: its mirror image is no crop of it.

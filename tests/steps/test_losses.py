@@ -11,9 +11,8 @@ import safetensors.numpy
 from charts.chart_records import raced, report_of
 
 from rpmask.errors import RpmaskError
-from rpmask.randomized_masks.ledger import losses_digest
+from rpmask.randomized_masks.losses import losses_digest, read_losses
 from rpmask.records import ScreenReport
-from rpmask.steps.screen import read_losses
 
 LOSSES = {0: np.arange(30.0), 1: np.arange(30.0) / 3}
 
