@@ -29,9 +29,9 @@ from rpmask.deploy.manifest import VALUES
 from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import DENSE, Runtimes, called, runtimes_of
 from rpmask.files import write_whole
+from rpmask.masks.granularity import head_banks, neuron_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.structure import head_banks, neuron_banks
 from rpmask.masks.weights import base_of, find_prunable
 
 SPARSITY = 0.9375

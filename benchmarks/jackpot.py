@@ -41,7 +41,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, weights_digest
 from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import load_data, prepare

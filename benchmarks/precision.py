@@ -27,7 +27,7 @@ from scipy.stats import t as student
 
 from rpmask.files import write_whole
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.train.evaluate import evaluate

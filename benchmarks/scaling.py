@@ -29,12 +29,12 @@ from simulated_race import Costs, Model, Rungs, simulate
 
 from rpmask.files import write_whole
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg
-from rpmask.randomized_masks.contenders import Carried, Drawing
 from rpmask.randomized_masks.early_evaluation import rung_steps, survivors_of
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_models import Carried, Drawing
 from rpmask.randomized_masks.race_training import RaceTraining
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
 from rpmask.train.batches import Encoded
@@ -94,7 +94,7 @@ def measured_costs() -> dict[str, float]:
         drawing = Drawing((recipe,), (mask.digest,), tensors, {}, None)
         carried = Carried.of(folder, folder, spec, drawing)
         plan = RaceTraining(full_steps=4, batch_size=8, threads=1)
-        arena = Arena(ArenaSetup(carried, spec, plan, rows, rows.take(np.arange(8))))
+        arena = RaceWorker(RaceSetup(carried, spec, plan, rows, rows.take(np.arange(8))))
         arena(Leg(0, 0, 0, 1, None, keep_state=False))
         first = arena(Leg(0, 0, 0, 1, None))
         assert first.state is not None
@@ -102,7 +102,7 @@ def measured_costs() -> dict[str, float]:
         plain = computed(lambda: arena(Leg(0, 0, 0, 1, None, keep_state=False)))
         packing = computed(lambda: arena(Leg(0, 0, 0, 1, None))) - plain
         unpacking = computed(lambda: arena(Leg(0, 0, 0, 1, first.state, keep_state=False))) - plain
-        ledger = RungLedger(Path(folder) / "rungs")
+        ledger = RungFiles(Path(folder) / "rungs")
         storing = timed(lambda: ledger.put(first))
         reading = timed(lambda: ledger.state(0, 0))
     overhead, byte = handover(size)

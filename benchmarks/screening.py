@@ -38,13 +38,13 @@ from units import Parts, asked, store, walk
 from rpmask.engines.local import InProcess
 from rpmask.masks.checkpoint import SafetensorsWeights
 from rpmask.masks.weights import find_prunable, weights_digest
-from rpmask.randomized_masks.arena import Arena, ArenaSetup
 from rpmask.randomized_masks.calibrate import calibrate
-from rpmask.randomized_masks.contenders import OnDisk
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.ledger import RungLedger
-from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.mask_generation import draw_masks
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_models import OnDisk
+from rpmask.randomized_masks.race_worker import RaceSetup, RaceWorker
 from rpmask.randomized_masks.twins import twin_of
 from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
@@ -116,7 +116,7 @@ class Demo:
         )
         request = settled_race(request, "demo", SPARSITY)
         training, rules = plan_race(request, len(self.prepared.train), k, len(twins))
-        setup = ArenaSetup(
+        setup = RaceSetup(
             contenders=OnDisk("demo", "demo", self.spec, masks),
             task=self.spec,
             training=training,
@@ -126,8 +126,8 @@ class Demo:
         names = [(recipe.id, mask.digest) for recipe, mask in zip(recipes, masks, strict=True)]
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            engine = InProcess(partial(Arena, setup))
-            ledger = RungLedger(Path(folder))
+            engine = InProcess(partial(RaceWorker, setup))
+            ledger = RungFiles(Path(folder))
             outcome = race(engine, rules, names, 0, ledger, Silent(), range(k, len(names)))
         return outcome, rules, time.perf_counter() - begun
 

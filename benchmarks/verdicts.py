@@ -24,7 +24,7 @@ import numpy as np
 from safetensors.numpy import load_file
 from units import Parts, asked, store, walk
 
-from rpmask.randomized_masks.confidence import settled_losses
+from rpmask.randomized_masks.race_score import calibrated_losses
 from rpmask.randomized_masks.verdict import BETTER, NO_EVIDENCE, WORSE, paired_interval
 from rpmask.records import SearchSpace, Selection
 from rpmask.steps.context import Context
@@ -94,7 +94,7 @@ def trained(context: Context, race: str, mask: int, seed: int) -> tuple[np.ndarr
     request = replace(TRAINING, plan=replace(TRAINING.plan, seed=seed))
     found = finetune(request, context, chosen)
     answers = load_file(context.tracker.artifacts.path(found["run_id"], "dev.safetensors"))
-    losses = settled_losses(answers["dev/logits"], answers["dev/labels"])
+    losses = calibrated_losses(answers["dev/logits"], answers["dev/labels"])
     return losses, float(found["dev"][found["primary"]])
 
 

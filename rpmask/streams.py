@@ -9,5 +9,10 @@ import numpy as np
 
 def generator(seed: int, *names: str) -> np.random.Generator:
     """One stream per (seed, names): never the global state, never `seed + 1`."""
-    entropy = hashlib.sha256("/".join([str(seed), *names]).encode()).digest()
+    return keyed_generator("/".join([str(seed), *names]))
+
+
+def keyed_generator(key: str) -> np.random.Generator:
+    """The stream for a key that names seed and purpose."""
+    entropy = hashlib.sha256(key.encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(entropy[:16], "little")))

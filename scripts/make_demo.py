@@ -33,7 +33,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.calibrate import calibrate, calibration_rows
-from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import MaskRecipe
 from rpmask.streams import generator
 from rpmask.tasks.demo_spec import DEMO

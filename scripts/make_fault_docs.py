@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = [
     ("Packed and exported models", "tests/deploy"),
     ("A Ray worker killed, a Ray node gone", "tests/engines/test_ray.py"),
-    ("Mask files, 20,000 damaged ones", "tests/masks/test_maskfile_fuzz.py"),
+    ("Mask files, 20,000 damaged ones", "tests/masks/test_packed_format_fuzz.py"),
 ]
 TEXT = """# Faults
 

@@ -27,7 +27,7 @@ from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.masks.arrays import Bools
-from rpmask.masks.structure import head_banks, neuron_banks
+from rpmask.masks.granularity import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import base_of, find_prunable, is_matrix
 

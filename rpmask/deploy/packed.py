@@ -25,7 +25,7 @@ from rpmask.deploy.manifest import VALUES, damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import Record, canonical_json
-from rpmask.masks.coding import CodingError, decode, encode
+from rpmask.masks.bit_coding import CodingError, decode, encode
 from rpmask.masks.mask import Mask
 
 FILE = "packed.safetensors"

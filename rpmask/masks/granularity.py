@@ -20,9 +20,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.structure import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank, Tiling
-from rpmask.masks.weights import Prunable
+from rpmask.masks.weights import Prunable, some_of
+
+# Up-projection and down-projection.
+FEED_FORWARD = (
+    ("intermediate.dense", "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa
+    ("ffn.lin1", "ffn.lin2"),  # DistilBERT
+    ("ffn", "ffn_output"),  # ALBERT
+    ("mlp.c_fc", "mlp.c_proj"),  # GPT-2
+    ("mlp.fc1", "mlp.fc2"),  # ViT
+)
+
+# What is split into heads by rows, what by columns, how many matrices the first of them stacks.
+ATTENTION = (
+    (
+        ("attention.self.query", "attention.self.key", "attention.self.value"),
+        "attention.output.dense",
+        1,
+    ),  # BERT, RoBERTa, ELECTRA
+    (
+        ("attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"),
+        "attention.output.dense",
+        1,
+    ),  # DeBERTa
+    (("attention.q_lin", "attention.k_lin", "attention.v_lin"), "attention.out_lin", 1),
+    (("attention.query", "attention.key", "attention.value"), "attention.dense", 1),  # ALBERT
+    (("attention.q_proj", "attention.k_proj", "attention.v_proj"), "attention.o_proj", 1),  # ViT
+    (("attn.c_attn",), "attn.c_proj", 3),  # GPT-2
+)
+# DeBERTa's projections of relative positions are split like its queries and keys, where it has them.
+POSITIONS = ("attention.self.pos_key_proj", "attention.self.pos_query_proj")
 
 
 @dataclass(frozen=True)
@@ -86,3 +114,86 @@ def _check_divides(tensor: Prunable, what: str, size: int, part: int) -> None:
             f"The {size} {what} of '{tensor.name}' {tensor.shape} do not divide by {part}.",
             "Choose a granularity that divides it, or exclude the tensor.",
         )
+
+
+def neuron_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
+    """One bank a feed-forward block; a unit is a row of the up- and a column of the down-projection."""
+    known = {tensor.name: tensor for tensor in tensors}
+    banks = []
+    for tensor in tensors:
+        for up, down in FEED_FORWARD:
+            layer = _layer(tensor.name, up)
+            if layer is None or f"{layer}{down}.weight" not in known:
+                continue
+            other = known[f"{layer}{down}.weight"]
+            banks.append(
+                _checked(
+                    f"{layer}neurons",
+                    (
+                        Tiling(tensor, rows=1, columns=_inputs(tensor)),
+                        Tiling(other, rows=_outputs(other), columns=1),
+                    ),
+                )
+            )
+    return _some(banks, "feed-forward", tensors)
+
+
+def head_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
+    """One bank an attention layer; a unit is a head's rows of query, key, value and columns of output."""
+    known = {tensor.name: tensor for tensor in tensors}
+    banks = []
+    for tensor in tensors:
+        for (first, *others), output, stacked in ATTENTION:
+            layer = _layer(tensor.name, first)
+            names = [f"{layer}{part}.weight" for part in (*others, output)]
+            if layer is None or not all(name in known for name in names):
+                continue
+            heads = tensor.heads
+            if heads < 1 or _outputs(tensor) % (heads * stacked):
+                raise RpmaskError(
+                    f"'{tensor.name}' {tensor.shape} cannot be split into {heads} heads.",
+                    "The model's configuration must give num_attention_heads.",
+                )
+            width = _outputs(tensor) // (heads * stacked)
+            positions = [f"{layer}{part}.weight" for part in POSITIONS]
+            split = [tensor, *(known[name] for name in names[:-1])]
+            split += [known[name] for name in positions if name in known]
+            rows = [Tiling(part, width, _inputs(part), stacked) for part in split]
+            columns = Tiling(known[names[-1]], _outputs(known[names[-1]]), width)
+            banks.append(_checked(f"{layer}heads", (*rows, columns)))
+    return _some(banks, "attention", tensors)
+
+
+def _layer(name: str, part: str) -> str | None:
+    """The path in front of a part of a layer, with its dot."""
+    layer = name.removesuffix(f".{part}.weight")
+    return f"{layer}." if layer != name else None
+
+
+def _outputs(tensor: Prunable) -> int:
+    return tensor.shape[tensor.output_axis]
+
+
+def _inputs(tensor: Prunable) -> int:
+    return tensor.shape[tensor.input_axis]
+
+
+def _checked(name: str, tilings: tuple[Tiling, ...]) -> Bank:
+    units = {tiling.units for tiling in tilings}
+    if len(units) != 1:
+        shapes = ", ".join(f"{t.tensor.name} {t.tensor.shape}" for t in tilings)
+        raise RpmaskError(
+            f"The tensors of '{name}' do not have the same units: {shapes}.",
+            "Use the granularity 'weight' or 'block RxC' for this model.",
+        )
+    return Bank(name, tilings)
+
+
+def _some(banks: list[Bank], what: str, tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
+    if not banks:
+        raise RpmaskError(
+            f"No {what} layer is known among the {len(tensors)} tensors to prune.",
+            f"They are named like {some_of([tensor.name for tensor in tensors])}; "
+            "use the granularity 'weight' or 'block RxC' instead.",
+        )
+    return tuple(banks)

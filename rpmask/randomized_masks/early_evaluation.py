@@ -17,8 +17,8 @@ import numpy as np
 from rpmask.engines.engine import Engine
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
-from rpmask.randomized_masks.arena import Leg, LegResult
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.randomized_masks.verdict import training_noise
 from rpmask.records import RacedCandidate, Score
 from rpmask.train.observer import Observer
@@ -111,7 +111,7 @@ def race(
     rules: RaceRules,
     names: Sequence[tuple[str, str]],
     control: int,
-    ledger: RungLedger,
+    ledger: RungFiles,
     observer: Observer,
     twins: Collection[int] = (),
 ) -> RaceOutcome:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from rpmask.masks.arrays import Bools, Floats, Scores
-from rpmask.randomized_masks.choice import AT_ONCE, log_clocks
-from rpmask.randomized_masks.votes import NEVER
+from rpmask.randomized_masks.draws import AT_ONCE, log_clocks
+from rpmask.randomized_masks.vote_sampler import NEVER
 
 ENUMERATED = 8  # weights in a group whose sets are enumerated: at most the 70 of 4:8
 FAR = 40.0  # between neighbours in a group: a rate exp(40) times another's always rings first

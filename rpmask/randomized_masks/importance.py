@@ -10,29 +10,34 @@ true-fisher  the same, for labels drawn from the model's own answers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import canonical_json
-from rpmask.masks.weights import Prunable
+from rpmask.masks.arrays import Bools, Scores
+from rpmask.masks.mask import Mask
+from rpmask.masks.tiling import Bank
+from rpmask.masks.weights import Prunable, WeightSource, tensor_digest
 from rpmask.records import IMPORTANCES
 
 FORMAT = "rpmask.statistics"
+INFINITY_BITS = int(np.float32(np.inf).view(np.uint32))
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What an importance needs beside the weights, per canonical name, and its digest.
+    """The calibration statistics of one importance, by canonical name, and their digest.
 
-    wanda: one value an input unit. The others: the weight's shape.
+    wanda has one value per input unit; the others have the weight's shape.
     """
 
     kind: str
@@ -47,13 +52,16 @@ class Statistics:
             name: tensor.detach().to(device="cpu", dtype=torch.float32).contiguous()
             for name, tensor in tensors.items()
         }
-        for name, tensor in own.items():
-            if not bool(torch.isfinite(tensor).all()):
+        digest = hashlib.sha256(f"{FORMAT} {kind}\n".encode())
+        for name in sorted(own):
+            if not bool(torch.isfinite(own[name]).all()):
                 raise _not_finite(f"The {kind} statistics", name)
-        return cls(kind, own, _digest(kind, own))
+            digest.update(canonical_json([name, list(own[name].shape)]).encode() + b"\n")
+            digest.update(own[name].numpy().reshape(-1).view(np.uint8).data)
+        return cls(kind, own, digest.hexdigest())
 
     def save(self, path: str | Path) -> int:
-        """Write as safetensors; the size in bytes."""
+        """Write as safetensors and return the size in bytes."""
         header = {"format": FORMAT, "kind": self.kind, "digest": self.digest}
         content = save(dict(self.tensors), metadata=header)
         write_whole(Path(path), content)
@@ -61,7 +69,7 @@ class Statistics:
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
-        """Read what `save` wrote, and check that it is still that."""
+        """Read what `save` wrote and verify its digest."""
         try:
             with safe_open(path, framework="pt") as opened:
                 header = opened.metadata() or {}
@@ -85,7 +93,7 @@ class Statistics:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse an importance that does not exist."""
+    """Refuse an unknown importance."""
     if kind not in IMPORTANCES:
         raise RpmaskError(
             f"There is no importance '{kind}'.", f"Choose one of: {', '.join(IMPORTANCES)}."
@@ -98,14 +106,14 @@ def score(
     statistic: torch.Tensor | None = None,
     *,
     tensor: Prunable | None = None,
-) -> torch.Tensor:
+) -> Scores:
     """Importance of every weight: float32, not negative, finite, in the weight's shape.
 
     `tensor` names the weight in errors and says which axis holds the input units (wanda).
     """
     check_kind(kind)
     tensor = tensor or Prunable("weight", tuple(weight.shape))
-    # numpy, because torch would wake its own threads inside every thread that draws a tensor.
+    # numpy, because torch would start its own threads inside every thread that draws a tensor.
     values = weight.detach().to(dtype=torch.float32).numpy()
     if kind == "magnitude":
         found = np.abs(values)
@@ -119,7 +127,7 @@ def score(
         across = [1] * values.ndim
         across[axis] = values.shape[axis]
         _check_shape(kind, tensor, statistic, (values.shape[axis],))
-        with np.errstate(all="ignore"):  # what overflows is refused below
+        with np.errstate(all="ignore"):  # overflow is refused below
             found = np.abs(values) * statistic.float().numpy().reshape(across)
     else:
         _check_shape(kind, tensor, statistic, values.shape)
@@ -129,12 +137,9 @@ def score(
     found = np.ascontiguousarray(found)
     # As unsigned integers floats of one sign keep their order, with infinity and NaN, and every
     # negative number, above the rest: one maximum checks them all.
-    if found.size and int(found.view(np.uint32).max()) >= _INFINITY:
+    if found.size and int(found.view(np.uint32).max()) >= INFINITY_BITS:
         raise _not_finite(f"The {kind} importance", tensor.name)
-    return torch.from_numpy(found)
-
-
-_INFINITY = int(np.float32(np.inf).view(np.uint32))
+    return found
 
 
 def _check_shape(
@@ -155,9 +160,63 @@ def _not_finite(what: str, name: str) -> RpmaskError:
     )
 
 
-def _digest(kind: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {kind}\n".encode())
-    for name in sorted(tensors):
-        digest.update(canonical_json([name, list(tensors[name].shape)]).encode() + b"\n")
-        digest.update(tensors[name].numpy().reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+@dataclass(eq=False)
+class UnitReader:
+    """Reads one bank's weights at a time, scores its units, and records each tensor's digest."""
+
+    source: WeightSource
+    statistics: Mapping[str, Statistics]
+    parent: Mask | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def scores(self, bank: Bank, kinds: Iterable[str]) -> dict[str, Scores]:
+        """Importance of each unit of the bank, (units,), by kind: the sum over the unit's weights."""
+        tensors = [tiling.tensor for tiling in bank.tilings]
+        weights = {tensor.name: self.load(tensor) for tensor in tensors}
+        found: dict[str, Scores] = {}
+        for kind in kinds:
+            known = self.statistics[kind].tensors if kind in self.statistics else {}
+            parts = {
+                tensor.name: score(
+                    kind, weights[tensor.name], known.get(tensor.name), tensor=tensor
+                )
+                for tensor in tensors
+            }
+            found[kind] = bank.gather(parts).astype(np.float32, copy=False)
+        return found
+
+    def allowed(self, bank: Bank) -> Bools | None:
+        """Which units the parent mask keeps, (units,); None where it restricts nothing.
+
+        A tensor the parent does not cover is dense in it.
+        """
+        parent = self.parent
+        names = [tiling.tensor.name for tiling in bank.tilings]
+        if parent is None or not any(name in parent.bits for name in names):
+            return None
+        bools: dict[str, NDArray[np.bool_]] = {
+            tiling.tensor.name: parent.keep(tiling.tensor.name).numpy()
+            if tiling.tensor.name in parent.bits
+            else np.ones(tiling.tensor.shape, np.bool_)
+            for tiling in bank.tilings
+        }
+        counts = bank.gather(bools)
+        whole: Bools = counts == bank.unit_weights
+        if np.any(~whole & (counts > 0)):
+            raise RpmaskError(
+                f"The parent mask cuts through units of '{bank.name}'.",
+                "A mask of blocks, neurons or heads needs a parent of the same granularity.",
+            )
+        return whole
+
+    def load(self, tensor: Prunable) -> torch.Tensor:
+        """One tensor, if its shape is the one in the list of prunable tensors."""
+        weight = self.source.load(tensor.name)
+        if tuple(weight.shape) != tensor.shape:
+            raise RpmaskError(
+                f"'{tensor.name}' has shape {tuple(weight.shape)}, expected {tensor.shape}.",
+                "The weights are not those of this model.",
+            )
+        if tensor.name not in self.digests:
+            self.digests[tensor.name] = tensor_digest(tensor.name, weight)
+        return weight

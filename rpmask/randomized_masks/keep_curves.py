@@ -18,9 +18,8 @@ from rpmask.masks.granularity import plan_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource
-from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.importance import Statistics, UnitReader
 from rpmask.randomized_masks.keep_probability import Histogram, solve_clock
-from rpmask.randomized_masks.unit_importance import UnitReader
 from rpmask.records import MaskRecipe
 
 BINS = 40

@@ -1,21 +1,28 @@
-"""What a recipe may say, and what follows from it without looking at a weight."""
+"""Check a mask recipe: its values, and the weights, statistics and parent mask it was made with.
+
+A recipe promises the same mask again, so inputs other than its own are refused by digest.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import canonical_json
 from rpmask.masks.granularity import Granularity, parse_granularity
-from rpmask.randomized_masks.importance import check_kind
+from rpmask.masks.mask import Mask
+from rpmask.masks.tiling import Bank
+from rpmask.masks.weights import Prunable, combined_digest
+from rpmask.randomized_masks.importance import Statistics, check_kind
 from rpmask.records import MaskRecipe
+from rpmask.streams import keyed_generator
 
 
-def check_recipe(recipe: MaskRecipe) -> Granularity:
-    """Refuse values no mask can be drawn with; the parsed granularity."""
+def check_recipe(recipe: MaskRecipe) -> None:
+    """Refuse values no mask can be drawn with."""
     if not 0.0 < recipe.sparsity < 1.0:
         raise RpmaskError(
             f"The sparsity {recipe.sparsity:g} is not between 0 and 1.",
@@ -41,13 +48,12 @@ def check_recipe(recipe: MaskRecipe) -> Granularity:
     if not 0.0 <= recipe.swapped < 1.0 or (recipe.swapped and recipe.temperature):
         raise RpmaskError(
             f"The swapped share {recipe.swapped:g} does not fit the temperature {recipe.temperature:g}.",
-            "A twin is of a mask without noise, with a share from 0 to 1 exchanged.",
+            "A twin belongs to a mask without noise, with a share from 0 to 1 exchanged.",
         )
     check_kind(recipe.importance)
     granularity = parse_granularity(recipe.granularity)
     if granularity.kind == "n:m":
         _check_groups(recipe, granularity)
-    return granularity
 
 
 def _check_groups(recipe: MaskRecipe, granularity: Granularity) -> None:
@@ -61,9 +67,61 @@ def _check_groups(recipe: MaskRecipe, granularity: Granularity) -> None:
     if recipe.allocation != 0.0:
         raise RpmaskError(
             f"The granularity {recipe.granularity} drops the same share in every tensor, "
-            f"so an allocation of {recipe.allocation:g} cannot be had.",
+            f"so the allocation {recipe.allocation:g} is not possible.",
             "Use the allocation uniform.",
         )
+
+
+def check_inputs(
+    recipe: MaskRecipe, statistics: Mapping[str, Statistics], parent: Mask | None
+) -> None:
+    """Refuse statistics and a parent mask other than those the recipe names."""
+    if recipe.importance != "magnitude":
+        given = statistics.get(recipe.importance)
+        if given is None or given.kind != recipe.importance:
+            raise RpmaskError(
+                f"The recipe {recipe.id} needs {recipe.importance} statistics, and there are none.",
+                "Give those of the run that made the recipe, or compute them with `rpmask sample`.",
+            )
+        if given.digest != recipe.importance_digest:
+            raise RpmaskError(
+                f"The recipe {recipe.id} was made with other {recipe.importance} statistics "
+                f"({(recipe.importance_digest or 'none')[:12]}, not {given.digest[:12]}).",
+                "Give the statistics kept with the recipe's pool.",
+            )
+    digest = None if parent is None else parent.digest
+    if recipe.parent != digest:
+        raise RpmaskError(
+            f"The recipe {recipe.id} is for the parent mask {(recipe.parent or 'none')[:12]}, "
+            f"not {(digest or 'none')[:12]}.",
+            "Give the mask the recipe was made with as its parent.",
+        )
+
+
+def check_parent(parent: Mask, banks: Sequence[Bank]) -> None:
+    """Refuse a parent mask of tensors the new mask does not cover: what it drops would come back."""
+    shapes = {t.tensor.name: t.tensor.shape for bank in banks for t in bank.tilings}
+    for name in parent.names:
+        if shapes.get(name) != parent.shape(name):
+            raise RpmaskError(
+                f"The parent mask has '{name}' {parent.shape(name)}, which the new mask "
+                + (f"has as {shapes[name]}." if name in shapes else "does not cover."),
+                "A mask inside another must cover all that the other covers.",
+            )
+
+
+def check_weights(
+    recipes: Sequence[MaskRecipe], digests: Mapping[str, str], tensors: Sequence[Prunable]
+) -> None:
+    """Refuse weights whose digest is not the one every recipe names."""
+    found = combined_digest({tensor.name: digests[tensor.name] for tensor in tensors})
+    for recipe in recipes:
+        if recipe.weights_digest != found:
+            raise RpmaskError(
+                f"The recipe {recipe.id} is for the weights {recipe.weights_digest[:12]}, "
+                f"these are {found[:12]}.",
+                "Give the model the recipe was made with.",
+            )
 
 
 def votes_of(recipe: MaskRecipe, weights: int, kept: int) -> int:
@@ -74,6 +132,5 @@ def votes_of(recipe: MaskRecipe, weights: int, kept: int) -> int:
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """The random numbers of one tensor under one seed, and of no other."""
-    key = hashlib.sha256(canonical_json([seed, name]).encode()).digest()[:16]
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+    """The random numbers for one tensor under one seed."""
+    return keyed_generator(canonical_json([seed, name]))

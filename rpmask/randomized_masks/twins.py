@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from rpmask.masks.arrays import Bools, Scores
-from rpmask.randomized_masks.choice import pick
+from rpmask.randomized_masks.draws import pick
 from rpmask.records import MaskRecipe
 
 TWIN_SHARE = 0.05  # of the kept weights are exchanged

@@ -16,9 +16,9 @@ import torch
 
 from rpmask.engines.local import InProcess, Processes, warm_up
 from rpmask.errors import RpmaskError, install_hint
-from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg, LegResult
-from rpmask.randomized_masks.contenders import Carried, Contenders, Drawing, OnDisk
 from rpmask.randomized_masks.gpu_sharing import candidate_bytes, free_devices, places, seeing
+from rpmask.randomized_masks.race_models import Carried, Contenders, Drawing, OnDisk
+from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceSetup, RaceWorker
 from rpmask.records import Pool
 from rpmask.steps.context import Context, available_cores
 from rpmask.steps.poolmasks import load_ingredients, load_masks
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WHERE = ("storage", "workers", "engine", "address", "cpus_per_candidate", "gpus_per_candidate")
 
 IMPORTED_BY_WORKERS = (
-    "rpmask.randomized_masks.arena",
+    "rpmask.randomized_masks.race_worker",
     "transformers.modeling_utils",
     "transformers.models.auto.modeling_auto",
     "sklearn.metrics",
@@ -122,7 +122,7 @@ def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:
 
 @contextmanager
 def opened_engine(
-    request: ScreenRequest, setup: ArenaSetup, start: str, k: int, early: Sequence[Any]
+    request: ScreenRequest, setup: RaceSetup, start: str, k: int, early: Sequence[Any]
 ) -> Iterator[Engine[Leg, LegResult]]:
     """The engine asked for, ready to run the legs of k candidates, with what was begun early."""
     engine = _engine(request, setup, start, k, early)
@@ -133,9 +133,9 @@ def opened_engine(
 
 
 def _engine(
-    request: ScreenRequest, setup: ArenaSetup, start: str, k: int, early: Sequence[Any]
+    request: ScreenRequest, setup: RaceSetup, start: str, k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
-    factory: WorkerFactory[Leg, LegResult] = partial(Arena, setup)
+    factory: WorkerFactory[Leg, LegResult] = partial(RaceWorker, setup)
     if request.engine == "ray":
         return _ray(request, factory, k, early)
     if race_device(request) == "cuda":
@@ -172,7 +172,7 @@ def _ray_engine() -> ModuleType:
 def _on_devices(
     request: ScreenRequest,
     factory: WorkerFactory[Leg, LegResult],
-    setup: ArenaSetup,
+    setup: RaceSetup,
     start: str,
     k: int,
 ) -> Engine[Leg, LegResult]:

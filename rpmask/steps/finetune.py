@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
-from rpmask.masks.maskfile import save_mask
+from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee

@@ -17,11 +17,11 @@ from rpmask.lottery_jackpots.norms import Statistics
 from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import save_mask
+from rpmask.masks.packed_format import save_mask
 from rpmask.masks.weights import Prunable, find_prunable, weights_digest
 from rpmask.randomized_masks import importance
 from rpmask.randomized_masks.calibrate import calibrate
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.results import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest

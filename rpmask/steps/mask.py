@@ -13,7 +13,7 @@ from typing import Any
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, read_header, save_mask
+from rpmask.masks.packed_format import load_mask, read_header, save_mask
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 from rpmask.steps.poolmasks import load_ingredients, mask_name
@@ -105,7 +105,7 @@ def redraw_mask(reference: str, context: Context, out: Path | None = None) -> di
 
     The mask file itself is not read, so a damaged one can be replaced.
     """
-    from rpmask.randomized_masks.sampling import draw_mask
+    from rpmask.randomized_masks.mask_generation import draw_mask
     from rpmask.steps.inputs import spec_of
     from rpmask.tracking.registry import fetch
     from rpmask.train.models import stored_weights

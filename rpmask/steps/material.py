@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.packed_format import load_mask
 from rpmask.records import DataChoice, Pool, Selection
 from rpmask.results import JackpotResult
 from rpmask.steps.context import Context

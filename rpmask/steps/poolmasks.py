@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, save_mask
+from rpmask.masks.packed_format import load_mask, save_mask
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context
 

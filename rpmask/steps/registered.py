@@ -7,7 +7,7 @@ from typing import Any
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.packed_format import load_mask
 from rpmask.records import DataChoice, Pool, Selection
 from rpmask.results import FinetuneResult, JackpotResult
 from rpmask.steps.context import Context

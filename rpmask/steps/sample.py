@@ -21,7 +21,7 @@ from rpmask.masks.weights import (
     weights_digest,
 )
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import Candidate, MaskRecipe, Pool
 from rpmask.steps.context import Context, Tee, available_cores, versions
 from rpmask.steps.continuing import Earlier, continued, earlier, settled_space

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import safetensors.numpy
 
-from rpmask.randomized_masks.arena import ArenaSetup, Leg, LegResult
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, race
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_files import RungFiles
 from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceSetup
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
@@ -77,7 +77,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 f"{len(prepared.train):,} rows."
             )
             dense = fetch(context.tracker, pool.teacher) if request.distilled else start
-            setup = ArenaSetup(
+            setup = RaceSetup(
                 contenders=contenders(request, pool, twins, start, dense, data.spec, context),
                 task=data.spec,
                 training=training,
@@ -95,7 +95,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                     rules,
                     names,
                     pool.control,
-                    RungLedger(run.work / "rungs"),
+                    RungFiles(run.work / "rungs"),
                     Tee(shown, run),
                     twins=range(k, len(names)),
                 )
@@ -123,7 +123,7 @@ def _report(
     pool: Pool,
     pool_run_id: str,
     run: StepRun,
-    setup: ArenaSetup,
+    setup: RaceSetup,
     training: RaceTraining,
     outcome: RaceOutcome,
     engine: Engine[Leg, LegResult],

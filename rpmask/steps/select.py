@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.maskfile import save_mask
+from rpmask.masks.packed_format import save_mask
 from rpmask.randomized_masks.losses import read_losses
 from rpmask.randomized_masks.verdict import (
     BETTER,

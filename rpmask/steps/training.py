@@ -18,7 +18,7 @@ from rpmask import ranks
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.packed_format import load_mask
 from rpmask.records import DataChoice
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.train.models import load_classifier

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rpmask.masks.mask import Mask
-from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.randomized_masks.twins import twin_of
 from rpmask.records import MaskRecipe, Pool
 from rpmask.steps.context import Context

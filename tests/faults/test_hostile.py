@@ -18,7 +18,7 @@ from faults.folders import copied
 import rpmask
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, save_mask
+from rpmask.masks.packed_format import load_mask, save_mask
 from rpmask.tasks.builtin import demo_model_dir
 
 SAMPLE = ["sample", "--k", "1", "-s", "0.9"]

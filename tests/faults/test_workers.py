@@ -16,9 +16,9 @@ import pytest
 from rpmask.cli.outside import foreseen
 from rpmask.engines.local import Processes
 from rpmask.errors import RunFailed
-from rpmask.randomized_masks.arena import Leg, LegResult
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.train.observer import Silent
 
 RULES = RaceRules(rungs=(1, 2))
@@ -57,7 +57,7 @@ def worker(fault: Fault) -> Callable[[Leg], LegResult]:
 def raced(kind: str, folder: Path) -> RaceOutcome:
     engine = Processes(partial(worker, Fault(kind, str(folder / "once"))), 2)
     try:
-        return race(engine, RULES, NAMES, 0, RungLedger(folder / f"rungs-{kind}"), Silent())
+        return race(engine, RULES, NAMES, 0, RungFiles(folder / f"rungs-{kind}"), Silent())
     finally:
         engine.close()
 

@@ -18,7 +18,7 @@ from rpmask.lottery_jackpots.scores import ScoredWeights
 from rpmask.lottery_jackpots.search import Search, Searched, UnderMask
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.train.observer import Silent
 

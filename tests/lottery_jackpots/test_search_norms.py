@@ -19,7 +19,7 @@ from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, weights_digest
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.tasks.images import DIGITS, load_images
 from rpmask.train.evaluate import evaluate

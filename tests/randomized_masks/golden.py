@@ -14,7 +14,7 @@ import torch
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable, TensorWeights, weights_digest
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_mask, draw_masks
+from rpmask.randomized_masks.mask_generation import draw_mask, draw_masks
 from rpmask.records import MaskRecipe
 
 HEADS = 4

@@ -12,10 +12,10 @@ from randomized_masks.reference import mask_by_draws
 from scipy import stats
 
 from rpmask.randomized_masks import group_votes as groups
-from rpmask.randomized_masks import votes
+from rpmask.randomized_masks import vote_sampler as votes
 from rpmask.randomized_masks.group_votes import draw_in_groups
 from rpmask.randomized_masks.keep_probability import Clock
-from rpmask.randomized_masks.votes import VoteSampler
+from rpmask.randomized_masks.vote_sampler import VoteSampler
 
 MASKS = 2000
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.randomized_masks.arena import Leg, LegResult
 from rpmask.randomized_masks.early_evaluation import RaceRules, keep_racing, race, rung_steps
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.train.observer import Silent
 
@@ -63,13 +63,13 @@ class Distilled(Scripted):
 
 def test_a_distilled_race_ranks_by_distance_and_keeps_the_losses(tmp_path: Path) -> None:
     engine = Distilled([0.6, 0.6, 0.6, 0.6], [0.4, 0.1, 0.3, 0.35])
-    outcome = race(engine, RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    outcome = race(engine, RULES, names(4), 0, RungFiles(tmp_path), Silent())
     ends = {raced.index: raced.status for raced in outcome.candidates}
     assert ends == {0: "finished", 1: "finished", 2: "stopped", 3: "stopped"}
     last = outcome.candidates[1].rungs[-1]
     assert last.value == last.distance != last.loss
     assert outcome.losses[1].mean() == pytest.approx(last.loss)
-    again = race(Distilled([], []), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    again = race(Distilled([], []), RULES, names(4), 0, RungFiles(tmp_path), Silent())
     assert again.candidates == outcome.candidates  # all of it from the ledger
 
 
@@ -98,7 +98,7 @@ def test_clear_losers_stop_whatever_their_rank() -> None:
 
 def test_the_control_goes_on_however_bad(tmp_path: Path) -> None:
     outcome = race(
-        Scripted([2.0, 0.5, 0.51, 0.9]), RULES, names(4), 0, RungLedger(tmp_path), Silent()
+        Scripted([2.0, 0.5, 0.51, 0.9]), RULES, names(4), 0, RungFiles(tmp_path), Silent()
     )
     assert [c.status for c in outcome.candidates] == ["finished", "finished", "stopped", "stopped"]
     assert len(outcome.candidates[0].rungs) == 3
@@ -106,8 +106,8 @@ def test_the_control_goes_on_however_bad(tmp_path: Path) -> None:
 
 def test_order_of_finishing_changes_nothing(tmp_path: Path) -> None:
     means = [0.6, 0.5, 0.55, 0.52, 0.7]
-    one = race(Scripted(means), RULES, names(5), 0, RungLedger(tmp_path / "a"), Silent())
-    two = race(Scripted(means, True), RULES, names(5), 0, RungLedger(tmp_path / "b"), Silent())
+    one = race(Scripted(means), RULES, names(5), 0, RungFiles(tmp_path / "a"), Silent())
+    two = race(Scripted(means, True), RULES, names(5), 0, RungFiles(tmp_path / "b"), Silent())
     assert one.candidates == two.candidates
     assert one.steps_spent == two.steps_spent
 
@@ -115,9 +115,9 @@ def test_order_of_finishing_changes_nothing(tmp_path: Path) -> None:
 def test_a_finished_rung_is_not_run_again(tmp_path: Path) -> None:
     means = [0.6, 0.5, 0.55]
     first = Scripted(means)
-    whole = race(first, RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    whole = race(first, RULES, names(3), 0, RungFiles(tmp_path), Silent())
     second = Scripted(means)
-    again = race(second, RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    again = race(second, RULES, names(3), 0, RungFiles(tmp_path), Silent())
     assert second.legs == []
     assert again.candidates == whole.candidates
     assert again.steps_spent == whole.steps_spent
@@ -135,16 +135,16 @@ def test_only_candidates_that_go_on_keep_their_state(tmp_path: Path) -> None:
                 yield result
 
     with pytest.raises(KeyboardInterrupt):
-        race(Stops([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+        race(Stops([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungFiles(tmp_path), Silent())
     kept = sorted(path.name for path in tmp_path.glob("*.state"))
     assert kept == ["candidate-0-rung-0.state", "candidate-1-rung-0.state"]
-    again = race(Scripted([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungLedger(tmp_path), Silent())
+    again = race(Scripted([0.6, 0.5, 0.9, 0.8]), RULES, names(4), 0, RungFiles(tmp_path), Silent())
     assert [c.status for c in again.candidates] == ["finished", "finished", "stopped", "stopped"]
 
 
 def test_a_broken_candidate_fails_with_its_reason(tmp_path: Path) -> None:
     means = [0.6, float("nan"), 0.55]
-    outcome = race(Scripted(means), RULES, names(3), 0, RungLedger(tmp_path), Silent())
+    outcome = race(Scripted(means), RULES, names(3), 0, RungFiles(tmp_path), Silent())
     assert outcome.candidates[1].status == "failed"
     assert "nan" in outcome.candidates[1].reason
     assert len(outcome.candidates[1].rungs) == 1
@@ -152,7 +152,7 @@ def test_a_broken_candidate_fails_with_its_reason(tmp_path: Path) -> None:
 
 def test_a_broken_control_fails_the_race(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="control"):
-        race(Scripted([float("inf"), 0.5]), RULES, names(2), 0, RungLedger(tmp_path), Silent())
+        race(Scripted([float("inf"), 0.5]), RULES, names(2), 0, RungFiles(tmp_path), Silent())
 
 
 def test_paired_interval_sees_a_small_shared_difference() -> None:
@@ -174,7 +174,7 @@ def test_interval_widens_with_the_number_compared() -> None:
 def test_twins_run_to_the_end_and_take_no_place(tmp_path: Path) -> None:
     means = [0.6, 0.5, 0.55, 0.7, 0.40, 0.61]  # a twin ends lowest: it is no candidate all the same
     outcome = race(
-        Scripted(means), RULES, names(6), 0, RungLedger(tmp_path), Silent(), twins=range(4, 6)
+        Scripted(means), RULES, names(6), 0, RungFiles(tmp_path), Silent(), twins=range(4, 6)
     )
     ends = [raced.status for raced in outcome.candidates]
     assert ends == ["finished", "finished", "stopped", "stopped", "finished", "finished"]
@@ -208,9 +208,7 @@ def test_twins_are_paid_from_the_budget() -> None:
 
 def test_a_twin_that_breaks_is_no_twin_any_more(tmp_path: Path) -> None:
     means = [0.6, 0.5, float("nan"), 0.61]
-    outcome = race(
-        Scripted(means), RULES, names(4), 0, RungLedger(tmp_path), Silent(), twins=(2, 3)
-    )
+    outcome = race(Scripted(means), RULES, names(4), 0, RungFiles(tmp_path), Silent(), twins=(2, 3))
     assert [c.status for c in outcome.candidates] == ["finished", "finished", "failed", "finished"]
 
 
@@ -218,14 +216,14 @@ def test_a_twin_that_breaks_is_no_twin_any_more(tmp_path: Path) -> None:
 def test_a_rung_whose_losses_were_changed_is_refused(distilled: bool, tmp_path: Path) -> None:
     """By their digest; what a distilled race ranks by, by its mean."""
     engine = Distilled([0.5, 0.6], [0.2, 0.1]) if distilled else Scripted([0.5, 0.6])
-    race(engine, RULES, names(2), 0, RungLedger(tmp_path), Silent())
+    race(engine, RULES, names(2), 0, RungFiles(tmp_path), Silent())
     path = tmp_path / "candidate-1-rung-0.npy"
     kept = np.load(path)
     kept[-1, 3] += 1e-6
     np.save(path, kept)
     with pytest.raises(RpmaskError, match=r"candidate-1-rung-0.* not the ones") as raised:
-        race(engine, RULES, names(2), 0, RungLedger(tmp_path), Silent())
+        race(engine, RULES, names(2), 0, RungFiles(tmp_path), Silent())
     assert "--force" in raised.value.hint
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(RpmaskError, match=r"candidate-1-rung-0.* not the ones"):
-        RungLedger(tmp_path).get(1, 0)
+        RungFiles(tmp_path).get(1, 0)

@@ -9,10 +9,10 @@ import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import magnitude
 
-from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg
-from rpmask.randomized_masks.contenders import OnDisk
 from rpmask.randomized_masks.gpu_sharing import CONTEXT_BYTES, candidate_bytes, places, seeing
+from rpmask.randomized_masks.race_models import OnDisk
 from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.train.plan import LABELS_ONLY, Distillation
 
 GIB = 1 << 30
@@ -71,7 +71,7 @@ def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path, terms: Disti
     model.save_pretrained(tmp_path)
     contenders = OnDisk(str(tmp_path), str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
     training = RaceTraining(full_steps=4, batch_size=32, distill=terms)
-    setup = ArenaSetup(contenders, TOY_TASK, training, toy_rows(64), toy_rows(32))
+    setup = RaceSetup(contenders, TOY_TASK, training, toy_rows(64), toy_rows(32))
     torch.cuda.reset_peak_memory_stats()
-    Arena(setup)(Leg(0, 0, 0, 4, None))
+    RaceWorker(setup)(Leg(0, 0, 0, 4, None))
     assert torch.cuda.max_memory_reserved() <= candidate_bytes(model, 32, 10, terms)

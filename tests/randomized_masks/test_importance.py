@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,25 +24,25 @@ def test_by_hand() -> None:
     assert score("taylor", WEIGHT, OTHER).tolist() == [[1, 1, 3], [0, 0.5, 12]]
     squares = OTHER.square()
     expected = WEIGHT.square() * squares
-    assert torch.equal(score("fisher", WEIGHT, squares), expected)
+    assert np.array_equal(score("fisher", WEIGHT, squares), expected)
 
 
 def test_wanda_knows_where_the_inputs_are() -> None:
     norms = torch.tensor([1.0, 2.0, 0.5])
     conv1d = Prunable("a", (3, 2), "conv1d")  # (in, out)
-    assert torch.equal(
+    assert np.array_equal(
         score("wanda", WEIGHT.T, norms, tensor=conv1d), score("wanda", WEIGHT, norms).T
     )
     conv2d = Prunable("a", (2, 3, 1, 2), "conv2d")  # (out, in, height, width)
     kernel = WEIGHT[:, :, None, None].expand(2, 3, 1, 2)
     found = score("wanda", kernel, norms, tensor=conv2d)
-    assert torch.equal(found[..., 0, 1], score("wanda", WEIGHT, norms))
+    assert np.array_equal(found[..., 0, 1], score("wanda", WEIGHT, norms))
 
 
 def test_half_precision_is_scored_in_single() -> None:
     found = score("taylor", WEIGHT.bfloat16(), OTHER.bfloat16())
-    assert found.dtype == torch.float32
-    assert found.is_contiguous()
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

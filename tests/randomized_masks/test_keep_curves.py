@@ -11,7 +11,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable, TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.keep_curves import KeepBins, keep_bins
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
 
 MODEL = tiny_bert()

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_arena import arena
+from test_race_worker import arena
 from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import PLAN, fit, magnitude
 
 from rpmask.randomized_masks import paper
-from rpmask.randomized_masks.arena import Leg
-from rpmask.randomized_masks.comparison import Compared, as_tensors, from_tensors, mean_of
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
+from rpmask.randomized_masks.race_score import Evaluation, as_tensors, from_tensors, mean_of
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, stops
+from rpmask.randomized_masks.race_worker import Leg
 from rpmask.train.arguments import training_arguments
 from rpmask.train.decay import decaying_names, parameter_groups
 from rpmask.train.observer import Silent
@@ -81,7 +81,7 @@ def test_a_score_is_the_same_over_two_legs(pause: int, tmp_path: Path) -> None:
 
 
 def test_evaluations_go_through_tensors_and_back() -> None:
-    given = [Compared(np.arange(3.0), 0.1, np.ones(3)), Compared(np.zeros(3), 0.3)]
+    given = [Evaluation(np.arange(3.0), 0.1, np.ones(3)), Evaluation(np.zeros(3), 0.3)]
     again = from_tensors(as_tensors(given))
     assert [one.metric for one in again] == [0.1, 0.3]
     assert np.array_equal(again[0].losses, given[0].losses)

@@ -11,7 +11,7 @@ from torch import nn
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.randomized_masks.twins import exchange, exchange_in_groups, twin_of
 from rpmask.records import MaskRecipe
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from commands import answer, clean_environment
 
-from rpmask.randomized_masks.arena import Arena, Leg, LegResult
+from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceWorker
 from rpmask.records import ScreenReport
 from rpmask.steps import engines
 from rpmask.steps.context import Context
@@ -103,12 +103,12 @@ def test_killed_and_started_again(
     before = finished_rungs(pool[0])
     legs = []
 
-    class Watched(Arena):
+    class Watched(RaceWorker):
         def __call__(self, leg: Leg) -> LegResult:
             legs.append((leg.candidate, leg.rung))
             return super().__call__(leg)
 
-    monkeypatch.setattr(engines, "Arena", Watched)
+    monkeypatch.setattr(engines, "RaceWorker", Watched)
     where = context(pool[0], force=False)
     monkeypatch.setattr(where.tracker, "find", unfinished(where))
     run_id = screen(REQUEST, where, pool[1])["run_id"]

@@ -24,7 +24,7 @@ from rpmask.lottery_jackpots.norms import (
     statistics_digest,
 )
 from rpmask.lottery_jackpots.plan import SearchPlan
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.packed_format import load_mask
 from rpmask.records import SearchSpace
 from rpmask.results import JackpotResult
 from rpmask.steps.context import Context

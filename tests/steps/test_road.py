@@ -107,7 +107,7 @@ def test_the_champion_is_as_sparse_as_it_says(
     road: tuple[Path, dict[str, Any]], client: MlflowClient
 ) -> None:
     from rpmask.masks.masked import MaskHold
-    from rpmask.masks.maskfile import load_mask
+    from rpmask.masks.packed_format import load_mask
     from rpmask.tasks.registry import get_spec
     from rpmask.train.models import load_classifier
 

@@ -14,7 +14,7 @@ from commands import answer, clean_environment
 from mlflow import MlflowClient
 
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.maskfile import load_mask
+from rpmask.masks.packed_format import load_mask
 from rpmask.tasks.registry import get_spec
 from rpmask.train.models import load_classifier
 

@@ -12,7 +12,7 @@ import torch
 from rpmask import ranks
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import save_mask
+from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.steps import training
 from rpmask.steps.training import MASK_FILE, Training, follow

@@ -18,8 +18,7 @@ from safetensors.numpy import save
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.maskfile import load_mask, read_header, save_mask
-from rpmask.masks.weights import Prunable
+from rpmask.masks.packed_format import load_mask, read_header, save_mask
 from rpmask.records import MaskRecipe
 
 RECIPE = MaskRecipe(weights_digest="ab" * 32, seed=3, sparsity=0.9)
@@ -80,19 +79,6 @@ def test_any_mask_comes_back(tmp_path: Path, keep: dict[str, np.ndarray]) -> Non
     mask = Mask.from_bools(keep)
     save_mask(mask, tmp_path / "m")
     assert load_mask(tmp_path / "m") == mask
-
-
-def test_expected_tensors(file: Path) -> None:
-    tensors = [Prunable(name, some_mask().shape(name)) for name in some_mask().names]
-    assert load_mask(file, expected=tensors) == some_mask()
-    # A mask need not cover all that may be pruned.
-    load_mask(file, expected=[*tensors, Prunable("layer.9.weight", (2, 2))])
-    with pytest.raises(
-        RpmaskError, match=r"'layer\.3\.weight' \(7, 31\), which the model does not have"
-    ):
-        load_mask(file, expected=tensors[:3])
-    with pytest.raises(RpmaskError, match=r"\(40, 30\), which the model has as \(30, 40\)"):
-        load_mask(file, expected=[Prunable("layer.0.weight", (30, 40)), *tensors[1:]])
 
 
 def rewritten(file: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], None]) -> Path:

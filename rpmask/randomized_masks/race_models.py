@@ -21,7 +21,7 @@ from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable, TensorWeights, base_of
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_mask
+from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import load_classifier, restored_classifier

@@ -14,9 +14,9 @@ from toy import TOY_TASK, tiny_bert
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.contenders import Carried, Drawing, OnDisk
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_masks
+from rpmask.randomized_masks.mask_generation import draw_masks
+from rpmask.randomized_masks.race_models import Carried, Drawing, OnDisk
 from rpmask.records import MaskRecipe
 
 
@@ -105,6 +105,6 @@ def test_a_worker_with_other_versions_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     carried = Carried.of(str(folder), str(folder), TOY_TASK, drawing()[0])
-    monkeypatch.setattr("rpmask.randomized_masks.contenders.version", lambda name: "0.1")
+    monkeypatch.setattr("rpmask.randomized_masks.race_models.version", lambda name: "0.1")
     with pytest.raises(RpmaskError, match=r"A worker has torch 0\.1; the race was started with"):
         carried.opened(attentions=False, dropout=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpmask.masks.coding import RAW, RICE, RICE_OF_DROPPED, ZLIB, CodingError, decode, encode
+from rpmask.masks.bit_coding import RAW, RICE, RICE_OF_DROPPED, ZLIB, CodingError, decode, encode
 
 
 def packed(weights: int, density: float, seed: int = 0) -> np.ndarray:

@@ -6,10 +6,10 @@ import random
 from pathlib import Path
 
 from faults.mutations import mutated
-from masks.test_maskfile import RECIPE, some_mask
+from masks.test_packed_format import RECIPE, some_mask
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.maskfile import load_mask, save_mask
+from rpmask.masks.packed_format import load_mask, save_mask
 
 FILES = 20_000
 

@@ -17,15 +17,15 @@ from torch import nn
 
 from rpmask.errors import RunFailed
 from rpmask.masks.masked import MaskHold
-from rpmask.randomized_masks.candidate_state import captured, notes_of, restore
-from rpmask.randomized_masks.comparison import (
-    Compared,
-    Comparison,
+from rpmask.randomized_masks.race_models import Contenders
+from rpmask.randomized_masks.race_score import (
+    Evaluation,
+    Evaluator,
     as_tensors,
     from_tensors,
     mean_of,
 )
-from rpmask.randomized_masks.contenders import Contenders
+from rpmask.randomized_masks.race_state import captured, notes_of, restore
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, regular, stops
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
@@ -40,7 +40,7 @@ from rpmask.train.teacher import Remembered
 
 
 @dataclass(frozen=True)
-class ArenaSetup:
+class RaceSetup:
     """Everything a worker needs to build an arena; picklable."""
 
     contenders: Contenders
@@ -81,10 +81,10 @@ class LegResult:
     distances: np.ndarray | None = field(default=None, repr=False)  # (held-out rows,)
 
 
-class Arena:
+class RaceWorker:
     """Runs legs. Built once a worker; called once a leg."""
 
-    def __init__(self, setup: ArenaSetup) -> None:
+    def __init__(self, setup: RaceSetup) -> None:
         try:
             self._build(setup)
         except torch.OutOfMemoryError as error:
@@ -93,7 +93,7 @@ class Arena:
                 "Let fewer share the device (--workers), or race without the dense model (--race-labels).",
             ) from error
 
-    def _build(self, setup: ArenaSetup) -> None:
+    def _build(self, setup: RaceSetup) -> None:
         self._setup = setup
         torch.set_num_threads(setup.training.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -109,7 +109,7 @@ class Arena:
             dense = setup.contenders.teacher(attentions=attentions).to(self._device)
             self._dense = dense.eval().requires_grad_(False)
             self._teacher = Remembered(dense, training.distill)
-        self._comparison = Comparison(setup.task, setup.held_out, self._dense)
+        self._evaluator = Evaluator(setup.task, setup.held_out, self._dense)
         self._order = training_order(
             setup.train, training.batch_size, training.full_steps, training.seed
         )
@@ -142,7 +142,7 @@ class Arena:
                 lr=training.learning_rate,
                 fused=True,
             )
-            evaluations: list[Compared] = []  # those that a score may count
+            evaluations: list[Evaluation] = []  # those that a score may count
             if leg.state is not None:
                 restore(self._model, optimizer, hold.mask, leg.state)
                 evaluations = from_tensors(notes_of(leg.state))
@@ -161,7 +161,7 @@ class Arena:
                             return self._broken(leg)
                 training_seconds += time.monotonic() - begun
                 try:
-                    evaluations.append(self._comparison.of(self._model))
+                    evaluations.append(self._evaluator(self._model))
                 except RunFailed:  # the last step's weights give no finite answer
                     return self._broken(leg)
                 at = stop
@@ -185,7 +185,7 @@ class Arena:
 
     def _broken(self, leg: Leg) -> LegResult:
         """A candidate whose loss is no number any more; the race marks it failed and goes on."""
-        nothing = self._comparison.broken()
+        nothing = self._evaluator.broken()
         return LegResult(
             candidate=leg.candidate,
             rung=leg.rung,

@@ -6,7 +6,7 @@ import torch
 from toy import tiny_bert
 
 from rpmask.masks.mask import Mask
-from rpmask.randomized_masks.candidate_state import captured, restore
+from rpmask.randomized_masks.race_state import captured, restore
 
 
 def optimizer_of(model: torch.nn.Module) -> torch.optim.Optimizer:

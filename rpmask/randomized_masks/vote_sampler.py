@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betainccinv, betaincinv
 
 from rpmask.masks.arrays import Bools, Floats, Scores
-from rpmask.randomized_masks.choice import pick, tally_draws, top_k
+from rpmask.randomized_masks.draws import pick, tally_draws, top_k
 from rpmask.randomized_masks.keep_probability import SHIFT, SURE, Clock, Histogram, solve_clock
 
 NEVER = 1e-12  # the chance, a weight, that one settled beforehand should have gone the other way

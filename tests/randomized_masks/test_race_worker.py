@@ -13,10 +13,10 @@ import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import magnitude
 
-from rpmask.randomized_masks.arena import Arena, ArenaSetup, Leg
-from rpmask.randomized_masks.contenders import OnDisk
-from rpmask.randomized_masks.ledger import RungLedger
+from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_models import OnDisk
 from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.train import teacher
 from rpmask.train.observer import Silent
 from rpmask.train.plan import Distillation
@@ -24,7 +24,7 @@ from rpmask.train.refit import refit, refit_batches
 from rpmask.train.teacher import Asked
 
 
-def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> Arena:
+def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> RaceWorker:
     """Of a model whose matrices are as many times as large: as they are drawn it answers all rows alike."""
     model = tiny_bert()
     with torch.no_grad():
@@ -34,7 +34,7 @@ def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> Arena:
     plan = RaceTraining(**{"full_steps": 8, "batch_size": 8, "learning_rate": 1e-2, **training})
     masks = (magnitude(model, 0.5), magnitude(model, 0.75))
     contenders = OnDisk(str(folder), str(folder), TOY_TASK, masks)
-    return Arena(ArenaSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
+    return RaceWorker(RaceSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
 
 
 DISTILLED: dict[str, Any] = {
@@ -88,7 +88,7 @@ def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str
     assert math.isnan(result.metric)
     assert np.isnan(result.losses).all()
     assert len(result.losses) == 32
-    kept = RungLedger(tmp_path / "rungs").put(result)
+    kept = RungFiles(tmp_path / "rungs").put(result)
     assert math.isnan(kept.score.loss)
     assert kept.score.kind == ("distance" if how else "loss")
     assert not np.isfinite(kept.losses).any()

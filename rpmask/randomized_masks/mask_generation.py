@@ -21,13 +21,18 @@ from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource
 from rpmask.randomized_masks.allocation import allocate
 from rpmask.randomized_masks.group_votes import draw_in_groups
-from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.importance import Statistics, UnitReader
 from rpmask.randomized_masks.keep_probability import Histogram
-from rpmask.randomized_masks.provenance import check_given, check_parent, check_weights
-from rpmask.randomized_masks.recipe import check_recipe, stream, votes_of
+from rpmask.randomized_masks.recipe import (
+    check_inputs,
+    check_parent,
+    check_recipe,
+    check_weights,
+    stream,
+    votes_of,
+)
 from rpmask.randomized_masks.twins import exchange, exchange_in_groups
-from rpmask.randomized_masks.unit_importance import UnitReader
-from rpmask.randomized_masks.votes import VoteSampler
+from rpmask.randomized_masks.vote_sampler import VoteSampler
 from rpmask.records import MaskRecipe
 
 MOST_THREADS = 4  # each holds a tensor: more would trade memory for little
@@ -69,14 +74,15 @@ def draw_masks(
     by_granularity: dict[str, list[int]] = {}
     for number, recipe in enumerate(recipes):
         check_recipe(recipe)
-        check_given(recipe, statistics, parent)
+        check_inputs(recipe, statistics, parent)
         by_granularity.setdefault(recipe.granularity, []).append(number)
     reader = UnitReader(source, statistics, parent)
     bits: list[dict[str, Bits]] = [{} for _ in recipes]
     for granularity, numbers in by_granularity.items():
         alike = [recipes[number] for number in numbers]
         banks = plan_banks(granularity, tensors)
-        check_parent(parent, banks)
+        if parent is not None:
+            check_parent(parent, banks)
         for drawn in _drawn(alike, banks, reader, threads):
             for number, found in zip(numbers, drawn, strict=True):
                 bits[number].update(found)

@@ -15,8 +15,8 @@ import numpy as np
 
 from rpmask.errors import RpmaskError
 from rpmask.files import replacing, write_whole
-from rpmask.randomized_masks.arena import LegResult
 from rpmask.randomized_masks.losses import losses_digest
+from rpmask.randomized_masks.race_worker import LegResult
 from rpmask.records import Score
 
 
@@ -29,7 +29,7 @@ class Finished:
     values: np.ndarray
 
 
-class RungLedger:
+class RungFiles:
     """The finished rungs of a race."""
 
     def __init__(self, folder: Path) -> None:

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rpmask.randomized_masks import votes as votes_module
-from rpmask.randomized_masks.choice import pick, top_k
+from rpmask.randomized_masks import vote_sampler as votes_module
+from rpmask.randomized_masks.draws import pick, top_k
 from rpmask.randomized_masks.keep_probability import Histogram, solve_clock
-from rpmask.randomized_masks.votes import VoteSampler
+from rpmask.randomized_masks.vote_sampler import VoteSampler
 
 
 @settings(deadline=None)

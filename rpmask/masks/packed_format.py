@@ -7,7 +7,7 @@ metadata holds shapes, counts, codings, the mask's digest, and the recipe that r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,12 +20,12 @@ from safetensors.numpy import save
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import Record, canonical_json
-from rpmask.masks.coding import CodingError, decode, encode
+from rpmask.masks.bit_coding import CodingError, decode, encode
 from rpmask.masks.mask import Mask
 from rpmask.records import MaskRecipe
 
 if TYPE_CHECKING:
-    from rpmask.masks.weights import Prunable
+    pass
 
 FORMAT = "rpmask.mask"
 SCHEMA_VERSION = 1
@@ -88,14 +88,9 @@ def read_header(path: str | Path) -> MaskHeader:
     return _read(path)[0]
 
 
-def load_mask(path: str | Path, expected: Sequence[Prunable] | None = None) -> Mask:
-    """Read a mask and prove it is the one its header names.
-
-    With `expected` tensors, one of another name or shape is refused before anything is decoded.
-    """
+def load_mask(path: str | Path) -> Mask:
+    """Read a mask and prove it is the one its header names."""
     header, codes = _read(path)
-    if expected is not None:
-        _check_expected(path, header, expected)
     bits = {}
     for name, entry in header.tensors.items():
         try:
@@ -159,21 +154,6 @@ def _parse(path: str | Path, metadata: Mapping[str, str]) -> MaskHeader:
     if not 0 < header.total <= MOST_WEIGHTS:
         raise _damaged(path, f"it claims {header.total} weights")
     return header
-
-
-def _check_expected(path: str | Path, header: MaskHeader, expected: Sequence[Prunable]) -> None:
-    shapes = {tensor.name: tensor.shape for tensor in expected}
-    for name, entry in header.tensors.items():
-        if shapes.get(name) != entry.shape:
-            raise RpmaskError(
-                f"{path} masks '{name}' {entry.shape}, which the model "
-                + (
-                    f"has as {shapes[name]}."
-                    if name in shapes
-                    else "does not have or does not prune."
-                ),
-                "A mask fits only the model it was drawn for.",
-            )
 
 
 def _damaged(path: str | Path, what: str) -> RpmaskError:

@@ -25,7 +25,7 @@ from rpmask.masks.masked import check_alive
 from rpmask.masks.weights import Prunable, TensorWeights, weights_digest
 from rpmask.randomized_masks.allocation import total_kept
 from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.sampling import draw_mask, draw_masks
+from rpmask.randomized_masks.mask_generation import draw_mask, draw_masks
 from rpmask.records import MaskRecipe
 
 PINNED = json.loads(Path(golden.__file__).with_name("golden.json").read_text())
