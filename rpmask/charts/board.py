@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rpmask.charts import style
-from rpmask.charts.standings import Standing
+from rpmask.charts.leaderboard import LeaderboardRow
 
 MARKERS = {"drawn": "o", "paper": "s", "jackpot": "D", "dense": "_"}
 SPREAD = 0.6  # of a column's width, over which the rows of one sparsity are set side by side
 
 
-def board(rows: Sequence[Standing]) -> Figure:
+def board(rows: Sequence[LeaderboardRow]) -> Figure:
     """The rows of one task and metric. The best of each sparsity is brought forward."""
     task, metric = rows[0].task, rows[0].metric
     title = f"Leaderboard: {task}, {metric} on dev"
@@ -45,7 +45,7 @@ def board(rows: Sequence[Standing]) -> Figure:
     return figure
 
 
-def _dot(axes: Axes, x: float, row: Standing, *, lead: bool) -> None:
+def _dot(axes: Axes, x: float, row: LeaderboardRow, *, lead: bool) -> None:
     colour = style.VERMILION if lead else style.BLUE
     if row.interval:
         axes.plot([x, x], row.interval, color=colour, linewidth=2)
@@ -73,7 +73,7 @@ def _dot(axes: Axes, x: float, row: Standing, *, lead: bool) -> None:
         )
 
 
-def _legend(axes: Axes, rows: Sequence[Standing]) -> None:
+def _legend(axes: Axes, rows: Sequence[LeaderboardRow]) -> None:
     """What the markers stand for, where there is more than one."""
     methods = list(dict.fromkeys(row.method for row in rows))
     if len(methods) < 2:
@@ -90,7 +90,7 @@ def _legend(axes: Axes, rows: Sequence[Standing]) -> None:
     )
 
 
-def _spoken(rows: Sequence[Standing]) -> str:
+def _spoken(rows: Sequence[LeaderboardRow]) -> str:
     return " ".join(
         f"{row.method} at {style.percent(row.sparsity)}: {row.mean:.4f}"
         f"{f' ({row.interval[0]:.4f} to {row.interval[1]:.4f})' if row.interval else ''}, "

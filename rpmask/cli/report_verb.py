@@ -15,7 +15,7 @@ from rpmask.errors import RpmaskError
 from rpmask.steps.requests import ReportRequest
 
 if TYPE_CHECKING:
-    from rpmask.charts.standings import Standing
+    from rpmask.charts.leaderboard import LeaderboardRow
 
 FORMATS = ("table", "md", "csv", "html")
 
@@ -82,7 +82,7 @@ def _format(given: str | None, out: Path | None) -> str:
     return given
 
 
-def _rendered(form: str, rows: list[Standing], experiment: str) -> str:
+def _rendered(form: str, rows: list[LeaderboardRow], experiment: str) -> str:
     from rpmask.steps import report as step
 
     if form == "md":

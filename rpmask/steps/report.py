@@ -22,7 +22,7 @@ from rpmask.steps.requests import ReportRequest
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.charts.standings import Standing
+    from rpmask.charts.leaderboard import LeaderboardRow
 
 COLUMNS = (
     *("task", "sparsity", "method", "settings", "seeds", "metric", "mean", "95%"),
@@ -36,9 +36,10 @@ def report(request: ReportRequest, context: Context) -> dict[str, Any]:
     return publish(leaderboard(request, context), request, context)
 
 
-def leaderboard(request: ReportRequest, context: Context) -> list[Standing]:
+def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow]:
     """The rows, read from MLflow; nothing is written."""
-    from rpmask.charts.standings import results_of, standings
+    from rpmask.charts.leaderboard import leaderboard_rows
+    from rpmask.charts.results import results_of
     from rpmask.tracking.facts import champion_runs, finished_steps
 
     tracker = context.tracker
@@ -50,10 +51,12 @@ def leaderboard(request: ReportRequest, context: Context) -> list[Standing]:
             "Walk a road first: `rpmask run --task demo`; or name another --experiment.",
         )
     champions = champion_runs(tracker, {result.task for result in results})
-    return standings(results, champions, each=request.each)
+    return leaderboard_rows(results, champions, each=request.each)
 
 
-def publish(rows: Sequence[Standing], request: ReportRequest, context: Context) -> dict[str, Any]:
+def publish(
+    rows: Sequence[LeaderboardRow], request: ReportRequest, context: Context
+) -> dict[str, Any]:
     """Log the page, unless the same rows were logged before; what `--json` prints."""
     from rpmask.tracking.runs import StepKey
 
@@ -79,12 +82,12 @@ def publish(rows: Sequence[Standing], request: ReportRequest, context: Context) 
         return run.finish(found, note + markdown(rows))
 
 
-def count(rows: Sequence[Standing]) -> int:
+def count(rows: Sequence[LeaderboardRow]) -> int:
     """How many runs the rows stand for."""
     return sum(len(row.runs) for row in rows)
 
 
-def cells(row: Standing) -> tuple[str, ...]:
+def cells(row: LeaderboardRow) -> tuple[str, ...]:
     """A row as people read it, in the order of COLUMNS."""
     return (
         row.task,
@@ -103,7 +106,7 @@ def cells(row: Standing) -> tuple[str, ...]:
     )
 
 
-def markdown(rows: Sequence[Standing]) -> str:
+def markdown(rows: Sequence[LeaderboardRow]) -> str:
     """The leaderboard as a Markdown table."""
 
     def line(values: Sequence[str]) -> str:
@@ -113,7 +116,7 @@ def markdown(rows: Sequence[Standing]) -> str:
     return "\n".join([line(COLUMNS), line(rule), *(line(cells(row)) for row in rows)]) + "\n"
 
 
-def comma_separated(rows: Sequence[Standing]) -> str:
+def comma_separated(rows: Sequence[LeaderboardRow]) -> str:
     """The leaderboard as CSV with full precision, for programs."""
     names = [name for name in asdict(rows[0]) if name != "interval"]
     text = io.StringIO()
@@ -127,7 +130,7 @@ def comma_separated(rows: Sequence[Standing]) -> str:
     return text.getvalue()
 
 
-def html_page(rows: Sequence[Standing]) -> str:
+def html_page(rows: Sequence[LeaderboardRow]) -> str:
     """The leaderboard and a chart a task as one page that fetches nothing."""
     from rpmask.charts.board import board
     from rpmask.charts.webpage import draw, page

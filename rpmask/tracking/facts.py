@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from rpmask.charts.standings import RunFacts
+from rpmask.charts.results import RunFacts
 from rpmask.tracking.absence import is_absent
 from rpmask.tracking.aliases import CHAMPION, model_name
 from rpmask.tracking.filters import tag_clause

@@ -10,9 +10,9 @@ from matplotlib.colors import to_hex
 
 from rpmask.charts import style
 from rpmask.charts.board import board
-from rpmask.charts.standings import Standing
+from rpmask.charts.leaderboard import LeaderboardRow
 
-ROW = Standing(
+ROW = LeaderboardRow(
     task="rte",
     model="bert",
     method="drawn",

@@ -16,7 +16,8 @@ import pytest
 from commands import answer, clean_environment
 from mlflow import MlflowClient
 
-from rpmask.charts.standings import results_of, standings
+from rpmask.charts.leaderboard import leaderboard_rows
+from rpmask.charts.results import results_of
 from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.norms import (
     running_statistics,
@@ -244,7 +245,7 @@ def test_searches_from_two_candidates_are_two_rows(found: tuple[Path, dict[str, 
     once = SearchPlan(epochs=1, batch_size=64)
     ids = [jackpot(JackpotRequest(start=start, plan=once), context)["run_id"] for start in starts]
     tracker = context.tracker
-    rows = standings(results_of(finished_steps(tracker, "digits")), set())
+    rows = leaderboard_rows(results_of(finished_steps(tracker, "digits")), set())
     mine = [{run for run in row.runs if run in ids} for row in rows]
     # Two candidates are two ways, and so are two temperatures; two seeds are not.
     assert {frozenset(runs) for runs in mine if runs} == {

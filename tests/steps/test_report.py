@@ -16,7 +16,7 @@ from commands import answer, rpmask
 from manyroads import SETTINGS, TASKS, dev_metric, fill_folder
 from mlflow import MlflowClient
 
-from rpmask.charts.standings import Standing
+from rpmask.charts.leaderboard import LeaderboardRow
 from rpmask.steps.context import Context
 from rpmask.steps.report import COLUMNS, cells, comma_separated, leaderboard, publish
 from rpmask.steps.requests import ReportRequest
@@ -104,7 +104,7 @@ def test_a_real_road_is_on_the_board(road: tuple[Path, dict[str, Any]]) -> None:
 
 
 def test_a_dense_metric_of_zero_gives_a_page_and_a_dash(tmp_path: Path) -> None:
-    row = Standing(
+    row = LeaderboardRow(
         task="cola",
         model="bert",
         method="drawn",

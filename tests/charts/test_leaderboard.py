@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rpmask.charts.standings import RunFacts, Standing, results_of, standings
+from rpmask.charts.leaderboard import LeaderboardRow, leaderboard_rows
+from rpmask.charts.results import RunFacts, results_of
 
 
 def facts(run_id: str, step: str, **given: Any) -> RunFacts:
@@ -22,7 +23,7 @@ def facts(run_id: str, step: str, **given: Any) -> RunFacts:
     )
 
 
-def road(name: str, seed: int, dev: float, **params: str) -> list[RunFacts]:
+def lineage(name: str, seed: int, dev: float, **params: str) -> list[RunFacts]:
     """A sample, screen, select and finetune of one seed, joined by their tags."""
     mine = {"seed": str(seed)}
     pool, race, chosen = f"{name}-pool", f"{name}-race", f"{name}-chosen"
@@ -49,14 +50,14 @@ def road(name: str, seed: int, dev: float, **params: str) -> list[RunFacts]:
 
 
 def table(
-    *roads: list[RunFacts], champions: set[str] = frozenset(), **kind: bool
-) -> list[Standing]:
-    found = {step.run_id: step for steps in roads for step in steps}
-    return standings(results_of(found), champions, **kind)
+    *lineages: list[RunFacts], champions: set[str] = frozenset(), **kind: bool
+) -> list[LeaderboardRow]:
+    found = {step.run_id: step for steps in lineages for step in steps}
+    return leaderboard_rows(results_of(found), champions, **kind)
 
 
-def test_seeds_of_one_way_are_one_row_with_students_interval() -> None:
-    (row,) = table(road("a", 0, 0.70), road("b", 1, 0.72), road("c", 2, 0.74))
+def test_seeds_of_one_method_are_one_row_with_students_interval() -> None:
+    (row,) = table(lineage("a", 0, 0.70), lineage("b", 1, 0.72), lineage("c", 2, 0.74))
     assert row.seeds == ("0", "1", "2")
     assert row.mean == pytest.approx(0.72)
     # s = 0.02, t(2, 97.5 %) = 4.3027: 4.3027 * 0.02 / sqrt(3) = 0.04968
@@ -67,28 +68,28 @@ def test_seeds_of_one_way_are_one_row_with_students_interval() -> None:
 
 
 def test_one_seed_has_no_interval() -> None:
-    (row,) = table(road("a", 0, 0.7))
+    (row,) = table(lineage("a", 0, 0.7))
     assert row.interval == ()
 
 
 def test_the_same_seed_again_counts_once_and_the_latest() -> None:
-    (row,) = table(road("old", 0, 0.5, started="1"), road("new", 0, 0.7, started="2"))[:1]
+    (row,) = table(lineage("old", 0, 0.5, started="1"), lineage("new", 0, 0.7, started="2"))[:1]
     assert row.runs == ("new",)
 
 
-def test_what_differs_is_told_and_nothing_else() -> None:
-    rows = table(road("a", 0, 0.70, epochs="6", k="8"), road("b", 0, 0.75, epochs="3", k="8"))
+def test_only_settings_that_differ_are_shown() -> None:
+    rows = table(lineage("a", 0, 0.70, epochs="6", k="8"), lineage("b", 0, 0.75, epochs="3", k="8"))
     assert [row.settings for row in rows] == ["epochs=3", "epochs=6"]
     assert [row.mean for row in rows] == [0.75, 0.70]
 
 
 def test_the_papers_recipe_is_another_method() -> None:
-    rows = table(road("a", 0, 0.7), road("b", 0, 0.6, recipe="paper"))
+    rows = table(lineage("a", 0, 0.7), lineage("b", 0, 0.6, recipe="paper"))
     assert [row.method for row in rows] == ["drawn", "paper"]
 
 
-def test_lower_levels_belong_to_the_road() -> None:
-    below, above = road("low", 0, 0.78, epochs="1"), road("high", 0, 0.7, epochs="6")
+def test_costs_of_lower_levels_are_included() -> None:
+    below, above = lineage("low", 0, 0.78, epochs="1"), lineage("high", 0, 0.7, epochs="6")
     above[0] = facts("high-pool", "sample", params={"seed": "0"}, tags={"parent": "low"})
     rows = table(below, above)
     assert [row.steps for row in rows] == [240.0, 120.0] or [row.steps for row in rows] == [
@@ -101,17 +102,20 @@ def test_lower_levels_belong_to_the_road() -> None:
     assert "below" not in high.settings
 
 
-def test_lower_levels_are_told_where_nothing_else_differs() -> None:
-    roads = []
+def test_settings_of_lower_levels_are_shown_where_nothing_else_differs() -> None:
+    lineages = []
     for name, epochs in (("a", "1"), ("b", "2")):
-        below, above = road(f"{name}-low", 0, 0.78, epochs=epochs), road(name, 0, 0.7, epochs="6")
+        below, above = (
+            lineage(f"{name}-low", 0, 0.78, epochs=epochs),
+            lineage(name, 0, 0.7, epochs="6"),
+        )
         above[0] = facts(
             f"{name}-pool", "sample", params={"seed": "0"}, tags={"parent": f"{name}-low"}
         )
-        roads += [below, above]
-    told = {row.runs[0]: row.settings for row in table(*roads)}
-    assert "below.epochs=1" in told["a"]
-    assert "below.epochs=2" in told["b"]
+        lineages += [below, above]
+    shown = {row.runs[0]: row.settings for row in table(*lineages)}
+    assert "below.epochs=1" in shown["a"]
+    assert "below.epochs=2" in shown["b"]
 
 
 def test_a_jackpot_and_a_dense_model_have_their_own_rows() -> None:
@@ -135,24 +139,24 @@ def test_a_jackpot_and_a_dense_model_have_their_own_rows() -> None:
 
 
 def test_the_champion_is_marked() -> None:
-    rows = table(road("a", 0, 0.7), road("b", 0, 0.6, recipe="paper"), champions={"b"})
+    rows = table(lineage("a", 0, 0.7), lineage("b", 0, 0.6, recipe="paper"), champions={"b"})
     assert [row.champion for row in rows] == [False, True]
 
 
 def test_each_run_can_have_its_row() -> None:
-    rows = table(road("a", 0, 0.70), road("b", 1, 0.72), each=True)
+    rows = table(lineage("a", 0, 0.70), lineage("b", 1, 0.72), each=True)
     assert [row.runs for row in rows] == [("b",), ("a",)]
 
 
 def test_a_missing_metric_ranks_last() -> None:
-    lost = road("a", 0, 0.7)
+    lost = lineage("a", 0, 0.7)
     lost[-1] = facts("a", "finetune", params={"seed": "0"}, tags={"primary": "accuracy"})
-    rows = table(lost, road("b", 0, 0.6, epochs="3"))
+    rows = table(lost, lineage("b", 0, 0.6, epochs="3"))
     assert rows[0].runs == ("b",)
     assert math.isnan(rows[1].mean)
 
 
-def test_earlier_generations_belong_to_the_road() -> None:
+def test_costs_of_earlier_generations_are_included() -> None:
     spent = {"steps_spent": 500.0, "seconds": 2.0}
     steps = [
         facts("pool1", "sample", params={"seed": "0"}, metrics={"seconds": 1.0}, started=1),
@@ -195,7 +199,7 @@ def test_a_generation_continues_the_race_that_its_pool_names() -> None:
     assert result.steps == 5.0
 
 
-def test_generations_below_are_of_their_level() -> None:
+def test_generations_are_counted_per_level() -> None:
     pools = [
         facts("low1", "sample", started=1),
         facts("low2", "sample", tags={"like": "low1"}, started=2),
