@@ -36,7 +36,7 @@ from rpmask.randomized_masks.calibrate import calibrate, calibration_rows
 from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import MaskRecipe
 from rpmask.streams import generator
-from rpmask.tasks.demo_spec import DEMO
+from rpmask.tasks.builtin import DEMO
 from rpmask.train.batches import Encoded, encode, training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.observer import Silent

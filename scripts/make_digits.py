@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
 
 from rpmask.streams import generator
-from rpmask.tasks.images import DIGITS, load_images
+from rpmask.tasks.images import DIGITS
+from rpmask.tasks.registry import load_task
 from rpmask.train.evaluate import evaluate
 from rpmask.train.images import ImageRows, encode_images
 
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("rpmask/tasks/digits"))
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
-    data = load_images("digits")
+    data = load_task("digits")
     images, model = processor(), network()
     fit(model, encode_images(data.train, images))
     measured = {

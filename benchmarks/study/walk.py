@@ -232,7 +232,7 @@ def resampled(task: str, store: Path, run_id: str) -> list[float]:
     client = opened(store)
     answers = load_file(client.download_artifacts(run_id, "dev.safetensors"))
     spec = get_spec(task)
-    split = spec.dev_splits[0]
+    split = min(answers).partition("/")[0]  # keys are SPLIT/logits and SPLIT/labels
     logits, labels = answers[f"{split}/logits"], answers[f"{split}/labels"]
     rng = np.random.default_rng(0)
     draws = rng.integers(0, len(labels), (RESAMPLES, len(labels)))

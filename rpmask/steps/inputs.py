@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.records import DataChoice
-from rpmask.tasks.local import OwnFiles
-from rpmask.tasks.registry import get_spec, known_name, known_specs, load_task
+from rpmask.tasks.own_files import OwnFiles
+from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
 from rpmask.train.batches import Encoded, encode
 from rpmask.train.images import ImageRows, encode_images, load_image_processor
@@ -53,7 +53,7 @@ def load_data(task: str, choice: DataChoice) -> TaskData:
 
 def spec_of(task: str, choice: DataChoice) -> TaskSpec:
     """The task's description; labels that are only in the data are read from there."""
-    in_data = choice.train is not None or known_name(task) not in known_specs()
+    in_data = choice.train is not None or known_name(task) not in KNOWN_SPECS
     return load_data(task, choice).spec if in_data else get_spec(task)
 
 

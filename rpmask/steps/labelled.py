@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpmask.deploy.manifest import Manifest
-from rpmask.tasks.registry import get_spec, known_name, known_specs
+from rpmask.tasks.registry import KNOWN_SPECS, known_name
 from rpmask.tasks.spec import TaskSpec
 
 NO_LABEL = ("", "-1")  # as test files without labels have it
@@ -66,7 +66,7 @@ class Labelled:
 
 def spec_of_model(manifest: Manifest, task: str) -> TaskSpec:
     """The task whose metrics count: the model's own if it is a known one, else what its answers allow."""
-    known = get_spec(task) if known_name(task) in known_specs() else None
+    known = KNOWN_SPECS.get(known_name(task))
     if known is not None and (known.kind, len(known.labels)) == (
         manifest.kind,
         len(manifest.labels),

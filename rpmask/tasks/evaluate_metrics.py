@@ -1,12 +1,10 @@
-"""A task's metrics as `evaluate.Metric` objects, which compute every reported dev metric; no hub is needed.
+"""Report a task's metrics through the `evaluate` library, without a network.
 
-Races and evaluations during a training call the plain functions of metrics.py, and so do these. Import this
-module where a report is made: `evaluate` takes up to five seconds to import.
+Races and evaluations during a training call the plain functions of metrics.py, and so does this metric.
+Import this module only to make a report: `evaluate` takes up to five seconds to import.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import datasets
 import evaluate
@@ -14,16 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rpmask.tasks.metrics import Array, answers, score
-from rpmask.tasks.registry import get_spec
 from rpmask.tasks.spec import TaskSpec
 
 
 class TaskMetric(evaluate.Metric):
     """A task's metrics of predicted classes, or of predicted numbers for regression."""
 
-    def __init__(self, spec: TaskSpec, **options: Any) -> None:
+    def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
-        super().__init__(config_name=spec.name, **options)
+        super().__init__(config_name=spec.name, keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
         value = datasets.Value("int64" if self.spec.kind == "classification" else "float64")
@@ -35,31 +32,23 @@ class TaskMetric(evaluate.Metric):
         )
 
     def _build_data_dir(self) -> str:
-        """Where values are kept that do not stay in memory: else no folder is made in the user's cache."""
-        if self.keep_in_memory:
-            return ""
-        return str(super()._build_data_dir())
+        """No folder: values stay in memory, and the library would create one in the user's cache."""
+        return ""
 
     def _compute(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> dict[str, float]:
         return score(self.spec, np.asarray(predictions), np.asarray(references))
 
 
-def load_metric(task: str | TaskSpec) -> TaskMetric:
-    """The metric of a known task's name, or of a spec; nothing is downloaded or written."""
-    spec = get_spec(task) if isinstance(task, str) else task
-    return TaskMetric(spec, keep_in_memory=True)
-
-
 def report(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
-    """The task's metrics of a model's outputs, as they are reported."""
+    """The reported metrics of a model's outputs."""
     return report_answers(spec, *answers(spec, logits, labels))
 
 
 def report_answers(spec: TaskSpec, predictions: Array, references: Array) -> dict[str, float]:
-    """The task's metrics of predicted classes or numbers, as they are reported."""
+    """The reported metrics of predicted classes or numbers."""
     if len(references) == 0 or len(predictions) != len(references):
-        return score(spec, predictions, references)  # says what is wrong
-    found: dict[str, float] = load_metric(spec).compute(
+        return score(spec, predictions, references)  # raises our own message
+    found: dict[str, float] = TaskMetric(spec).compute(
         predictions=predictions, references=references
     )
     return found

@@ -1,190 +1,204 @@
 """The nine GLUE tasks: their specs, and their columns on the hub and in the classic TSV layout.
 
-Class indices are the hub's, so that a model fine-tuned elsewhere fits; the TSV files of RTE, QNLI
-and MNLI spell the names out and those of the others hold the indices. Row counts: RTE 2490 train
-and 277 dev, MRPC 3668 and 408, SST-2 67349 and 872, CoLA 8551 and 1043.
+Class indices are the hub's, so that a model fine-tuned elsewhere fits. The TSV files of RTE, QNLI and
+MNLI hold class names, those of the other tasks class indices. Row counts: RTE 2490 train and 277 dev,
+MRPC 3668 and 408, SST-2 67349 and 872, CoLA 8551 and 1043.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.rows import Columns, Rows, rows_of
-from rpmask.tasks.spec import TaskSpec
+from rpmask.tasks.hub import HubDataset
+from rpmask.tasks.rows import Columns, text_rows
+from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.tables import Table, read_tsv
+
+if TYPE_CHECKING:
+    import datasets
 
 CORRELATIONS = ("pearson", "spearmanr", "combined")
 ACCURACY_F1 = ("accuracy", "f1", "combined")
+ENTAILMENT = ("entailment", "not_entailment")
 
 
 @dataclass(frozen=True)
 class GlueTask:
-    """One task: what it is, its folder's usual name, and where its columns are.
+    """One GLUE task; the last of its metrics is the primary one.
 
+    folder: its usual name in the classic layout.
+    header: the columns of TSV files that have no header.
     torn_rows: line breaks inside its texts tear some rows apart; they are left out, as on the hub.
     """
 
-    spec: TaskSpec
+    name: str
     folder: str
+    title: str
+    labels: tuple[str, ...]
     tsv: Columns
     hub: Columns
+    metrics: tuple[str, ...] = ("accuracy",)
+    dev_splits: tuple[str, ...] = ("dev",)
     header: tuple[str, ...] | None = None
     score_range: tuple[float, float] | None = None
     torn_rows: bool = False
 
-    def rows(self, table: Table, columns: Columns) -> Rows:
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The task as the rest of rpmask knows it."""
+        return TaskSpec(
+            name=self.name,
+            title=self.title,
+            kind="classification" if self.labels else "regression",
+            labels=self.labels,
+            pair=self.tsv.text_pair is not None,
+            metrics=self.metrics,
+            primary=self.metrics[-1],
+        )
+
+    @property
+    def on_hub(self) -> HubDataset:
+        """The task on the hub, which calls dev "validation" (MNLI's two with an ending)."""
+        dev = {split: split.replace("dev", "validation", 1) for split in self.dev_splits}
+        return HubDataset(
+            task=self.name,
+            repository="nyu-mll/glue",
+            config=self.name,
+            splits={"train": "train", **dev},
+            alternatives=(
+                "Connect to the network; or name a folder in the classic GLUE layout "
+                f"({self.name.upper()}/train.tsv, ...) with --data-dir or RPMASK_GLUE_DIR; or bring "
+                "your own CSV, JSON or Parquet files with --train and --dev; or try --task demo."
+            ),
+        )
+
+    def rows(self, table: Table, columns: Columns) -> datasets.Dataset:
         """Check a table of this task."""
-        return rows_of(table, columns, self.spec, indices=True, score_range=self.score_range)
+        return text_rows(table, columns, self.spec, indices=True, score_range=self.score_range)
+
+    def read_folder(self, folder: Path) -> TaskRows:
+        """Read the task from a folder in the classic layout (train.tsv, dev.tsv)."""
+
+        def read(split: str) -> datasets.Dataset:
+            path = folder / f"{split}.tsv"
+            return self.rows(read_tsv(path, self.header, drop_torn=self.torn_rows), self.tsv)
+
+        rows = {split: read(split) for split in ("train", *self.dev_splits)}
+        return TaskRows(self.spec, rows.pop("train"), rows, f"folder:{folder}")
+
+    def read_hub(self) -> TaskRows:
+        """Read the task from the hub or its local cache."""
+        splits, source = self.on_hub.load()
+        rows = {}
+        for name, split in splits.items():
+            places = range(1, split.num_rows + 1)
+            rows[name] = self.rows(
+                Table(f"{source} {name}", split.to_dict(), places, "row"), self.hub
+            )
+        return TaskRows(self.spec, rows.pop("train"), rows, source)
 
 
 _SENTENCE = Columns("sentence", "label")
 _PAIR = Columns("sentence1", "label", "sentence2")
+_QUESTION = Columns("question", "label", "sentence")
 
 _TASKS = (
     GlueTask(
-        TaskSpec(
-            name="cola",
-            title="Corpus of Linguistic Acceptability: is the sentence grammatical?",
-            kind="classification",
-            labels=("unacceptable", "acceptable"),
-            pair=False,
-            metrics=("matthews_correlation",),
-            primary="matthews_correlation",
-        ),
-        folder="CoLA",
+        "cola",
+        "CoLA",
+        "Corpus of Linguistic Acceptability: is the sentence grammatical?",
+        labels=("unacceptable", "acceptable"),
         tsv=_SENTENCE,
         hub=_SENTENCE,
+        metrics=("matthews_correlation",),
         header=("source", "label", "author_label", "sentence"),
     ),
     GlueTask(
-        TaskSpec(
-            name="sst2",
-            title="Stanford Sentiment Treebank: is the review positive?",
-            kind="classification",
-            labels=("negative", "positive"),
-            pair=False,
-            metrics=("accuracy",),
-            primary="accuracy",
-        ),
-        folder="SST-2",
+        "sst2",
+        "SST-2",
+        "Stanford Sentiment Treebank: is the review positive?",
+        labels=("negative", "positive"),
         tsv=_SENTENCE,
         hub=_SENTENCE,
     ),
     GlueTask(
-        TaskSpec(
-            name="mrpc",
-            title="Microsoft Research Paraphrase Corpus: do both sentences say the same?",
-            kind="classification",
-            labels=("not_equivalent", "equivalent"),
-            pair=True,
-            metrics=ACCURACY_F1,
-            primary="combined",
-        ),
-        folder="MRPC",
+        "mrpc",
+        "MRPC",
+        "Microsoft Research Paraphrase Corpus: do both sentences say the same?",
+        labels=("not_equivalent", "equivalent"),
         tsv=Columns("#1 String", "Quality", "#2 String"),
         hub=_PAIR,
+        metrics=ACCURACY_F1,
     ),
     GlueTask(
-        TaskSpec(
-            name="stsb",
-            title="Semantic Textual Similarity Benchmark: how alike are the sentences, 0 to 5?",
-            kind="regression",
-            labels=(),
-            pair=True,
-            metrics=CORRELATIONS,
-            primary="combined",
-        ),
-        folder="STS-B",
+        "stsb",
+        "STS-B",
+        "Semantic Textual Similarity Benchmark: how alike are the sentences, 0 to 5?",
+        labels=(),
         tsv=Columns("sentence1", "score", "sentence2"),
         hub=_PAIR,
+        metrics=CORRELATIONS,
         score_range=(0.0, 5.0),
     ),
     GlueTask(
-        TaskSpec(
-            name="qqp",
-            title="Quora Question Pairs: do both questions ask the same?",
-            kind="classification",
-            labels=("not_duplicate", "duplicate"),
-            pair=True,
-            metrics=ACCURACY_F1,
-            primary="combined",
-        ),
-        folder="QQP",
+        "qqp",
+        "QQP",
+        "Quora Question Pairs: do both questions ask the same?",
+        labels=("not_duplicate", "duplicate"),
         tsv=Columns("question1", "is_duplicate", "question2"),
         hub=Columns("question1", "label", "question2"),
+        metrics=ACCURACY_F1,
         torn_rows=True,
     ),
     GlueTask(
-        TaskSpec(
-            name="mnli",
-            title="MultiNLI: does the premise entail, contradict or leave open the hypothesis?",
-            kind="classification",
-            labels=("entailment", "neutral", "contradiction"),
-            pair=True,
-            metrics=("accuracy",),
-            primary="accuracy",
-            dev_splits=("dev_matched", "dev_mismatched"),
-        ),
-        folder="MNLI",
+        "mnli",
+        "MNLI",
+        "MultiNLI: does the premise entail, contradict or leave open the hypothesis?",
+        labels=("entailment", "neutral", "contradiction"),
         tsv=Columns("sentence1", "gold_label", "sentence2"),
         hub=Columns("premise", "label", "hypothesis"),
+        dev_splits=("dev_matched", "dev_mismatched"),
     ),
     GlueTask(
-        TaskSpec(
-            name="qnli",
-            title="Question NLI: does the sentence answer the question?",
-            kind="classification",
-            labels=("entailment", "not_entailment"),
-            pair=True,
-            metrics=("accuracy",),
-            primary="accuracy",
-        ),
-        folder="QNLI",
-        tsv=Columns("question", "label", "sentence"),
-        hub=Columns("question", "label", "sentence"),
+        "qnli",
+        "QNLI",
+        "Question NLI: does the sentence answer the question?",
+        labels=ENTAILMENT,
+        tsv=_QUESTION,
+        hub=_QUESTION,
     ),
     GlueTask(
-        TaskSpec(
-            name="rte",
-            title="Recognizing Textual Entailment: does the first text entail the second?",
-            kind="classification",
-            labels=("entailment", "not_entailment"),
-            pair=True,
-            metrics=("accuracy",),
-            primary="accuracy",
-        ),
-        folder="RTE",
+        "rte",
+        "RTE",
+        "Recognizing Textual Entailment: does the first text entail the second?",
+        labels=ENTAILMENT,
         tsv=_PAIR,
         hub=_PAIR,
     ),
     GlueTask(
-        TaskSpec(
-            name="wnli",
-            title="Winograd NLI: does the sentence with the pronoun replaced follow?",
-            kind="classification",
-            labels=("not_entailment", "entailment"),
-            pair=True,
-            metrics=("accuracy",),
-            primary="accuracy",
-        ),
-        folder="WNLI",
+        "wnli",
+        "WNLI",
+        "Winograd NLI: does the sentence with the pronoun replaced follow?",
+        labels=("not_entailment", "entailment"),
         tsv=_PAIR,
         hub=_PAIR,
     ),
 )
 
-GLUE: dict[str, GlueTask] = {task.spec.name: task for task in _TASKS}
+GLUE: dict[str, GlueTask] = {task.name: task for task in _TASKS}
 
 
 def plain_name(name: str) -> str:
-    """A task's name without case, dashes and underscores: SST-2, sst_2 and sst2 are one."""
+    """A task's name without case, dashes and underscores: SST-2, sst_2 and sst2 are the same."""
     return name.lower().replace("-", "").replace("_", "")
 
 
 def find_folder(data_dir: Path, task: GlueTask) -> Path | None:
-    """The task's folder below `data_dir`, whatever its case, or `data_dir` if that is it."""
+    """The task's folder in `data_dir`, in any spelling, or `data_dir` itself if it has that name."""
     if not data_dir.is_dir():
         raise RpmaskError(
             f"There is no folder {data_dir}.",
@@ -193,17 +207,7 @@ def find_folder(data_dir: Path, task: GlueTask) -> Path | None:
     named = [
         child
         for child in (*sorted(data_dir.iterdir()), data_dir)
-        if plain_name(child.name) == task.spec.name and child.is_dir()
+        if plain_name(child.name) == task.name and child.is_dir()
     ]
     usual = [child for child in named if child.name == task.folder]
     return next(iter(usual + named), None)
-
-
-def read_folder(folder: Path, task: GlueTask) -> tuple[Rows, dict[str, Rows]]:
-    """Train and dev rows of a folder in the classic layout (train.tsv, dev.tsv)."""
-
-    def read(split: str) -> Rows:
-        path = folder / f"{split}.tsv"
-        return task.rows(read_tsv(path, task.header, drop_torn=task.torn_rows), task.tsv)
-
-    return read("train"), {split: read(split) for split in task.spec.dev_splits}

@@ -1,68 +1,129 @@
-"""GLUE from the local cache of the `datasets` library, or from the hub.
+"""Datasets of the Hugging Face hub, read from the local cache of the `datasets` library or downloaded.
 
-A hub that cannot be reached is found out by one small request with a deadline: left to itself the
-client retries for half a minute, and waits two for one that takes the connection and never answers.
-The request runs in a thread of its own because a name server that does not answer cannot be given a
-deadline in any other way.
+The hub is asked for one small answer before a download. Without that check the client retries an
+unreachable hub for half a minute, and waits two minutes for a server that accepts the connection but
+never answers.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 import threading
-from collections.abc import Iterable
-from http.client import HTTPException
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPRedirectHandler,
-    ProxyHandler,
-    Request,
-    build_opener,
-    getproxies,
-    proxy_bypass,
-)
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.tasks.tables import Table
 
 if TYPE_CHECKING:
     import datasets
 
-REPOSITORY = "nyu-mll/glue"
-DEADLINE = 1.2  # seconds; with start-up the whole answer stays under two
+DEADLINE = 1.2  # seconds; with start-up, an error appears within two
 
 
-def read_cached(config: str, splits: Iterable[str]) -> tuple[dict[str, Table], str] | None:
-    """The splits as the newest earlier download left them, and their source."""
-    found = cached_files(REPOSITORY, config, splits)
-    if found is None:
+@dataclass(frozen=True)
+class HubDataset:
+    """A task's dataset on the hub: `splits` maps our split names to the hub's.
+
+    `alternatives` tells a user who cannot reach the hub what to do.
+    """
+
+    task: str
+    repository: str
+    config: str
+    splits: Mapping[str, str]
+    alternatives: str
+
+    def check_within_reach(self) -> None:
+        """Raise if the dataset is not in the cache and the hub does not answer."""
+        if self.cached() is None:
+            self._check_reachable()
+
+    def load(self) -> tuple[dict[str, datasets.Dataset], str]:
+        """Read every split, from the cache if it is there; return the splits and their source."""
+        found = self.cached()
+        if found is None:
+            return self._download(), f"hub:{self.repository}/{self.config}"
+        files, version = found
+        splits = {split: _read_arrow(paths) for split, paths in files.items()}
+        return splits, f"cache:{self.repository}/{self.config}@{version}"
+
+    def cached(self) -> tuple[dict[str, list[Path]], str] | None:
+        """Find the Arrow files of the newest complete download, and its version.
+
+        `datasets` would be asked instead, but takes more than a second to import.
+        """
+        root = _cache_root() / self.repository.replace("/", "___") / self.config
+        infos = sorted(root.glob("*/*/dataset_info.json"), key=lambda info: info.stat().st_mtime)
+        for info in reversed(infos):
+            files = {ours: _arrow_files(info.parent, hubs) for ours, hubs in self.splits.items()}
+            if all(files.values()):
+                return files, info.parent.name
         return None
-    files, source = found
-    return {
-        split: _table(str(paths[0]), load_arrow(paths)) for split, paths in files.items()
-    }, source
+
+    def _download(self) -> dict[str, datasets.Dataset]:
+        self._check_reachable()
+        import datasets
+        from huggingface_hub import constants
+
+        try:
+            loaded = datasets.load_dataset(self.repository, self.config)
+            return {ours: loaded[hubs] for ours, hubs in self.splits.items()}
+        except Exception as error:
+            # Every layer of the client has its own exceptions: HTTP, TLS, Arrow, the hub.
+            raise RunFailed(
+                f"Loading '{self.task}' from {constants.ENDPOINT} failed: "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
+                self.alternatives,
+            ) from error
+
+    def _check_reachable(self) -> None:
+        from huggingface_hub import constants
+
+        problem = unreachable(constants.ENDPOINT, offline=_offline())
+        if problem:
+            raise RpmaskError(
+                f"Task '{self.task}' is not on this machine and the hub cannot be reached: {problem}.",
+                self.alternatives,
+            )
 
 
-def cached_files(
-    repository: str, config: str, splits: Iterable[str]
-) -> tuple[dict[str, list[Path]], str] | None:
-    """The Arrow files of the newest earlier download that has every split, and their source."""
-    root = Path(_cache_root(), repository.replace("/", "___"), config)
-    infos = sorted(root.glob("*/*/dataset_info.json"), key=lambda info: info.stat().st_mtime)
-    for info in reversed(infos):
-        files = {split: _arrow_files(info.parent, split) for split in splits}
-        if all(files.values()):
-            return files, f"cache:{repository}/{config}@{info.parent.name}"
-    return None
+def unreachable(endpoint: str, *, offline: bool = False) -> str | None:
+    """Why the hub's client gets no answer from the endpoint; None if it gets one.
+
+    The request runs in a thread because no timeout covers a name server that does not answer.
+    """
+    if offline:
+        return "offline mode is on (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE or TRANSFORMERS_OFFLINE)"
+    from huggingface_hub import get_session
+
+    outcome: list[str | None] = []
+
+    def request() -> None:
+        try:
+            # Any status will do, so a redirect is not followed.
+            get_session().head(endpoint, timeout=DEADLINE, follow_redirects=False)
+            outcome.append(None)
+        except Exception as error:  # of the client's HTTP library, which changes with its version
+            outcome.append(f"{endpoint}: {error or type(error).__name__}")
+
+    attempt = threading.Thread(target=request, daemon=True)
+    attempt.start()
+    attempt.join(DEADLINE)
+    return outcome[0] if outcome else f"{endpoint} does not answer"
+
+
+def _offline() -> bool:
+    """Whether the user has switched the libraries to offline mode."""
+    from huggingface_hub import constants
+
+    configured = os.environ.get("HF_DATASETS_OFFLINE", "")
+    return bool(constants.HF_HUB_OFFLINE) or configured.upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def _cache_root() -> Path:
-    """Where `datasets` keeps what it downloaded, without the second its import takes."""
+    """Where `datasets` keeps its downloads."""
     from huggingface_hub import constants
 
     configured = os.environ.get("HF_DATASETS_CACHE")
@@ -74,152 +135,14 @@ def _arrow_files(folder: Path, split: str) -> list[Path]:
     return whole[:1] or sorted(folder.glob(f"*-{split}-?????-of-?????.arrow"))
 
 
-def load_arrow(paths: list[Path]) -> datasets.Dataset:
-    """A cached split, or a clear error where its files are damaged."""
+def _read_arrow(paths: list[Path]) -> datasets.Dataset:
     import datasets
     import pyarrow
 
     try:
-        parts = [datasets.Dataset.from_file(str(path)) for path in paths]
-        return datasets.concatenate_datasets(parts)
+        return datasets.concatenate_datasets([datasets.Dataset.from_file(str(p)) for p in paths])
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise RpmaskError(
             f"The cached file {paths[0]} cannot be read: {' '.join(str(error).split())[:200]}.",
             f"Delete the folder {paths[0].parent}; it is downloaded again.",
         ) from error
-
-
-def _table(source: str, split: datasets.Dataset) -> Table:
-    columns = split.to_dict()
-    return Table(source, columns, range(1, split.num_rows + 1), "row")
-
-
-def download(config: str, splits: Iterable[str]) -> tuple[dict[str, Table], str]:
-    """GLUE's splits from the hub, and their source, or within two seconds the ways round it."""
-    loaded = load_from_hub(config, REPOSITORY, config, splits, glue_ways_out(config))
-    tables = {
-        name: _table(f"{REPOSITORY}/{config} {name}", split) for name, split in loaded.items()
-    }
-    return tables, f"hub:{REPOSITORY}/{config}"
-
-
-def load_from_hub(
-    task: str, repository: str, config: str, splits: Iterable[str], ways_out: str
-) -> dict[str, datasets.Dataset]:
-    """The splits of a task from the hub, or an error with the ways round it."""
-    from huggingface_hub import constants
-
-    check_reachable(task, ways_out)
-    import datasets
-
-    try:
-        loaded = datasets.load_dataset(repository, config)
-        return {split: loaded[split] for split in splits}
-    except Exception as error:
-        # Each of the client's layers has exceptions of its own: HTTP, TLS, Arrow, the hub.
-        raise RunFailed(
-            f"Loading '{task}' from {constants.ENDPOINT} failed: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
-            ways_out,
-        ) from error
-
-
-def check_reachable(task: str, ways_out: str) -> None:
-    """Refuse a task that only the hub has, where the hub does not answer."""
-    from huggingface_hub import constants
-
-    problem = unreachable(constants.ENDPOINT, offline=offline())
-    if problem:
-        raise RpmaskError(
-            f"Task '{task}' is not on this machine and the hub cannot be reached: {problem}.",
-            ways_out,
-        )
-
-
-def unreachable(endpoint: str, *, offline: bool = False) -> str | None:
-    """Why nothing answers at the endpoint, or at the proxy that leads there; None if one does."""
-    if offline:
-        return "offline mode is on (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE or TRANSFORMERS_OFFLINE)"
-    proxy = _proxy_to(endpoint)
-    host, port = _first_hop(endpoint, proxy)
-    outcome: list[str | None] = []
-
-    def ask() -> None:
-        try:
-            if proxy and proxy.startswith("socks"):  # urllib does not speak it; the client may
-                socket.create_connection((host, port), timeout=DEADLINE).close()
-            else:
-                _head(endpoint, proxy)
-            outcome.append(None)
-        except (OSError, HTTPException, ValueError, OverflowError) as error:
-            outcome.append(f"{host}:{port}: {getattr(error, 'reason', error)}")
-
-    attempt = threading.Thread(target=ask, daemon=True)
-    attempt.start()
-    attempt.join(DEADLINE)
-    return outcome[0] if outcome else f"{host}:{port} does not answer"
-
-
-class _Stay(HTTPRedirectHandler):
-    """Leaves a redirect where it is: it is an answer."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def _head(endpoint: str, proxy: str | None) -> None:
-    """Ask the endpoint for anything at all; raises if no HTTP answer comes."""
-    scheme = urlsplit(endpoint).scheme
-    opener = build_opener(_Stay, ProxyHandler({scheme: proxy} if proxy else {}))
-    try:
-        opener.open(Request(endpoint, method="HEAD"), timeout=DEADLINE).close()
-    except HTTPError:
-        pass  # whatever it thinks of the request, it answers
-    except URLError as error:
-        # The client has certificates of its own to judge by.
-        if not isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise
-
-
-def _proxy_to(endpoint: str) -> str | None:
-    """The proxy that leads to the endpoint, if any."""
-    url = urlsplit(endpoint)
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    return None if not proxy or proxy_bypass(url.hostname or endpoint) else proxy
-
-
-def _first_hop(endpoint: str, proxy: str | None) -> tuple[str, int]:
-    """Host and port that a request to the endpoint connects to first."""
-    url = urlsplit(endpoint)
-    host = url.hostname or endpoint
-    if proxy:
-        url = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        host = url.hostname or proxy
-    try:
-        port = url.port
-    except ValueError:
-        raise RpmaskError(
-            f"The port in the address of '{host}' is not a number from 0 to 65535.",
-            "Correct HF_ENDPOINT, or the proxy's address in HTTPS_PROXY.",
-        ) from None
-    if port is not None:
-        return host, port
-    return host, 80 if url.scheme == "http" else 443
-
-
-def offline() -> bool:
-    """Whether the user has told the libraries to stay off the network."""
-    from huggingface_hub import constants
-
-    configured = os.environ.get("HF_DATASETS_OFFLINE", "")
-    return bool(constants.HF_HUB_OFFLINE) or configured.upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def glue_ways_out(config: str) -> str:
-    """What to do where a GLUE task is neither here nor to be had."""
-    return (
-        "Connect to the network; or name a folder in the classic GLUE layout "
-        f"({config.upper()}/train.tsv, ...) with --data-dir or RPMASK_GLUE_DIR; or bring your own "
-        "CSV, JSON or Parquet files with --train and --dev; or try --task demo."
-    )

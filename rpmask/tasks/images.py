@@ -1,67 +1,28 @@
-"""Image tasks: scikit-learn's digits, CIFAR, and any folder with one subfolder a class.
-
-What is on the machine is looked at first: digits come with scikit-learn, CIFAR is read from the cache
-of the `datasets` library before the hub is asked, and an image folder is the user's own.
-"""
+"""Image tasks: scikit-learn's digits, CIFAR, and any folder with one subfolder per class."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
-from rpmask.jsonrecord import canonical_json
-from rpmask.tasks import hub
-from rpmask.tasks.rows import Rows
-from rpmask.tasks.spec import TaskData, TaskSpec
+from rpmask.tasks.hub import HubDataset
+from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.split import carve
 
 if TYPE_CHECKING:
     import datasets
     import numpy as np
 
-Splits = tuple["datasets.Dataset", "datasets.Dataset"]  # train and dev
-
 DIGITS_DEV_ROWS = 450
-HUB_SPLITS = ("train", "test")
-WAYS_OUT = (
-    "Connect to the network; or name an image folder (train/CLASS/..., dev/CLASS/...) with "
-    "--data-dir; or try --task digits."
-)
 TRAIN_FOLDERS, DEV_FOLDERS = ("train",), ("dev", "validation", "val", "test")
-
-
-@dataclass(frozen=True)
-class HubImages:
-    """An image task of the hub: where it is, and which column holds what."""
-
-    repository: str
-    config: str
-    image: str
-    label: str
-    title: str
-
-
-ON_HUB = {
-    "cifar10": HubImages("uoft-cs/cifar10", "plain_text", "img", "label", "CIFAR-10"),
-    "cifar100": HubImages("uoft-cs/cifar100", "cifar100", "img", "fine_label", "CIFAR-100"),
-}
 
 
 def image_spec(name: str, title: str, labels: tuple[str, ...]) -> TaskSpec:
     """An image classification task."""
-    return TaskSpec(
-        name=name,
-        title=title,
-        kind="classification",
-        labels=labels,
-        pair=False,
-        metrics=("accuracy",),
-        primary="accuracy",
-        inputs="image",
-    )
+    return TaskSpec(name, title, "classification", labels, pair=False, inputs="image")
 
 
 DIGITS = image_spec(
@@ -71,101 +32,88 @@ DIGITS = image_spec(
 )
 
 
-def image_task_names() -> tuple[str, ...]:
-    """The image tasks that need no files of the user's."""
-    return (DIGITS.name, *ON_HUB)
+@dataclass(frozen=True)
+class Cifar:
+    """A CIFAR task on the hub; `label` is the column with the classes."""
+
+    name: str
+    title: str
+    config: str
+    label: str
+
+    @property
+    def on_hub(self) -> HubDataset:
+        """Where the hub has the images."""
+        return HubDataset(
+            task=self.name,
+            repository=f"uoft-cs/{self.name}",
+            config=self.config,
+            splits={"train": "train", "dev": "test"},
+            alternatives=(
+                "Connect to the network; or name an image folder (train/CLASS/..., dev/CLASS/...) "
+                "with --data-dir; or try --task digits."
+            ),
+        )
+
+    def read(self) -> TaskRows:
+        """Read the images from the hub or its local cache."""
+        splits, source = self.on_hub.load()
+        labels = tuple(splits["train"].features[self.label].names)
+        names = {"img": "image", self.label: "label"}
+        train, dev = (
+            _numbered(splits[name].select_columns(list(names)).rename_columns(names))
+            for name in ("train", "dev")
+        )
+        return TaskRows(image_spec(self.name, self.title, labels), train, {"dev": dev}, source)
+
+
+CIFAR = {
+    "cifar10": Cifar("cifar10", "CIFAR-10", "plain_text", "label"),
+    "cifar100": Cifar("cifar100", "CIFAR-100", "cifar100", "fine_label"),
+}
+IMAGE_TASKS = (DIGITS.name, *CIFAR)  # these need no files from the user
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Whether a folder is laid out as images: train and dev, one subfolder a class in each."""
+    """Whether a folder holds images: train and dev, each with one subfolder per class."""
     found = (_split_folder(folder, TRAIN_FOLDERS), _split_folder(folder, DEV_FOLDERS))
     return all(split is not None and _classes(split) for split in found)
 
 
-def load_images(
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    seed: int = 0,
-    selection_rows: int | None = None,
-    train_rows: int | None = None,
-) -> TaskData:
-    """Load an image task and carve its selection split from train."""
+def read_images(name: str, data_dir: Path | None) -> TaskRows:
+    """Read an image task: from the folder if one is given, else the known task of that name."""
     if data_dir is not None:
-        spec, splits, source = _folder(name, data_dir)
-    elif name == DIGITS.name:
-        spec, splits, source = DIGITS, _digits(), "scikit-learn:load_digits"
-    else:
-        spec, splits, source = _from_hub(name)
-    rows = [_numbered(split) for split in splits]
-    kept, selection = carve(
-        rows[0], spec, seed=seed, selection_rows=selection_rows, train_rows=train_rows
-    )
-    train, dev = (split.add_column("row", list(range(len(split)))) for split in splits)
-    parts = {
-        "train": train.select(kept.row),
-        "selection": train.select(selection.row),
-        "dev": dev,
-    }
-    return TaskData(
-        spec=spec,
-        train=parts["train"],
-        selection=parts["selection"],
-        dev={"dev": parts["dev"]},
-        source=source,
-        digests={split: _digest(part) for split, part in parts.items()},
+        return _read_folder(name, data_dir)
+    return _read_digits() if name == DIGITS.name else CIFAR[name].read()
+
+
+def _dataset(images: Sequence[np.ndarray | str], labels: list[int]) -> datasets.Dataset:
+    """Images, as arrays or as the paths of their files, and their classes."""
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    return _numbered(
+        datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
     )
 
 
-def _numbered(split: datasets.Dataset) -> Rows:
-    """Labels and positions alone: all that carving looks at."""
-    count = len(split)
-    return Rows([""] * count, None, [int(label) for label in split["label"]], list(range(count)))
+def _numbered(split: datasets.Dataset) -> datasets.Dataset:
+    """The split with each row's position in the column `row`."""
+    return split.add_column("row", list(range(len(split))))
 
 
-def _digest(split: datasets.Dataset) -> str:
-    """sha256 over the stored images, labels and rows in order."""
-    digest = hashlib.sha256()
-    import datasets
-
-    stored = split.cast_column("image", datasets.Image(decode=False))
-    for example in stored:
-        image = example["image"]
-        content = image["bytes"] or Path(image["path"]).read_bytes()
-        inner = hashlib.sha256(content).hexdigest()
-        digest.update(canonical_json([inner, example["label"], example["row"]]).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _digits() -> Splits:
-    import datasets
+def _read_digits() -> TaskRows:
     import numpy as np
     from sklearn.datasets import load_digits
 
     found = load_digits()
     pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)  # (rows, 8, 8)
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    rows = Rows([""] * len(pixels), None, found.target.tolist(), list(range(len(pixels))))
+    rows = _dataset(list(pixels), found.target.tolist())
     # The writers of the rows are not known, so dev is a stratified draw, always the same one.
-    kept, dev = carve(rows, DIGITS, seed=0, selection_rows=DIGITS_DEV_ROWS, train_rows=None)
-
-    def part(chosen: Rows) -> datasets.Dataset:
-        images = [{"bytes": _png(pixels[i]), "path": None} for i in chosen.row]
-        return datasets.Dataset.from_dict(
-            {"image": images, "label": chosen.label}, features=features
-        )
-
-    return part(kept), part(dev)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    content = BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
+    parts = carve(rows, DIGITS, seed=0, selection_rows=DIGITS_DEV_ROWS, train_rows=None)
+    chosen = [part["row"][:] for part in parts]
+    train, dev = (_dataset(list(pixels[at]), found.target[at].tolist()) for at in chosen)
+    return TaskRows(DIGITS, train, {"dev": dev}, "scikit-learn:load_digits")
 
 
 def _split_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -173,18 +121,12 @@ def _split_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _classes(split: Path) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            path.name
-            for path in split.iterdir()
-            if path.is_dir() and not path.name.startswith((".", "__MACOSX"))
-        )
-    )
+    """The subfolders in alphabetical order, without those that other programs leave behind."""
+    folders = [path.name for path in split.iterdir() if path.is_dir()]
+    return tuple(sorted(name for name in folders if not name.startswith((".", "__MACOSX"))))
 
 
-def _folder(name: str, folder: Path) -> tuple[TaskSpec, Splits, str]:
-    import datasets
-
+def _read_folder(name: str, folder: Path) -> TaskRows:
     train, dev = _split_folder(folder, TRAIN_FOLDERS), _split_folder(folder, DEV_FOLDERS)
     if train is None or dev is None:
         raise RpmaskError(
@@ -197,52 +139,23 @@ def _folder(name: str, folder: Path) -> tuple[TaskSpec, Splits, str]:
         raise RpmaskError(
             f"The classes of {train} ({', '.join(labels) or 'none'}) and of {dev} "
             f"({', '.join(others) or 'none'}) do not make a task.",
-            "Each has one subfolder a class, and dev has none that train lacks.",
+            "Each needs one subfolder per class, and dev must have no class that train lacks.",
         )
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
-    splits = []
-    for split in (train, dev):
-        paths = [(file, i) for i, c in enumerate(labels) for file in _images(split / c)]
-        if not paths:
-            raise RpmaskError(f"There are no images in {split}.", f"Put them in {split}/CLASS/.")
-        columns = {"image": [str(file) for file, _ in paths], "label": [i for _, i in paths]}
-        splits.append(datasets.Dataset.from_dict(columns, features=features))
     spec = image_spec(name, f"Images of {folder.name}", labels)
-    return spec, (splits[0], splits[1]), f"folder:{folder}"
+    train_rows, dev_rows = (_read_split(split, labels) for split in (train, dev))
+    return TaskRows(spec, train_rows, {"dev": dev_rows}, f"folder:{folder}")
 
 
-def _images(folder: Path) -> list[Path]:
+def _read_split(split: Path, labels: tuple[str, ...]) -> datasets.Dataset:
     from PIL import Image
 
     known = Image.registered_extensions()
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
-
-
-def check_within_reach(name: str) -> None:
-    """Refuse a task that is neither here nor on a hub that answers."""
-    task = ON_HUB.get(name)
-    if task and hub.cached_files(task.repository, task.config, HUB_SPLITS) is None:
-        hub.check_reachable(name, WAYS_OUT)
-
-
-def _from_hub(name: str) -> tuple[TaskSpec, Splits, str]:
-    task = ON_HUB[name]
-    found = hub.cached_files(task.repository, task.config, HUB_SPLITS)
-    if found is None:
-        loaded = hub.load_from_hub(name, task.repository, task.config, HUB_SPLITS, WAYS_OUT)
-        source = f"hub:{task.repository}"
-    else:
-        files, source = found
-        loaded = {split: hub.load_arrow(paths) for split, paths in files.items()}
-    labels = tuple(loaded["train"].features[task.label].names)
-    spec = image_spec(name, task.title, labels)
-    return spec, (_plain(loaded["train"], task), _plain(loaded["test"], task)), source
-
-
-def _plain(split: datasets.Dataset, task: HubImages) -> datasets.Dataset:
-    """The two columns that matter, under the names every image task has."""
-    names = {task.image: "image", task.label: "label"}
-    kept = split.select_columns(list(names))
-    return kept.rename_columns({old: new for old, new in names.items() if old != new})
+    files = [
+        (file, i)
+        for i, label in enumerate(labels)
+        for file in sorted((split / label).rglob("*"))
+        if file.suffix.lower() in known
+    ]
+    if not files:
+        raise RpmaskError(f"There are no images in {split}.", f"Put them in {split}/CLASS/.")
+    return _dataset([str(file) for file, _ in files], [i for _, i in files])

@@ -1,10 +1,8 @@
-"""GLUE's metrics as plain functions of arrays, and what a task makes of a model's outputs.
+"""GLUE's metrics as plain functions of arrays, and a task's metrics of a model's outputs.
 
-Two values are defined where the formula has none: Matthews' correlation and F1 are 0 when a
-constant prediction makes their denominator vanish, and so are Pearson's and Spearman's
-correlations, because a constant tells nothing about the labels. The
-libraries agree on the first two and give NaN for the others, which would win or lose every
-comparison silently.
+Matthews' correlation, F1, Pearson's and Spearman's correlations are 0 where their denominator is 0,
+because a constant says nothing about the labels. The libraries agree on the first two and return NaN
+for the others, which would silently win or lose every comparison.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 def accuracy(predictions: Array, references: Array) -> float:
-    """Share of predictions that are right."""
+    """Share of correct predictions."""
     return float(np.mean(predictions == references))
 
 
@@ -43,14 +41,14 @@ def matthews_correlation(predictions: Array, references: Array) -> float:
 
 
 def pearson(predictions: Array, references: Array) -> float:
-    """Linear correlation, 0 where either side is constant."""
+    """Linear correlation, 0 if either side is constant."""
     if _constant(predictions) or _constant(references):
         return 0.0
     return float(np.corrcoef(predictions, references)[0, 1])
 
 
 def spearmanr(predictions: Array, references: Array) -> float:
-    """Correlation of the ranks, 0 where either side is constant."""
+    """Correlation of the ranks, 0 if either side is constant."""
     from scipy.stats import rankdata
 
     return pearson(rankdata(predictions), rankdata(references))
@@ -93,14 +91,14 @@ def compute(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
 
 
 def answers(spec: TaskSpec, logits: Array, labels: Array) -> tuple[Array, Array]:
-    """The classes or numbers that a model's outputs come to, and the labels as they compare to them."""
+    """The classes or numbers that a model predicts, and the labels in a type that compares to them."""
     logits, labels = np.asarray(logits), np.asarray(labels)
     if spec.kind == "regression":
         logits = logits.reshape(len(logits), -1)
     if logits.ndim != 2 or logits.shape[1] != spec.outputs:
         raise RpmaskError(
             f"Outputs of shape {logits.shape} do not fit task '{spec.name}'.",
-            f"It needs {spec.outputs} output(s) a row; load a model with such a head.",
+            f"It needs {spec.outputs} output(s) per row; load a model with such a head.",
         )
     broken = int(np.sum(~np.isfinite(logits).all(axis=1)))
     if broken:
@@ -114,7 +112,7 @@ def answers(spec: TaskSpec, logits: Array, labels: Array) -> tuple[Array, Array]
 
 
 def majority(spec: TaskSpec, labels: Array) -> dict[str, float]:
-    """The metrics of always answering the most frequent class, or the mean: what chance reaches."""
+    """The metrics of always predicting the most frequent class, or the mean of the labels."""
     labels = np.asarray(labels)
     if spec.kind == "regression":
         return score(spec, np.full(len(labels), labels.mean()), labels)

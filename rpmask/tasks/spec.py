@@ -1,8 +1,8 @@
-"""What a task is, and the data one was loaded with.
+"""What a task is, its rows as a reader returns them, and its splits.
 
-A `TaskSpec` is known before any file is opened: the labels in the order of their class indices and
-the metrics that decide. A `TaskData` adds the splits: `train` to learn from, `selection` to choose
-with, carved from the task's train rows, and `dev`, which only the final report may read.
+Every source of a task (a known name, a folder, a user's files) is read into `TaskRows`. `TaskData` then has
+the splits: `train` to learn from, `selection` to choose with, carved from the train rows, and `dev`, which
+only the final report may read.
 """
 
 from __future__ import annotations
@@ -19,32 +19,43 @@ Inputs = Literal["text", "image"]
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One text, a pair of them, or an image, and a class or a number to predict."""
+    """A class or a number to predict for one text, a pair of texts, or an image.
+
+    `labels` are in the order of the class indices; `primary` is the metric that decides.
+    """
 
     name: str
     title: str
     kind: Kind
     labels: tuple[str, ...]
     pair: bool
-    metrics: tuple[str, ...]
-    primary: str
-    dev_splits: tuple[str, ...] = ("dev",)
+    metrics: tuple[str, ...] = ("accuracy",)
+    primary: str = "accuracy"
     inputs: Inputs = "text"
 
     @property
     def outputs(self) -> int:
-        """Width of the model's head: one logit a class, one number for regression."""
+        """Width of the model's head: one logit per class, or one number for regression."""
         return len(self.labels) or 1
 
 
 @dataclass(frozen=True)
-class TaskData:
-    """A task's splits, where they came from, and a digest of each.
+class TaskRows:
+    """A task's checked rows, before the selection split is carved from train.
 
     Every split has the columns `text`, `text_pair` (pairs only) or `image`, `label` and `row`, the
-    position of the example in the split it was read from, counted from 0. `digests` holds the sha256 of
-    the rows of `train`, `selection` and each dev split.
+    example's position in the split it was read from, counted from 0.
     """
+
+    spec: TaskSpec
+    train: datasets.Dataset
+    dev: dict[str, datasets.Dataset]
+    source: str
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's splits, their source, and the sha256 of the rows of each."""
 
     spec: TaskSpec
     train: datasets.Dataset

@@ -1,18 +1,21 @@
-"""The selection split: carved from train, seeded, with the labels in train's proportions.
+"""Carve the selection split from train, seeded, with the labels in train's proportions.
 
-Masks, checkpoints and hyperparameters are chosen on it, so that dev is read once, by the report.
+Masks, checkpoints and hyperparameters are chosen on the selection split, so that dev is read only once,
+for the final report.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.rows import Rows
-from rpmask.tasks.spec import TaskSpec
+from rpmask.jsonrecord import canonical_json
+from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
 
 if TYPE_CHECKING:
+    import datasets
     import numpy as np
     import numpy.typing as npt
 
@@ -21,13 +24,30 @@ DEFAULT_LIMIT = 1000
 QUANTILE_BINS = 10
 
 
-def carve(
-    rows: Rows, spec: TaskSpec, *, seed: int, selection_rows: int | None, train_rows: int | None
-) -> tuple[Rows, Rows]:
-    """Split train's rows into (train, selection), both in the order of their source.
+def split_task(
+    rows: TaskRows, *, seed: int, selection_rows: int | None, train_rows: int | None
+) -> TaskData:
+    """Carve the selection split from train and compute the digest of every split."""
+    train, selection = carve(
+        rows.train, rows.spec, seed=seed, selection_rows=selection_rows, train_rows=train_rows
+    )
+    splits = {"train": train, "selection": selection, **rows.dev}
+    digests = {name: digest(split) for name, split in splits.items()}
+    return TaskData(rows.spec, train, selection, rows.dev, rows.source, digests)
 
-    `selection_rows` defaults to a fifth of the rows, at most 1000; `train_rows` is the most rows
-    that stay to train on.
+
+def carve(
+    rows: datasets.Dataset,
+    spec: TaskSpec,
+    *,
+    seed: int,
+    selection_rows: int | None,
+    train_rows: int | None,
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Split train's rows into (train, selection), both in their original order.
+
+    `selection_rows` defaults to a fifth of the rows, at most 1000; `train_rows` limits the rows that
+    stay in train.
     """
     import numpy as np
 
@@ -44,30 +64,30 @@ def carve(
             f"train_rows is {train_rows}; at least one row is needed to train on.",
             "Leave it out to train on all rows.",
         )
-    strata = _strata(rows, spec)
+    strata = _strata(rows["label"][:], spec)
     chosen = _draw(np.arange(total), strata, selection_rows, _generator(seed, "selection"))
     rest = np.setdiff1d(np.arange(total), chosen)
     if train_rows is not None and train_rows < len(rest):
         rest = _draw(rest, strata, train_rows, _generator(seed, "train"))
-    return rows.take(rest.tolist()), rows.take(chosen.tolist())
+    return rows.select(rest), rows.select(chosen)
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
     import numpy as np
 
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+    entropy = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(entropy[:16], "big"))
 
 
-def _strata(rows: Rows, spec: TaskSpec) -> npt.NDArray[np.int64]:
-    """The stratum of each row: its class, or which tenth of the rows its value is among."""
+def _strata(labels: list[float], spec: TaskSpec) -> npt.NDArray[np.int64]:
+    """The stratum of each row: its class, or the tenth of the rows that its value falls in."""
     import numpy as np
 
-    labels = np.asarray(rows.label)
+    values = np.asarray(labels)
     if spec.kind == "classification":
-        return labels.astype(np.int64)
-    edges = np.quantile(labels, np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1])
-    return np.searchsorted(edges, labels, side="right").astype(np.int64)
+        return values.astype(np.int64)
+    edges = np.quantile(values, np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1])
+    return np.searchsorted(edges, values, side="right").astype(np.int64)
 
 
 def _draw(
@@ -78,8 +98,7 @@ def _draw(
 ) -> npt.NDArray[np.int64]:
     """Draw `count` rows of the pool in proportion to its strata, by largest remainders.
 
-    Unlike scikit-learn's stratified split it takes a stratum of a single row, which stays behind
-    unless its turn comes.
+    Unlike scikit-learn's stratified split, it accepts a stratum of a single row.
     """
     import numpy as np
 
@@ -92,3 +111,25 @@ def _draw(
         quota[stratum] += 1
     taken = [group[:size] for group, size in zip(groups, quota, strict=True)]
     return np.sort(np.concatenate(taken))
+
+
+def digest(split: datasets.Dataset) -> str:
+    """sha256 over the rows in order, each a line of canonical JSON; an image counts by its own sha256."""
+    import datasets
+
+    for name, feature in split.features.items():
+        if isinstance(feature, datasets.Image):
+            split = split.cast_column(name, datasets.Image(decode=False))
+    total = hashlib.sha256()
+    for batch in split.iter(1000):
+        for row in zip(*batch.values(), strict=True):
+            total.update(canonical_json([_hashable(value) for value in row]).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _hashable(value: Any) -> Any:
+    """The value itself, or the sha256 of an undecoded image's file."""
+    if not isinstance(value, dict):
+        return value
+    content = value["bytes"] or Path(value["path"]).read_bytes()
+    return hashlib.sha256(content).hexdigest()

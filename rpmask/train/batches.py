@@ -103,14 +103,14 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
 
 def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded:
     """Tokenise a split once; labels become class indices or floats."""
-    pairs = list(split["text_pair"]) if spec.pair else None
-    tokens = tokenizer(list(split["text"]), pairs, truncation=True, max_length=max_length)
+    pairs = split["text_pair"][:] if spec.pair else None
+    tokens = tokenizer(split["text"][:], pairs, truncation=True, max_length=max_length)
     fillers = {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
     names = [name for name in fillers if name in tokens]
     kind = np.int64 if spec.kind == "classification" else np.float32
     return Encoded(
         features=[{name: tokens[name][i] for name in names} for i in range(len(split))],
-        labels=np.asarray(split["label"], dtype=kind),
+        labels=np.asarray(split["label"][:], dtype=kind),
         pad={name: fillers[name] for name in names},
         pad_left=tokenizer.padding_side == "left",
         special=frozenset(tokenizer.all_special_ids),

@@ -25,7 +25,7 @@ from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.losses import read_losses
 from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.results import FinetuneResult
-from rpmask.tasks.local import OwnFiles, read_own
+from rpmask.tasks.own_files import OwnFiles, read_own
 from rpmask.tracking.artifacts import read_record
 
 FILES = 20_000 if os.environ.get("RPMASK_FAULTS") == "long" else 300

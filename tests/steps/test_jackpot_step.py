@@ -33,7 +33,8 @@ from rpmask.steps.jackpot import jackpot
 from rpmask.steps.requests import JackpotRequest, SampleRequest
 from rpmask.steps.sample import sample
 from rpmask.tasks.evaluate_metrics import TaskMetric
-from rpmask.tasks.images import DIGITS, load_images
+from rpmask.tasks.images import DIGITS
+from rpmask.tasks.registry import load_task
 from rpmask.tracking.facts import finished_steps
 from rpmask.tracking.registry import fetch
 from rpmask.train.evaluate import evaluate
@@ -135,7 +136,7 @@ def test_the_registered_model_answers_as_the_evaluated_one(
     model = load_classifier(fetch(context.tracker, version), DIGITS)
     own = running_statistics(model)
     assert statistics_digest(own) == result["statistics_digest_after"]
-    dev = encode_images(load_images("digits").dev["dev"], load_image_processor("digits"))
+    dev = encode_images(load_task("digits").dev["dev"], load_image_processor("digits"))
     assert evaluate(model, dev, DIGITS).metrics == result["dev"]
     # With the dense model's statistics the same mask answers hardly better than chance.
     set_running_statistics(model, running_statistics(load_classifier("digits", DIGITS)))

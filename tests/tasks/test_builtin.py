@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.builtin import DEMO_FOLDER, demo_model_dir, load_card, load_rows
+from rpmask.tasks.builtin import DEMO_FOLDER, demo_model_dir, load_card, read_demo
+
+
+def rows_of(split: str) -> list[dict[str, object]]:
+    demo = read_demo()
+    return (demo.train if split == "train" else demo.dev[split]).to_list()
 
 
 @pytest.fixture
@@ -17,8 +22,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_every_row_is_a_labelled_pair_and_each_label_is_half():
-    for split, rows in load_rows().items():
-        assert all(set(row) == {"text", "text_pair", "label"} for row in rows), split
+    for split in ("train", "dev"):
+        rows = rows_of(split)
+        assert all(set(row) == {"text", "text_pair", "label", "row"} for row in rows), split
         assert all(row["text"] and row["text_pair"] for row in rows), split
         labels = Counter(row["label"] for row in rows)
         assert set(labels) == {0, 1}
@@ -26,7 +32,7 @@ def test_every_row_is_a_labelled_pair_and_each_label_is_half():
 
 
 def test_no_premise_of_dev_is_in_train_and_no_row_twice():
-    rows = load_rows()
+    rows = {split: rows_of(split) for split in ("train", "dev")}
     premises = {split: {row["text"] for row in rows[split]} for split in rows}
     assert not premises["train"] & premises["dev"]
     for split, examples in rows.items():
@@ -38,7 +44,7 @@ def test_the_tokenizer_knows_every_word_and_joins_the_pair():
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(demo_model_dir(), local_files_only=True)
-    rows = load_rows()
+    rows = {split: rows_of(split) for split in ("train", "dev")}
     both = rows["train"] + rows["dev"]
     ids = tokenizer([row["text"] for row in both], [row["text_pair"] for row in both])["input_ids"]
     assert all(tokenizer.unk_token_id not in sequence for sequence in ids)
@@ -54,7 +60,7 @@ def test_the_model_is_as_accurate_as_its_card_says():
     model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     assert model.config.id2label == {0: "not_entailment", 1: "entailment"}
-    dev = load_rows()["dev"]
+    dev = rows_of("dev")
     batch = tokenizer(
         [row["text"] for row in dev],
         [row["text_pair"] for row in dev],
@@ -73,7 +79,7 @@ def test_a_bag_of_words_does_not_solve_it():
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    rows = load_rows()
+    rows = {split: rows_of(split) for split in ("train", "dev")}
     bags: dict[str, list[object]] = {"train": [], "dev": []}
     for side in ("text", "text_pair"):
         counter = CountVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")
@@ -95,7 +101,7 @@ def test_the_package_carries_at_most_six_megabytes_and_a_digest_of_each_file():
 def test_a_missing_file_is_named(copy: Path, name: str):
     (copy / name).unlink()
     with pytest.raises(RpmaskError, match=f"lacks its file .*{name}") as caught:
-        load_rows(copy)
+        read_demo(copy)
     assert "make_demo.py" in caught.value.hint
 
 
@@ -103,7 +109,7 @@ def test_an_altered_file_is_refused(copy: Path):
     with (copy / "dev.jsonl").open("a") as file:
         file.write(json.dumps({"text": "a", "text_pair": "b", "label": 1}) + "\n")
     with pytest.raises(RpmaskError, match=r"dev\.jsonl' has digest [0-9a-f]{16}, not the recorded"):
-        load_rows(copy)
+        read_demo(copy)
 
 
 def test_other_weights_are_refused(copy: Path):
@@ -119,4 +125,4 @@ def test_other_weights_are_refused(copy: Path):
 def test_a_damaged_card_is_said_so(copy: Path, content: str, reason: str):
     (copy / "card.json").write_text(content)
     with pytest.raises(RpmaskError, match=reason):
-        load_rows(copy)
+        read_demo(copy)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.glue import GLUE, find_folder, read_folder
+from rpmask.tasks.glue import GLUE, find_folder
 from rpmask.tasks.metrics import METRICS
 
 MNLI_PARSES = "\t".join(f"{side}_{kind}" for kind in ("binary", "parse") for side in ("s1", "s2"))
@@ -67,10 +67,9 @@ def test_each_format(
 ) -> None:
     task = GLUE[name]
     lay_out(tmp_path / task.folder, header, row, ("train", "dev"))
-    train, dev = read_folder(tmp_path / task.folder, task)
-    for rows in (train, dev["dev"]):
-        pair = None if rows.text_pair is None else rows.text_pair[0]
-        assert (rows.text[0], pair, rows.label[0]) == example
+    found = task.read_folder(tmp_path / task.folder)
+    for rows in (found.train, found.dev["dev"]):
+        assert (rows[0]["text"], rows[0].get("text_pair"), rows[0]["label"]) == example
 
 
 def test_mnli_has_two_dev_sets_with_more_columns_than_train(tmp_path: Path) -> None:
@@ -82,9 +81,9 @@ def test_mnli_has_two_dev_sets_with_more_columns_than_train(tmp_path: Path) -> N
         votes = "\t".join(["neutral"] * 5)
         content = f"{MNLI_START}{five}\tgold_label\n{parses}\tP\tH\t{votes}\t{gold}\n"
         (tmp_path / "MNLI" / f"{split}.tsv").write_text(content, encoding="utf-8")
-    train, dev = read_folder(tmp_path / "MNLI", GLUE["mnli"])
-    assert (train.text, train.text_pair, train.label) == (["P"], ["H"], [1])
-    assert {split: rows.label for split, rows in dev.items()} == {
+    found = GLUE["mnli"].read_folder(tmp_path / "MNLI")
+    assert found.train[:] == {"text": ["P"], "text_pair": ["H"], "label": [1], "row": [0]}
+    assert {split: rows["label"][:] for split, rows in found.dev.items()} == {
         "dev_matched": [0],
         "dev_mismatched": [2],
     }
@@ -104,14 +103,14 @@ def test_bad_rows_name_the_file(tmp_path: Path, name: str, row: str, message: st
     header = {task: header for task, header, *_ in FORMATS}[name]
     lay_out(tmp_path / "x", header, row, ("train", "dev"))
     with pytest.raises(RpmaskError) as caught:
-        read_folder(tmp_path / "x", GLUE[name])
+        GLUE[name].read_folder(tmp_path / "x")
     assert f"{tmp_path / 'x' / 'train.tsv'}, {message}" in caught.value.message
 
 
 def test_a_renamed_column_is_missed(tmp_path: Path) -> None:
     lay_out(tmp_path / "x", "index\tsentence1\tsentence2\tclass", "0\ta\tb\tc", ("train", "dev"))
     with pytest.raises(RpmaskError, match=r"train\.tsv has no column 'label'"):
-        read_folder(tmp_path / "x", GLUE["rte"])
+        GLUE["rte"].read_folder(tmp_path / "x")
 
 
 @pytest.mark.parametrize("spelling", ["SST-2", "sst2", "SST2", "sst-2"])
@@ -142,5 +141,4 @@ def test_specs_hold_together() -> None:
         assert spec.name == name
         assert spec.primary in spec.metrics
         assert set(spec.metrics) <= {*METRICS, "combined"}
-        assert (spec.kind == "regression") == (spec.labels == ())
-        assert spec.pair == (task.tsv.text_pair is not None) == (task.hub.text_pair is not None)
+        assert spec.pair == (task.hub.text_pair is not None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.tasks.glue import GLUE, find_folder, read_folder
+from rpmask.tasks.glue import GLUE, find_folder
 from rpmask.tasks.metrics import majority
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "glue"
@@ -26,22 +26,24 @@ def test_every_row_is_read_as_it_stands(name: str) -> None:
     folder = find_folder(DATA, task) if DATA.is_dir() else None
     if folder is None:
         pytest.skip(f"no {task.folder} in {DATA}: set RPMASK_GLUE_DIR to a copy of GLUE")
-    train, dev = read_folder(folder, task)
+    found = task.read_folder(folder)
+    train, dev = found.train, found.dev
     assert len(train) in COUNTS[name][0]
     assert len(dev["dev"]) == COUNTS[name][1]
     for split, rows in (("train", train), ("dev", dev["dev"])):
         lines = (folder / f"{split}.tsv").read_bytes().removesuffix(b"\n").split(b"\n")
         data = lines if task.header else lines[1:]
         assert len(rows) == len(data)
+        read = rows[:]
         for i, line in enumerate(data):
             fields = line.split(b"\t")
-            assert rows.text[i].encode() in fields
-            assert rows.text_pair is None or rows.text_pair[i].encode() in fields
+            assert read["text"][i].encode() in fields
+            assert not task.spec.pair or read["text_pair"][i].encode() in fields
 
 
 def test_the_constant_classifier_scores_what_the_literature_says() -> None:
     folder = find_folder(DATA, GLUE["rte"]) if DATA.is_dir() else None
     if folder is None:
         pytest.skip(f"no RTE in {DATA}: set RPMASK_GLUE_DIR to a copy of GLUE")
-    _, dev = read_folder(folder, GLUE["rte"])
-    assert majority(GLUE["rte"].spec, dev["dev"].label) == {"accuracy": pytest.approx(146 / 277)}
+    dev = GLUE["rte"].read_folder(folder).dev["dev"]
+    assert majority(GLUE["rte"].spec, dev["label"][:]) == {"accuracy": pytest.approx(146 / 277)}

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.images import DIGITS, image_task_names, is_image_folder, load_images
+from rpmask.tasks.images import DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.registry import get_spec, load_task
 
 
@@ -27,7 +27,7 @@ def make_folder(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: i
 
 
 def test_digits_are_whole_and_apart() -> None:
-    data = load_images("digits")
+    data = load_task("digits")
     sizes = [len(data.train), len(data.selection), len(data.dev["dev"])]
     assert sizes == [1078, 269, 450]
     assert sum(sizes) == 1797
@@ -48,14 +48,14 @@ def test_digits_are_whole_and_apart() -> None:
 
 
 def test_dev_does_not_depend_on_the_split_seed() -> None:
-    one, other = (load_images("digits", seed=seed).digests for seed in (0, 1))
+    one, other = (load_task("digits", seed=seed).digests for seed in (0, 1))
     assert one["dev"] == other["dev"]
     assert one["train"] != other["train"]
-    assert one == load_images("digits").digests
+    assert one == load_task("digits").digests
 
 
 def test_the_registry_knows_them() -> None:
-    assert image_task_names() == ("digits", "cifar10", "cifar100")
+    assert IMAGE_TASKS == ("digits", "cifar10", "cifar100")
     with pytest.raises(RpmaskError, match="did you mean 'digits'") as caught:
         get_spec("digit")
     assert "cifar100" in caught.value.hint
@@ -88,17 +88,17 @@ def test_what_other_programs_leave_in_a_folder_is_no_class(tmp_path: Path) -> No
 def test_folders_that_are_no_task(tmp_path: Path) -> None:
     assert not is_image_folder(tmp_path)
     with pytest.raises(RpmaskError, match="lacks train"):
-        load_images("pets", data_dir=tmp_path)
+        read_images("pets", tmp_path)
     folder = make_folder(tmp_path / "one", classes=("cat",))
     with pytest.raises(RpmaskError, match="do not make a task"):
-        load_images("pets", data_dir=folder)
+        read_images("pets", folder)
     folder = make_folder(tmp_path / "more")
     (folder / "test" / "fish").mkdir()
     with pytest.raises(RpmaskError, match="fish"):
-        load_images("pets", data_dir=folder)
+        read_images("pets", folder)
     empty = make_folder(tmp_path / "empty", each=0)
     with pytest.raises(RpmaskError, match="no images"):
-        load_images("pets", data_dir=empty)
+        read_images("pets", empty)
 
 
 def test_cifar_offline_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

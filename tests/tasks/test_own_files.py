@@ -7,7 +7,7 @@ import datasets
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.local import OwnFiles, read_own
+from rpmask.tasks.own_files import OwnFiles, read_own
 
 TEXTS = ["one", 'two "2", too', "drei\u2028", ""]
 LABELS = ["b", "a", "b", "c"]
@@ -42,10 +42,15 @@ def files(folder: Path, labels: list[object], suffix: str = ".jsonl", **given: s
 def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
     train = write(tmp_path / f"train{suffix}", TEXTS, list(LABELS))
     dev = write(tmp_path / f"dev{suffix}", TEXTS[::-1], LABELS[::-1])
-    spec, rows, others = read_own(OwnFiles(train, dev))
+    found = read_own(OwnFiles(train, dev))
+    spec = found.spec
     assert (spec.kind, spec.labels, spec.pair) == ("classification", ("a", "b", "c"), False)
-    assert (rows.text, rows.label, rows.row) == (TEXTS, [1, 0, 1, 2], [0, 1, 2, 3])
-    assert (others["dev"].text, others["dev"].label) == (TEXTS[::-1], [2, 1, 0, 1])
+    assert found.train[:] == {"text": TEXTS, "label": [1, 0, 1, 2], "row": [0, 1, 2, 3]}
+    assert found.dev["dev"][:] == {
+        "text": TEXTS[::-1],
+        "label": [2, 1, 0, 1],
+        "row": [0, 1, 2, 3],
+    }
 
 
 def test_formats_can_be_mixed_and_columns_named(tmp_path: Path) -> None:
@@ -54,10 +59,15 @@ def test_formats_can_be_mixed_and_columns_named(tmp_path: Path) -> None:
     own = OwnFiles(
         tmp_path / "train.csv", tmp_path / "dev.jsonl", text="q", text_pair="a", label="match"
     )
-    spec, rows, others = read_own(own)
-    assert (spec.pair, spec.labels) == (True, ("no", "yes"))
-    assert (rows.text, rows.text_pair, rows.label) == (["why", "who"], ["so", "me"], [1, 0])
-    assert (others["dev"].text, others["dev"].text_pair, others["dev"].label) == (["y"], ["x"], [0])
+    found = read_own(own)
+    assert (found.spec.pair, found.spec.labels) == (True, ("no", "yes"))
+    assert found.train[:] == {
+        "text": ["why", "who"],
+        "text_pair": ["so", "me"],
+        "label": [1, 0],
+        "row": [0, 1],
+    }
+    assert found.dev["dev"][:] == {"text": ["y"], "text_pair": ["x"], "label": [0], "row": [0]}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -75,31 +85,32 @@ def test_formats_can_be_mixed_and_columns_named(tmp_path: Path) -> None:
 def test_the_kind_is_found(
     tmp_path: Path, suffix: str, labels: list[object], kind: str, names: tuple[str, ...]
 ) -> None:
-    spec, rows, _ = read_own(files(tmp_path, labels, suffix))
+    found = read_own(files(tmp_path, labels, suffix))
+    spec, coded = found.spec, found.train["label"][:]
     assert (spec.kind, spec.labels) == (kind, names)
     if kind == "regression":
-        assert rows.label == pytest.approx([float(str(label)) for label in labels])
+        assert coded == pytest.approx([float(str(label)) for label in labels])
         assert (spec.primary, spec.outputs) == ("combined", 1)
     else:
-        assert [names[i] for i in rows.label] == [str(label) for label in labels]
+        assert [names[i] for i in coded] == [str(label) for label in labels]
         assert (spec.primary, spec.outputs) == ("accuracy", len(names))
 
 
 def test_few_whole_floats_are_classes_and_booleans_are_named(tmp_path: Path) -> None:
-    assert read_own(files(tmp_path, [1.0, 0.0, 1.0]))[0].labels == ("0", "1")
-    assert read_own(files(tmp_path, [True, False]))[0].labels == ("false", "true")
+    assert read_own(files(tmp_path, [1.0, 0.0, 1.0])).spec.labels == ("0", "1")
+    assert read_own(files(tmp_path, [True, False])).spec.labels == ("false", "true")
 
 
 def test_a_kind_that_is_given_is_kept(tmp_path: Path) -> None:
     scale = files(tmp_path, [3, 1, 2], kind="regression")
-    assert read_own(scale)[1].label == [3.0, 1.0, 2.0]
+    assert read_own(scale).train["label"][:] == [3.0, 1.0, 2.0]
     classes = files(tmp_path, [0.5, 1.0, 0.5], kind="classification")
-    assert read_own(classes)[0].labels == ("0.5", "1")
+    assert read_own(classes).spec.labels == ("0.5", "1")
 
 
 def test_metrics_fit_the_task(tmp_path: Path) -> None:
-    assert "f1" in read_own(files(tmp_path, ["a", "b"]))[0].metrics
-    assert "f1" not in read_own(files(tmp_path, ["a", "b", "c"]))[0].metrics
+    assert "f1" in read_own(files(tmp_path, ["a", "b"])).spec.metrics
+    assert "f1" not in read_own(files(tmp_path, ["a", "b", "c"])).spec.metrics
 
 
 @pytest.mark.parametrize(

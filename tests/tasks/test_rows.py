@@ -3,12 +3,14 @@
 import json
 from hashlib import sha256
 
+import datasets
 import pytest
 
 from rpmask.errors import RpmaskError
 from rpmask.tasks.glue import GLUE
-from rpmask.tasks.rows import Columns, Rows, class_name, rows_of
+from rpmask.tasks.rows import Columns, class_name, text_rows
 from rpmask.tasks.spec import TaskSpec
+from rpmask.tasks.split import digest
 from rpmask.tasks.tables import Table
 
 SENTENCE = Columns("sentence", "label")
@@ -25,14 +27,14 @@ def own_spec(*labels: str) -> TaskSpec:
 
 
 def test_names_and_indices_are_the_same_label() -> None:
-    rows = rows_of(table(["negative", "1", 0, 1.0]), SENTENCE, GLUE["sst2"].spec, indices=True)
-    assert rows == Rows(["x"] * 4, None, [0, 1, 0, 1], [0, 1, 2, 3])
+    rows = text_rows(table(["negative", "1", 0, 1.0]), SENTENCE, GLUE["sst2"].spec, indices=True)
+    assert rows[:] == {"text": ["x"] * 4, "label": [0, 1, 0, 1], "row": [0, 1, 2, 3]}
 
 
 def test_indices_are_unknown_labels_where_only_names_are_taken() -> None:
-    assert rows_of(table(["1", "3"]), SENTENCE, own_spec("1", "2", "3")).label == [0, 2]
+    assert text_rows(table(["1", "3"]), SENTENCE, own_spec("1", "2", "3"))["label"][:] == [0, 2]
     with pytest.raises(RpmaskError, match="unknown label '0'"):
-        rows_of(table(["1", "0"]), SENTENCE, own_spec("1", "2", "3"))
+        text_rows(table(["1", "0"]), SENTENCE, own_spec("1", "2", "3"))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_indices_are_unknown_labels_where_only_names_are_taken() -> None:
 )
 def test_bad_classes(label: object, message: str) -> None:
     with pytest.raises(RpmaskError) as caught:
-        rows_of(table([0, label]), SENTENCE, GLUE["sst2"].spec, indices=True)
+        text_rows(table([0, label]), SENTENCE, GLUE["sst2"].spec, indices=True)
     assert message in caught.value.message
     assert "'negative', 'positive', or their indices 0 to 1" in caught.value.hint
 
@@ -72,14 +74,17 @@ def test_bad_classes(label: object, message: str) -> None:
 )
 def test_bad_scores(label: object, message: str) -> None:
     with pytest.raises(RpmaskError) as caught:
-        rows_of(table(["5.000", label]), SENTENCE, own_spec(), score_range=(0.0, 5.0))
+        text_rows(table(["5.000", label]), SENTENCE, own_spec(), score_range=(0.0, 5.0))
     assert message in caught.value.message
 
 
 def test_scores_are_rounded_to_what_training_sees() -> None:
-    assert rows_of(table(["3.8", 2]), SENTENCE, own_spec()).label == [3.799999952316284, 2.0]
+    assert text_rows(table(["3.8", 2]), SENTENCE, own_spec())["label"][:] == [
+        3.799999952316284,
+        2.0,
+    ]
     with pytest.raises(RpmaskError, match="too large"):
-        rows_of(table([1e39]), SENTENCE, own_spec())
+        text_rows(table([1e39]), SENTENCE, own_spec())
 
 
 @pytest.mark.parametrize(
@@ -92,15 +97,15 @@ def test_scores_are_rounded_to_what_training_sees() -> None:
 )
 def test_bad_texts(text: object, message: str) -> None:
     with pytest.raises(RpmaskError) as caught:
-        rows_of(table([0, 1], ["", text]), SENTENCE, GLUE["sst2"].spec, indices=True)
+        text_rows(table([0, 1], ["", text]), SENTENCE, GLUE["sst2"].spec, indices=True)
     assert message in caught.value.message
 
 
 def test_a_second_text_is_named_exactly_for_pairs() -> None:
     with pytest.raises(RpmaskError, match="compares two texts"):
-        rows_of(table([0]), SENTENCE, GLUE["rte"].spec)
+        text_rows(table([0]), SENTENCE, GLUE["rte"].spec)
     with pytest.raises(RpmaskError, match="has one text"):
-        rows_of(table([0]), Columns("sentence", "label", "other"), GLUE["sst2"].spec)
+        text_rows(table([0]), Columns("sentence", "label", "other"), GLUE["sst2"].spec)
 
 
 def test_class_names() -> None:
@@ -110,19 +115,25 @@ def test_class_names() -> None:
     assert class_name(float("inf")) is None
 
 
+def pairs(*rows: tuple[str, str, int]) -> datasets.Dataset:
+    first, second, label = (list(column) for column in zip(*rows, strict=True))
+    values = {"a": first, "b": second, "label": label}
+    both = Table("file", values, range(1, len(label) + 1))
+    return text_rows(both, Columns("a", "label", "b"), GLUE["rte"].spec, indices=True)
+
+
 def test_digest_is_of_the_rows_in_order() -> None:
-    rows = Rows(["é", "b"], ["", '"'], [1, 0], [4, 9])
-    lines = '["é","",1,4]\n["b","\\"",0,9]\n'
-    assert [json.loads(line) for line in lines.splitlines()] == [["é", "", 1, 4], ["b", '"', 0, 9]]
-    assert rows.digest() == sha256(lines.encode()).hexdigest()
-    assert rows.take([1, 0]).digest() != rows.digest()
-    assert rows.take([1, 0]).take([1, 0]).digest() == rows.digest()
+    rows = pairs(("é", "", 1), ("b", '"', 0))
+    lines = '["é","",1,0]\n["b","\\"",0,1]\n'
+    assert [json.loads(line) for line in lines.splitlines()] == [["é", "", 1, 0], ["b", '"', 0, 1]]
+    assert digest(rows) == sha256(lines.encode()).hexdigest()
+    assert digest(rows.select([1, 0])) != digest(rows)
+    assert digest(rows.select([1, 0]).select([1, 0])) == digest(rows)
 
 
 def test_dataset_columns_and_types() -> None:
-    pairs = Rows(["a"], ["b"], [1], [7]).to_dataset(GLUE["rte"].spec)
-    assert pairs[0] == {"text": "a", "text_pair": "b", "label": 1, "row": 7}
-    single = Rows(["a"], None, [0.5], [7]).to_dataset(own_spec())
+    assert pairs(("a", "b", 1))[0] == {"text": "a", "text_pair": "b", "label": 1, "row": 0}
+    single = text_rows(table([0.5]), SENTENCE, own_spec())
     assert {name: kind.dtype for name, kind in single.features.items()} == {
         "text": "string", "label": "float32", "row": "int64",
     }  # fmt: skip

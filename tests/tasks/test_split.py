@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 
 from rpmask.errors import RpmaskError
 from rpmask.tasks.glue import GLUE
-from rpmask.tasks.rows import Rows
 from rpmask.tasks.split import carve
 
 CLASSES, SCORES = GLUE["mnli"].spec, GLUE["stsb"].spec
 
 
-def rows_with(labels: list[int] | list[float]) -> Rows:
-    return Rows([str(i) for i in range(len(labels))], None, labels, list(range(len(labels))))
+def rows_with(labels: list[int] | list[float]) -> datasets.Dataset:
+    rows = list(range(len(labels)))
+    return datasets.Dataset.from_dict({"text": list(map(str, rows)), "label": labels, "row": rows})
 
 
 def test_default_size_is_a_fifth_and_at_most_a_thousand() -> None:
@@ -35,11 +36,11 @@ def test_disjoint_ordered_exact_and_proportional(
     rows = rows_with(labels)
     train, selection = carve(rows, CLASSES, seed=seed, selection_rows=size, train_rows=None)
     assert len(selection) == size
-    assert sorted(train.row + selection.row) == rows.row
-    assert train.row == sorted(train.row)
-    assert selection.row == sorted(selection.row)
-    assert all(selection.text[i] == str(row) for i, row in enumerate(selection.row))
-    counts = Counter(selection.label)
+    assert sorted(train["row"][:] + selection["row"][:]) == rows["row"][:]
+    assert train["row"][:] == sorted(train["row"][:])
+    assert selection["row"][:] == sorted(selection["row"][:])
+    assert all(example["text"] == str(example["row"]) for example in selection)
+    counts = Counter(selection["label"][:])
     for label, count in Counter(labels).items():
         assert abs(counts[label] - count * size / len(labels)) < 1
 
@@ -48,7 +49,7 @@ def test_same_seed_same_rows_other_seed_other_rows() -> None:
     rows = rows_with([i % 2 for i in range(200)])
 
     def drawn(seed: int) -> list[int]:
-        return carve(rows, CLASSES, seed=seed, selection_rows=40, train_rows=None)[1].row
+        return carve(rows, CLASSES, seed=seed, selection_rows=40, train_rows=None)[1]["row"][:]
 
     assert drawn(3) == drawn(3)
     assert len({tuple(drawn(seed)) for seed in range(20)}) == 20
@@ -58,26 +59,26 @@ def test_the_split_of_seed_zero_is_pinned() -> None:
     """A changed split would make old selections incomparable with new ones."""
     rows = rows_with([i % 2 for i in range(20)])
     train, selection = carve(rows, CLASSES, seed=0, selection_rows=4, train_rows=6)
-    assert selection.row == [3, 6, 14, 15]
-    assert train.row == [2, 4, 5, 7, 16, 19]
+    assert selection["row"][:] == [3, 6, 14, 15]
+    assert train["row"][:] == [2, 4, 5, 7, 16, 19]
 
 
 def test_fewer_train_rows_leave_the_selection_as_it_was() -> None:
     rows = rows_with([int(i % 4 == 0) for i in range(400)])
     train, selection = carve(rows, CLASSES, seed=1, selection_rows=40, train_rows=None)
     few, same = carve(rows, CLASSES, seed=1, selection_rows=40, train_rows=100)
-    assert same == selection
+    assert same[:] == selection[:]
     assert len(few) == 100
-    assert set(few.row) < set(train.row)
-    assert Counter(few.label) == {0: 75, 1: 25}
-    assert carve(rows, CLASSES, seed=1, selection_rows=40, train_rows=9_999)[0] == train
+    assert set(few["row"][:]) < set(train["row"][:])
+    assert Counter(few["label"][:]) == {0: 75, 1: 25}
+    assert carve(rows, CLASSES, seed=1, selection_rows=40, train_rows=9_999)[0][:] == train[:]
 
 
 def test_regression_is_stratified_on_quantiles() -> None:
     labels = np.random.default_rng(0).exponential(size=1_000).astype(np.float32).tolist()
     _, selection = carve(rows_with(labels), SCORES, seed=0, selection_rows=100, train_rows=None)
     edges = np.quantile(labels, np.linspace(0, 1, 11))
-    counts, _ = np.histogram(selection.label, edges)
+    counts, _ = np.histogram(selection["label"][:], edges)
     assert counts.tolist() == [10] * 10
 
 
@@ -85,7 +86,7 @@ def test_a_class_of_one_row_is_no_obstacle() -> None:
     train, selection = carve(
         rows_with([0] * 9 + [1]), CLASSES, seed=0, selection_rows=2, train_rows=None
     )
-    assert (train.label.count(1), selection.label.count(1)) == (1, 0)
+    assert (train["label"][:].count(1), selection["label"][:].count(1)) == (1, 0)
 
 
 def test_constant_scores_are_one_stratum() -> None:

@@ -12,7 +12,8 @@ from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import find_prunable
-from rpmask.tasks.images import DIGITS, load_images
+from rpmask.tasks.images import DIGITS
+from rpmask.tasks.registry import load_task
 from rpmask.train.batches import training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.images import ImageRows, encode_images, load_image_processor
@@ -21,7 +22,7 @@ from rpmask.train.models import has_head, load_classifier, skeleton
 
 @pytest.fixture(scope="module")
 def rows() -> ImageRows:
-    data = load_images("digits", train_rows=70)
+    data = load_task("digits", train_rows=70)
     return encode_images(data.train, load_image_processor("digits"))
 
 
@@ -65,7 +66,7 @@ def test_every_epoch_sees_other_orders(rows: ImageRows) -> None:
 def test_the_built_in_model_is_what_it_says() -> None:
     model = load_classifier("digits", DIGITS)
     assert has_head("digits", DIGITS)
-    data = load_images("digits")
+    data = load_task("digits")
     dev = encode_images(data.dev["dev"], load_image_processor("digits"))
     assert evaluate(model, dev, DIGITS).metrics["accuracy"] >= 0.975
     tensors = find_prunable(skeleton("digits", DIGITS))

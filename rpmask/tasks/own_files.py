@@ -1,36 +1,25 @@
-"""A user's own files: CSV, TSV, JSON lines, JSON or Parquet, and the task found in them.
-
-TSV is read with quoting off, as GLUE's files are: a quote is a character like any other.
-"""
+"""Read a user's own CSV, TSV, JSON or Parquet files and find out the task in them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.rows import Columns, Rows, class_name, number, rows_of
-from rpmask.tasks.spec import Kind, TaskSpec
-from rpmask.tasks.structured import read_json, read_jsonl, read_parquet
-from rpmask.tasks.tables import Table, read_csv, read_tsv
+from rpmask.tasks.rows import Columns, class_name, number, text_rows
+from rpmask.tasks.spec import Kind, TaskRows, TaskSpec
+from rpmask.tasks.tables import Table, read_table
 
-READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": read_csv,
-    ".tsv": read_tsv,
-    ".jsonl": read_jsonl,
-    ".json": read_json,
-    ".parquet": read_parquet,
-}
 KINDS = ("classification", "regression")
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """Two files of the user's and the names of their columns; `kind` is found when not given."""
+    """A user's two files and the names of their columns; `kind` is found out if it is None."""
 
     train: Path
     dev: Path
@@ -40,9 +29,23 @@ class OwnFiles:
     kind: str | None = None
     name: str = "own"
 
+    @property
+    def columns(self) -> Columns:
+        """The columns that hold the example."""
+        return Columns(self.text, self.label, self.text_pair)
 
-def read_own(own: OwnFiles) -> tuple[TaskSpec, Rows, dict[str, Rows]]:
-    """The task the train file describes, its train rows and its dev rows."""
+    @property
+    def source(self) -> str:
+        """Where the rows come from, as runs record it."""
+        return f"files:{self.train},{self.dev}"
+
+    def tables(self) -> tuple[Table, Table]:
+        """The train file and the dev file."""
+        return read_table(self.train), read_table(self.dev)
+
+
+def read_own(own: OwnFiles) -> TaskRows:
+    """Read the files of a task that is described by its train file."""
     if own.kind is not None and own.kind not in KINDS:
         raise RpmaskError(f"'{own.kind}' is no kind of task.", f"Give {' or '.join(KINDS)}.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", own.name):
@@ -50,28 +53,10 @@ def read_own(own: OwnFiles) -> tuple[TaskSpec, Rows, dict[str, Rows]]:
             f"'{own.name}' cannot name a task.",
             "Use letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
         )
-    train, dev = _open(own.train), _open(own.dev)
+    train, dev = own.tables()
     spec = _describe(own, train)
-    columns = Columns(own.text, own.label, own.text_pair)
-    return spec, rows_of(train, columns, spec), {"dev": rows_of(dev, columns, spec)}
-
-
-def read_own_as(
-    own: OwnFiles, rows: Callable[[Table, Columns], Rows]
-) -> tuple[Rows, dict[str, Rows]]:
-    """Train and dev rows of the user's files, checked as rows of a task that is known already."""
-    columns = Columns(own.text, own.label, own.text_pair)
-    return rows(_open(own.train), columns), {"dev": rows(_open(own.dev), columns)}
-
-
-def _open(path: Path) -> Table:
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise RpmaskError(
-            f"{path} ends in '{path.suffix}', which is not a format that can be read.",
-            f"The formats are {', '.join(READERS)}.",
-        )
-    return reader(path)
+    rows, dev_rows = (text_rows(table, own.columns, spec) for table in (train, dev))
+    return TaskRows(spec, rows, {"dev": dev_rows}, own.source)
 
 
 def _describe(own: OwnFiles, train: Table) -> TaskSpec:
@@ -100,7 +85,7 @@ def _describe(own: OwnFiles, train: Table) -> TaskSpec:
 
 
 def _kind(values: Sequence[object]) -> Kind:
-    """Regression where the labels are written as floats and are fractions or many; else classes."""
+    """Regression if the labels are written as floats and are fractions or many; else classification."""
     numbers: set[float] = set()
     floats = False
     for value in values:
@@ -115,7 +100,7 @@ def _kind(values: Sequence[object]) -> Kind:
 
 
 def _whole(value: object) -> bool:
-    """Whether the label is written as a whole number of sane length, with no point or exponent."""
+    """Whether a label is written as a whole number of sane length, without point or exponent."""
     return re.fullmatch(r"\s*[+-]?\d{1,18}\s*", str(value)) is not None
 
 
@@ -125,13 +110,13 @@ def _class_names(own: OwnFiles, train: Table, values: Sequence[object]) -> tuple
     if len(names) == 1:
         raise RpmaskError(
             f"{train.source}: every label in column '{own.label}' is '{names.pop()}'.",
-            "There must be two classes at least to tell apart.",
+            "A classification needs at least two classes.",
         )
     if own.kind is None and len(names) > max(MANY_VALUES, len(values) // 2):
         raise RpmaskError(
             f"{train.source}: column '{own.label}' has {len(names)} different values in "
             f"{len(values)} rows, too many to be classes.",
-            "Name the right column with --label, or say --kind classification or regression.",
+            "Name the right column with --label, or give --kind classification or regression.",
         )
     if all(_whole(name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
