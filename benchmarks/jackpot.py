@@ -45,7 +45,7 @@ from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import load_data, prepare
-from rpmask.steps.searchpaces import SEARCH_PACES
+from rpmask.steps.jackpot_request import TASK_SEARCHES
 from rpmask.steps.starts import HOT
 from rpmask.train.batches import calibration_rows, training_order
 from rpmask.train.evaluate import evaluate, example_losses
@@ -140,7 +140,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "digits": Workload("digits", SEARCH_PACES["digits"], SPARSITIES, seeds=5),
+    "digits": Workload("digits", TASK_SEARCHES["digits"], SPARSITIES, seeds=5),
     "demo": Workload(
         "demo",
         SearchPlan(epochs=2, batch_size=32, learning_rate=1.0),

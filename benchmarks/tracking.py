@@ -38,7 +38,7 @@ from servers import mlflow_server  # noqa: E402
 
 from rpmask.files import write_whole  # noqa: E402
 from rpmask.steps.context import Context  # noqa: E402
-from rpmask.steps.recipes import PACES  # noqa: E402
+from rpmask.steps.recipes import TASK_DEFAULTS  # noqa: E402
 from rpmask.steps.requests import SampleRequest, ScreenRequest  # noqa: E402
 from rpmask.steps.sample import sample  # noqa: E402
 from rpmask.steps.screen import screen  # noqa: E402
@@ -46,11 +46,11 @@ from rpmask.tracking.artifacts import ArtifactStore  # noqa: E402
 from rpmask.tracking.runs import StepRun  # noqa: E402
 from rpmask.tracking.tracker import Tracker  # noqa: E402
 
-PACE = PACES["demo"]
+DEMO = TASK_DEFAULTS["demo"]
 RACES = {
     "as screen races": ScreenRequest(threads=1, refit=0, distilled=False),
     "as run races the demo": ScreenRequest(
-        budget=PACE.budget, examples=PACE.examples, threads=1, refit=0, distilled=False
+        budget=DEMO.budget, examples=DEMO.examples, threads=1, refit=0, distilled=False
     ),
 }
 

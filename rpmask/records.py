@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
+from rpmask.settings import DATA, Checked, setting
 
 SCHEMA_VERSION = 1
 
@@ -45,16 +47,19 @@ class MaskRecipe(Record):
         return self.temperature == 0.0
 
 
+_CONTROL = "The control is the mask without randomness; every pool holds it."
+
+
 @dataclass(frozen=True)
-class SearchSpace(Record):
+class SearchSpace(Checked):
     """The values that candidates may take. A range with equal ends is a fixed value.
 
     lists names the fields, temperature or sample_ratio, that list their values instead of giving a range.
     """
 
-    temperature: tuple[float, ...] = (0.05, 0.5)
-    sample_ratio: tuple[float, ...] = (2e-5, 1e-3)
-    importances: tuple[str, ...] = ("fisher",)
+    temperature: tuple[float, ...] = setting((0.05, 0.5), above=0, hint=_CONTROL)
+    sample_ratio: tuple[float, ...] = setting((2e-5, 1e-3), above=0, hint=_CONTROL)
+    importances: tuple[str, ...] = setting(("fisher",), choices=IMPORTANCES)
     allocations: tuple[float, ...] = (0.0, 1.0)
     lists: tuple[str, ...] = ()
 
@@ -94,20 +99,44 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True)
-class DataChoice(Record):
+class DataChoice(Checked):
     """Data options of a task. Later steps inherit them from the first one."""
 
-    data_dir: str | None = None
-    train: str | None = None
-    dev: str | None = None
-    text: str = "text"
-    text_pair: str | None = None
-    label: str = "label"
-    kind: str | None = None
-    selection_rows: int | None = None
-    train_rows: int | None = None
-    max_length: int = 128
+    data_dir: str | None = setting(
+        None,
+        "Folder in the classic GLUE layout (RTE/train.tsv, ...)",
+        none="RPMASK_GLUE_DIR",
+        panel=DATA,
+    )
+    train: str | None = setting(
+        None, "Your own training rows: CSV, TSV, JSON(L) or Parquet", panel=DATA
+    )
+    dev: str | None = setting(None, "Your own dev rows", panel=DATA)
+    text: str = setting("text", "Column of the text", panel=DATA)
+    text_pair: str | None = setting(None, "Column of the second text", panel=DATA)
+    label: str = setting("label", "Column of the label", panel=DATA)
+    kind: str | None = setting(
+        None, "classification or regression", none="read from the labels", panel=DATA
+    )
+    selection_rows: int | None = setting(
+        None,
+        "Training rows to hold out for selection",
+        none="a fifth, at most 1000",
+        panel=DATA,
+    )
+    train_rows: int | None = setting(None, "Training rows to use", none="all", panel=DATA)
+    max_length: int = setting(128, "Longest input, in tokens", at_least=2, panel=DATA)
     split_seed: int = 0
+
+    def check(self) -> None:
+        """Refuse half of the user's own data, and a value outside its limits."""
+        super().check()
+        if (self.train is None) != (self.dev is None):
+            given, missing = ("--train", "--dev") if self.train else ("--dev", "--train")
+            raise RpmaskError(
+                f"{given} needs {missing}.",
+                "Dev is read by the final report only, never to select.",
+            )
 
 
 @dataclass(frozen=True)

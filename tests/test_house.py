@@ -76,7 +76,16 @@ def test_floors(path: Path) -> None:
 
 
 def test_records_need_the_standard_library_only() -> None:
-    for name in ("records.py", "results.py", "jsonrecord.py", "errors.py", "files.py", "logs.py"):
+    names = (
+        "records.py",
+        "results.py",
+        "jsonrecord.py",
+        "errors.py",
+        "files.py",
+        "logs.py",
+        "settings.py",
+    )
+    for name in names:
         for module, _ in imports(ROOT / name):
             top = module.split(".")[0]
             assert top == "rpmask" or top in sys.stdlib_module_names

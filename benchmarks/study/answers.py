@@ -9,7 +9,8 @@ from compare import Rows, agreement, gap, mean, of, signed, table
 from grid import ARMS, FACTOR_TASKS, JACKPOT_TASKS, JACKPOTS, ONE_FACTOR, RATES, SPARSITIES
 from races import lead
 
-from rpmask.steps.requests import RACE_REFIT_ROWS, REFIT_FROM, REFIT_ROWS
+from rpmask.steps.screen_request import RACE_REFIT_ROWS
+from rpmask.train.plan import REFIT_FROM, REFIT_ROWS
 from rpmask.words import percent
 
 # Single factors were changed from what was (c) before, and from (d), too.

@@ -1,4 +1,4 @@
-"""The command line: parse, call one step, print. The only folder that knows Typer and rich.
+"""The command line: each verb parses its options, calls one step and prints the result.
 
 Nothing here imports torch, transformers or mlflow before a verb runs, so `--help` is instant.
 """

@@ -13,8 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Draw many pruning masks, race them, keep the best with evidence, train it; all of it "
-    "in MLflow.\n\nStart with `rpmask run --task demo`, then `rpmask ui`.",
+    help="Draw many pruning masks, race them, keep the best with evidence, and train it, with everything "
+    "recorded in MLflow.\n\nStart with `rpmask run --task demo`, then `rpmask ui`.",
 )
 
 

@@ -25,20 +25,20 @@ PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal
 
 
 class TalkingConsole:
-    """Says what a step does, unless told to be quiet."""
+    """Writes the progress of a step on stderr, or nothing if it is quiet."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._console = RichConsole(stderr=True, highlight=False)
 
     def say(self, message: str) -> None:
-        """One line for the user."""
+        """Print a line for the user."""
         if not self._quiet:
             self._console.print(escape(message), soft_wrap=True)
 
     @contextmanager
     def working(self, title: str) -> Iterator[Bar | Lines]:
-        """A progress display for a stretch of work."""
+        """Show progress while the block runs."""
         if self._quiet:
             yield Lines(title, silent=True)
         elif not self._console.is_terminal:
@@ -69,28 +69,28 @@ class Bar:
         self._display.update(self._task, completed=done, total=total)
 
     def metric(self, name: str, value: float, step: int) -> None:
-        """A bar has no curves."""
+        """Ignore metrics; a bar shows none."""
 
     def rung(self, score: Score) -> None:
-        """A rung is seen in the bar's progress."""
+        """Ignore rungs; the bar shows their progress."""
 
 
 class Lines:
-    """An observer that writes a line now and then, for logs."""
+    """An observer that writes a line every few seconds, for logs."""
 
     def __init__(self, title: str, silent: bool) -> None:
         self._title, self._silent = title, silent
         self._said = time.monotonic()
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Say how far it is, at most every few seconds."""
+        """Print the progress, at most every few seconds."""
         now = time.monotonic()
         if not self._silent and now - self._said > PLAIN_SECONDS:
             self._said = now
             print(f"{self._title}: {done} of {total} {what}", file=sys.stderr, flush=True)
 
     def metric(self, name: str, value: float, step: int) -> None:
-        """Lines have no curves."""
+        """Ignore metrics; the lines show none."""
 
     def rung(self, score: Score) -> None:
-        """A rung is seen in the progress."""
+        """Ignore rungs; the lines show their progress."""

@@ -1,4 +1,4 @@
-"""What `export` and `bench` end with."""
+"""The tables at the end of `export` and `bench`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rpmask.cli.tables import TABLES, plain_table, show
-
-__all__ = ["bench_table", "export_table", "show"]
+from rpmask.cli.tables import plain_table
 
 
 def _size(count: int) -> str:
@@ -34,7 +32,7 @@ def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def export_table(result: dict[str, Any]) -> list[Table | str]:
-    """Size, agreement with the model, speed."""
+    """Size, agreement with the registered model, and speed."""
     share = result["bytes"] / result["dense_bytes"]
     rows = [
         ("folder", result["path"]),
@@ -42,16 +40,14 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
     ]
     if result["masked_dense_bytes"]:
         masked = result["masked_bytes"] / result["masked_dense_bytes"]
-        rows.append(("its masked matrices", f"{masked:.1%} of their fp32 size"))
+        rows.append(("masked matrices", f"{masked:.1%} of their fp32 size"))
     allowed = f"allowed {result['tolerance']:.1e}"
-    rows += [
-        ("logits differ by", f"{result['max_abs_diff']:.1e} ({allowed})"),
-    ]
+    rows.append(("logits differ by", f"{result['max_abs_diff']:.1e} ({allowed})"))
     if result["same_answers"] is not None:
-        alike = f"{result['same_answers']:.1%} of {result['compared_rows']} rows"
-        rows.append(("same answers", alike))
+        same = f"{result['same_answers']:.1%} of {result['compared_rows']} rows"
+        rows.append(("same answers", same))
     rows += [
-        ("transformers alone reads it", "yes" if result["standard"] else "no, rpmask.load does"),
+        ("loads with transformers alone", "yes" if result["standard"] else "no, use rpmask.load"),
         ("digest", result["digest"][:16]),
     ]
     if result["note"]:
@@ -60,17 +56,14 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
         plain_table(f"{result['model']} as {result['format']}", ("", ""), rows)
     ]
     if result["rows"]:
-        parts.append(_timings("speed here", result["rows"]))
+        parts.append(_timings("speed on this machine", result["rows"]))
     if result["model_uri"]:
         parts.append(f"next: mlflow models serve -m {result['model_uri']} --env-manager local")
     return parts
 
 
 def bench_table(result: dict[str, Any]) -> list[Table | str]:
-    """One row a runtime and shape, then what is absent."""
+    """One row per runtime and shape, then the runtimes that are missing."""
     lines: list[Table | str] = [_timings(f"{result['model']}: {result['machine']}", result["rows"])]
-    lines += [f"absent: {name}: {why}" for name, why in result["absent"].items()]
+    lines += [f"missing: {name}: {why}" for name, why in result["absent"].items()]
     return lines
-
-
-TABLES.update({"export": export_table, "bench": bench_table})

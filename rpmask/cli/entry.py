@@ -1,4 +1,4 @@
-"""Where a command starts and ends: errors become a sentence, a hint and an exit code."""
+"""Start and end of a command: an error becomes a sentence, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -16,27 +16,19 @@ import typer
 
 from rpmask import ranks
 from rpmask.cli.app import app
-from rpmask.cli.outside import foreseen
+from rpmask.cli.environment_errors import as_user_error
 from rpmask.errors import RpmaskError
 from rpmask.logs import LOG
 
 # Each adds its verbs to the app, in the order in which `--help` shows them.
 VERBS = (
-    "step_verbs",
-    "finetune_verb",
-    "run_verb",
-    "tune_verb",
-    "jackpot_verb",
-    "report_verb",
-    "deploy_verbs",
-    "mask_verb",
-    "service_verbs",
+    *("sample", "screen", "select", "finetune", "run", "tune", "jackpot", "report"),
+    *("export", "bench", "predict", "ui", "doctor", "mask"),
 )
 for _verb in VERBS:
     import_module(f"rpmask.cli.{_verb}")
 
-# Typer carries its own copy of click in some versions and uses the real one in others; either way
-# this is the error of its parser.
+# The error of Typer's parser, whether this version of Typer has its own copy of click or uses the real one.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
 
@@ -57,7 +49,7 @@ def _stopped(number: int) -> int:
 
 
 class _Terminated(SystemExit):
-    """SIGTERM, made an exception so that runs are closed on the way out."""
+    """SIGTERM as an exception, so that runs are closed."""
 
 
 def _on_terminate(*_: Any) -> None:
@@ -65,8 +57,8 @@ def _on_terminate(*_: Any) -> None:
 
 
 def _follow() -> int:
-    """A process that torchrun started beside the leading one: it prints nothing but its own errors."""
-    # Nothing of a follower's needs closing, and Python's own handlers wait while it waits.
+    """Run a process that torchrun started next to the leading one; it prints only its own errors."""
+    # A follower has nothing to close, and Python's handlers would wait for the collective that it waits in.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from rpmask.steps.training import follow
 
@@ -78,38 +70,38 @@ def _follow() -> int:
 
 
 def _share_cores() -> None:
-    """Let OpenMP's threads sleep sooner when they wait for each other; before torch brings libgomp.
+    """Let waiting OpenMP threads sleep sooner. libgomp reads this when torch loads it; others ignore it.
 
-    By default they spin, and where another process has one of the cores they spin against the very thread
-    they wait for (`benchmarks/waiting.py`). Other kinds of OpenMP do not read this.
+    By default they spin, and on a shared core they spin against the thread that they wait for
+    (`benchmarks/waiting.py`).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; every foreseen error becomes one sentence, a hint and an exit code."""
+    """Run the command line; an expected error becomes one sentence, a hint and an exit code."""
     _share_cores()
     if ranks.is_follower():
         sys.exit(_follow())
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     signal.signal(signal.SIGTERM, _on_terminate)
-    # A short verb is mostly imports, which make no garbage: looking for it took an eighth of the time.
+    # A short verb is mostly imports, which make no garbage; collecting took an eighth of the time.
     gc.set_threshold(100_000, 20, 20)
-    # The tokenizers warn about forks that our worker processes do not make.
+    # The tokenizers warn about forks, which our worker processes do not use.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        code = _called(given)
-        if code == 128 + signal.SIGINT:  # Typer makes this of a KeyboardInterrupt, and says nothing
+        code = _run_app(given)
+        if code == 128 + signal.SIGINT:  # Typer turns a KeyboardInterrupt into this code, silently
             code = _stopped(signal.SIGINT)
     except RpmaskError as error:
-        LOG.debug("an error", exc_info=error)  # the traceback that --verbose shows
+        LOG.debug("an error", exc_info=error)  # --verbose shows the traceback
         code = _fail(error.message, error.hint, error.exit_code, as_json)
     except UsageError as error:
         if as_json:
-            hint = "`rpmask VERB --help` lists what a verb takes."
+            hint = "`rpmask VERB --help` lists the options of a verb."
             code = _fail(error.format_message(), hint, error.exit_code, True)
         else:
             error.show()
@@ -119,10 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
     except _Terminated:
         code = _stopped(signal.SIGTERM)
     except Exception as error:
-        if _unread(error):
-            code = _hung_up()
+        if _reader_is_gone(error):
+            code = _exit_on_closed_pipe()
         else:
-            known = foreseen(error)
+            known = as_user_error(error)
             if known is None:
                 raise
             LOG.debug("an error", exc_info=error)
@@ -130,27 +122,27 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        code = _hung_up()
+        code = _exit_on_closed_pipe()
     if code == 0:
         ranks.dismiss()
     sys.exit(code)
 
 
-def _called(given: list[str]) -> int:
-    """The app's exit code. Typer and rich exit with 1 where they see a broken pipe."""
+def _run_app(given: list[str]) -> int:
+    """Run the app and return its exit code. Typer and rich exit with 1 on a broken pipe."""
     try:
         return app(args=given, prog_name="rpmask", standalone_mode=False) or 0
     except SystemExit as stop:
         if not isinstance(stop.__context__, BrokenPipeError):
             raise
         *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
-        if frame.f_globals.get("__name__") == "rich.console":  # which writes to stdout alone
-            return _hung_up()
-        raise stop.__context__ from None  # Typer has not asked which pipe it was
+        if frame.f_globals.get("__name__") == "rich.console":  # rich writes to stdout only
+            return _exit_on_closed_pipe()
+        raise stop.__context__ from None  # Typer does not check which pipe it was
 
 
-def _unread(error: BaseException) -> bool:
-    """Whether it is our own stdout or stderr whose reader has gone, as in `rpmask report | head -1`."""
+def _reader_is_gone(error: BaseException) -> bool:
+    """Whether our own stdout or stderr has lost its reader, as in `rpmask report | head -1`."""
     if not isinstance(error, BrokenPipeError):
         return False
     poll = select.poll()
@@ -159,8 +151,8 @@ def _unread(error: BaseException) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _hung_up() -> int:
-    """Say nothing more to anybody; the exit code of a command that SIGPIPE ends, as it does most."""
+def _exit_on_closed_pipe() -> int:
+    """Discard all further output; return the exit code of a command that SIGPIPE ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):
         os.dup2(nowhere, number)

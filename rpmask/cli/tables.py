@@ -1,25 +1,21 @@
-"""The short table a verb ends with, from the same object that --json prints."""
+"""The short table at the end of a verb, from the same object that --json prints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from rpmask.words import percent, shown_interval
 
-PIPE_WIDTH = 120
-WIDE = 200  # a leaderboard has many columns
-
 
 def plain_table(
     title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1
 ) -> Table:
-    """The first `left` columns are words, the others numbers; a name's brackets are no markup."""
+    """Make a table whose first `left` columns are words and the others numbers, without markup."""
     table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", overflow="fold")
@@ -37,7 +33,7 @@ def _share(value: float | None) -> str:
 
 
 def sample_table(result: dict[str, Any]) -> list[Table | str]:
-    """One row a candidate."""
+    """One row per candidate."""
     rows = (
         (
             f"{i}{' control' if c['control'] else ''}",
@@ -58,30 +54,27 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
     ]
 
 
-def _last_if_unknown(score: float | None) -> float:
-    return math.inf if score is None or math.isnan(score) else score
+def _sort_key(candidate: dict[str, Any]) -> tuple[int, float]:
+    """The longest-lived candidates first, then the lowest score; an unknown score comes last."""
+    score = candidate["score"]
+    return -len(candidate["rungs"]), math.inf if score is None or math.isnan(score) else score
 
 
 def screen_table(result: dict[str, Any]) -> list[Table | str]:
-    """One row a candidate, best first."""
-    order = sorted(
-        range(len(result["candidates"])),
-        key=lambda i: (
-            -len(result["candidates"][i]["rungs"]),
-            _last_if_unknown(result["candidates"][i]["score"]),
-        ),
-    )
+    """One row per candidate, best first."""
+    candidates = [(str(i), candidate) for i, candidate in enumerate(result["candidates"])]
+    candidates.sort(key=lambda numbered: _sort_key(numbered[1]))
     twins = [(f"twin {n} of 0", twin) for n, twin in enumerate(result.get("twins", ()), 1)]
     far = any("distance" in rung for c in result["candidates"] for rung in c["rungs"])
     measured = (*(("distance",) if far else ()), "loss", "metric")
     rows = (
         (
-            i,
+            name,
             c["status"],
             str(c["rungs"][-1]["step"]) if c["rungs"] else "-",
-            *(_number(c["rungs"][-1].get(name)) if c["rungs"] else "-" for name in measured),
+            *(_number(c["rungs"][-1].get(value)) if c["rungs"] else "-" for value in measured),
         )
-        for i, c in [(str(i), result["candidates"][i]) for i in order] + twins
+        for name, c in candidates + twins
     )
     share = result["steps_spent"] / result["steps_full"]
     title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
@@ -92,17 +85,17 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
 
 
 def _noise(result: dict[str, Any]) -> str:
-    """The spread of the control's twins; without them the verdict is about examples alone."""
+    """The spread between the control and its twins; without twins the verdict is about examples alone."""
     if result.get("noise") is None:
         return "not measured: no twins ran"
     return f"{result['noise']:.4f}, between the control and {result['twins']} twins"
 
 
 def _compared(result: dict[str, Any]) -> str:
-    """Which candidate's loss is below which; a run of before does not say which."""
-    whom = f"candidate {result['best']}'s" if "best" in result else "the best candidate's"
+    """Which candidate's loss is compared with which; older runs do not record the candidate."""
+    best = f"candidate {result['best']}'s" if "best" in result else "the best candidate's"
     reference = "the control's" if result.get("noise") is None else "the control's and its twins'"
-    return f"{whom} loss below {reference}"
+    return f"{best} loss below {reference}"
 
 
 def select_table(result: dict[str, Any]) -> list[Table | str]:
@@ -112,8 +105,8 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
         ("winner", f"candidate {result['winner']}"),
         ("verdict", result["verdict"]),
         (_compared(result), f"{result['effect']:.4f} {shown_interval(result)}"),
-        ("of which may last", _number(result.get("shrunk"))),
-        ("noise of training", _noise(result)),
+        ("expected to last", _number(result.get("shrunk"))),
+        ("training noise", _noise(result)),
         ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
     )
     return [
@@ -123,25 +116,26 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
 
 
 def finetune_table(result: dict[str, Any]) -> list[Table | str]:
-    """Dense beside sparse."""
+    """The dense model and the sparse one."""
     primary, model = result["primary"], result["model"]
     alias = f" @{model['alias']}" if model["alias"] else ""
     rows = [
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
         ("retention", _share(result["retention"])),
-        (f"commonest label {primary}", _number(result["majority"][primary])),
+        (f"{primary} of the most frequent label", _number(result["majority"][primary])),
         ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
     ]
     if result["agreement"] is not None:
-        by_majority = f"{result['agreement_majority']:.1%} by its commonest answer"
-        alike = f"{result['agreement']:.1%} ({by_majority})"
-        rows.insert(3, ("rows answered as the dense model does", alike))
+        baseline = f"{result['agreement_majority']:.1%} for its most frequent answer"
+        rows.insert(
+            3, ("agreement with the dense model", f"{result['agreement']:.1%} ({baseline})")
+        )
     return [plain_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
 
 
 def run_table(result: dict[str, Any]) -> list[Table | str]:
-    """One row a level, and what the registry holds."""
+    """One row per level, and the models in the registry."""
     rows = []
     for level in result["levels"]:
         tuned, chosen, raced = level["finetune"], level["select"], level["screen"]
@@ -167,7 +161,7 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
     title = f"{result['task']}: {result['levels'][-1]['finetune']['primary']}"
     return [
         plain_table(title, columns, rows),
-        "* on the selection split after the race; dense and trained are on dev",
+        "* on the selection split, after the race; dense and trained are on dev",
         plain_table("in the registry", ("alias", "model", "version"), registry),
     ]
 
@@ -177,11 +171,11 @@ def _address(model: dict[str, Any]) -> tuple[str, str]:
 
 
 def tune_table(result: dict[str, Any]) -> list[Table | str]:
-    """One row a generation."""
+    """One row per generation."""
     best = result["best"]
     rows = []
-    for number, one in enumerate(result["generations"], start=1):
-        race = one["screen"]
+    for number, generation in enumerate(result["generations"], start=1):
+        race = generation["screen"]
         finished = [c["score"] for c in race["candidates"] if c["status"] == "finished"]
         rows.append((str(number), str(race["steps_spent"]), _number(min(finished))))
     weight = ", ".join(f"{name} {share:.0%}" for name, share in result["importances"].items())
@@ -193,31 +187,29 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
         ),
         f"best: candidate {best['candidate']}, {best['importance']}, allocation "
         f"{best['allocation']:g}, temperature {best['temperature']:.3g}",
-        *([f"what mattered: {weight}"] if weight else []),
+        *([f"importance of the settings: {weight}"] if weight else []),
         f"next: rpmask select --from {best['screen_run_id']}",
     ]
 
 
 def _statistics(result: dict[str, Any]) -> str:
-    """What became of the batch norms' running statistics, which are no weights."""
+    """What happened to the running statistics of the batch norms, which are not weights."""
     before, after = (result.get(f"statistics_digest_{when}") for when in ("before", "after"))
     if not before:
         return "none in this model"
-    return (
-        "as they were"
-        if before == after
-        else f"moved with the search ({result['norm_statistics']})"
-    )
+    if before == after:
+        return "unchanged"
+    return f"updated by the search ({result['norm_statistics']})"
 
 
 def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
-    """What the mask reached without a weight being touched."""
+    """The metrics of the mask that was found, with the weights untouched."""
     primary, model = result["primary"], result["model"]
     untouched = result["weights_digest_before"] == result["weights_digest_after"]
     rows = (
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         ("under the starting mask", _number(result["start_metrics"][primary])),
-        ("under the mask found", _number(result["dev"][primary])),
+        ("under the found mask", _number(result["dev"][primary])),
         ("overlap with the start", f"{result['overlap']:.1%}"),
         ("swaps", f"{sum(result['swaps_per_epoch']):,}"),
         ("weights", f"{result['weights_digest_after'][:10]}{', untouched' if untouched else ''}"),
@@ -229,50 +221,3 @@ def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
         plain_table(title, ("", ""), rows),
         f"next: rpmask finetune --from {result['run_id']}",
     ]
-
-
-TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
-    "sample": sample_table,
-    "screen": screen_table,
-    "select": select_table,
-    "finetune": finetune_table,
-    "jackpot": jackpot_table,
-    "run": run_table,
-    "tune": tune_table,
-}
-
-
-def _console(piped: int = PIPE_WIDTH) -> Console:
-    """Stdout; a file or a pipe has no width, so its tables are as wide as they need to be."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=piped)
-
-
-def text_table(
-    title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int
-) -> str:
-    """A wide table as text."""
-    console = _console(WIDE)
-    with console.capture() as capture:
-        console.print(plain_table(title, columns, rows, left=left))
-    return capture.get()
-
-
-def show(verb: str, result: dict[str, Any]) -> None:
-    """Print a verb's table and the id of its run on stdout."""
-    console = _console()
-    console.print()
-    for part in TABLES[verb](result):
-        console.print(part, markup=False)
-    reused = " (finished before, nothing was computed)" if result["reused"] else ""
-    said = f"run {result['run_id']} in experiment {result['experiment']}{reused}"
-    console.print(said, markup=False)
-
-
-def show_findings(findings: dict[str, Any]) -> None:
-    """What `doctor` found, one line each."""
-    console = _console()
-    rows = ((f["name"], "ok" if f["ok"] else "no", f["found"]) for f in findings["checks"])
-    console.print(plain_table("this machine", ("", "", "found"), rows, left=3))
-    for line in findings["advice"]:
-        console.print(f"- {line}", soft_wrap=True, markup=False)

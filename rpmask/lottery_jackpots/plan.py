@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from rpmask.errors import RpmaskError
-from rpmask.jsonrecord import Record
-from rpmask.train.plan import one_of
+from rpmask.settings import SEARCH, Checked, setting, setting_like
+from rpmask.train.plan import TrainPlan
 
 OPTIMIZERS = ("sgd", "adam")
 RESTRICTIONS = ("quartic", "cosine", "off")
@@ -16,7 +14,7 @@ AUGMENTATIONS = ("none", "crop", "crop-flip")
 
 
 @dataclass(frozen=True)
-class SearchPlan(Record):
+class SearchPlan(Checked):
     """How a jackpot is searched. The defaults are those of the paper's CIFAR script, for any task.
 
     norm_statistics: what batch norms do (`norms.py`). `batch`, as published, normalises by the batch and
@@ -25,28 +23,37 @@ class SearchPlan(Record):
     augment: how images are cropped and flipped (`cropping.py`); the paper uses `crop-flip`.
     """
 
-    epochs: int = 30
-    batch_size: int = 256
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    restriction: str = "quartic"
-    norm_statistics: str = "batch"
-    augment: str = "none"
-    seed: int = 0
-    threads: int = 1
-
-    def check(self) -> None:
-        """Refuse values that no search can run with."""
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
-        one_of("restriction", self.restriction, RESTRICTIONS)
-        one_of("choice of norm statistics", self.norm_statistics, NORM_STATISTICS)
-        one_of("augmentation", self.augment, AUGMENTATIONS)
-        for what, number in (("epochs", self.epochs), ("batch size", self.batch_size)):
-            if number < 1:
-                raise RpmaskError(f"The search has {what} {number}.", "Give at least 1.")
-        if not (self.learning_rate > 0.0 and math.isfinite(self.learning_rate)):
-            raise RpmaskError(
-                f"The learning rate is {self.learning_rate:g}.", "Give a number above 0, like 0.1."
-            )
+    epochs: int = setting(30, "Epochs of the search", at_least=1, panel=SEARCH)
+    batch_size: int = setting(256, "Rows per step", at_least=1, panel=SEARCH)
+    optimizer: str = setting(
+        "sgd", "sgd, as in the paper, or adam", choices=OPTIMIZERS, panel=SEARCH
+    )
+    learning_rate: float = setting(
+        0.1,
+        "Learning rate of the scores; with sgd it falls along a cosine, once per epoch",
+        above=0,
+        panel=SEARCH,
+    )
+    momentum: float = setting(0.9, "Momentum of sgd", panel=SEARCH)
+    weight_decay: float = setting(5e-4, "Weight decay of the scores, with sgd", panel=SEARCH)
+    restriction: str = setting(
+        "quartic",
+        "How the share of swaps falls, once per epoch: quartic, cosine or off",
+        choices=RESTRICTIONS,
+        panel=SEARCH,
+    )
+    norm_statistics: str = setting(
+        "batch",
+        "Batch norms: batch (the batch's statistics, running ones updated, as in the paper), frozen "
+        "(the dense model's), or reestimated (on the training rows, each epoch)",
+        choices=NORM_STATISTICS,
+        panel=SEARCH,
+    )
+    augment: str = setting(
+        "none",
+        "Random image changes: none, crop, or crop-flip, which must not be used on digits",
+        choices=AUGMENTATIONS,
+        panel=SEARCH,
+    )
+    seed: int = setting_like(TrainPlan, "seed")
+    threads: int = setting_like(TrainPlan, "threads")

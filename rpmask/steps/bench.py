@@ -22,10 +22,10 @@ from rpmask.deploy.writing import compare, tolerance_of
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, versions
 from rpmask.steps.decides import step_digest
+from rpmask.steps.deploy_requests import BenchRequest
 from rpmask.steps.export import bench_chart, log_rows
 from rpmask.steps.inputs import source_digest
 from rpmask.steps.registered import find_registered
-from rpmask.steps.requests import BenchRequest
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun

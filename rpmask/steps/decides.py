@@ -1,8 +1,8 @@
 """What decides a step's result, and is therefore part of its key: inputs, parameters, code.
 
 The code of a step is its own module and every module that it imports, directly or through others. Left
-out is what only shows, stores or distributes (`SHOWS`): no number depends on it. Comments and docstrings
-are left out as well, so that an edit of words trains nothing again.
+out is what only shows, stores or distributes (`SHOWS`): no number depends on it. Comments, docstrings and
+the help and limits of settings are left out as well, so that an edit of words trains nothing again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rpmask.jsonrecord import digest_of
 ROOT = Path(rpmask.__file__).parent
 SHOWS = (
     *("cli", "tracking", "charts", "engines"),
-    *("errors.py", "files.py", "ranks.py", "words.py"),
+    *("errors.py", "files.py", "ranks.py", "settings.py", "words.py"),
     *("steps/shown.py", "steps/poolcharts.py"),
     "steps/densemodel.py",  # the model that it trains is an input, known by its address
 )
@@ -70,6 +70,8 @@ def _module(path: Path, root: Path) -> _Module:
             imports.append(node)
         elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _is_text(node.body):
             del node.body[0]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setting":
+            node.args, node.keywords = node.args[:1], []  # the default alone decides
     found = (path for node in imports if id(node) not in typed_only for path in _named(node, root))
     return _Module(ast.dump(tree), tuple(path for path in found if path.is_file()))
 

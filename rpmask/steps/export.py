@@ -23,9 +23,9 @@ from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, versions
 from rpmask.steps.decides import step_digest
+from rpmask.steps.deploy_requests import ExportRequest
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.registered import Registered, find_registered
-from rpmask.steps.requests import ExportRequest
 from rpmask.train.models import load_classifier
 from rpmask.words import percent
 

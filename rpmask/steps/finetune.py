@@ -20,16 +20,15 @@ from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee
 from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest
-from rpmask.steps.limits import check_data
 from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
 from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.recipes import freezes
-from rpmask.steps.requests import REFIT_ROWS, FinetuneRequest, refit_rows
+from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.shown import data_params
 from rpmask.steps.training import MASK_FILE, Training, fit
 from rpmask.tasks.spec import TaskData
-from rpmask.train.plan import LABELS_ONLY
+from rpmask.train.plan import LABELS_ONLY, REFIT_ROWS, refit_rows
 from rpmask.words import percent
 
 ANSWERS = "dev.safetensors"
@@ -84,7 +83,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
     from rpmask.tracking.runs import StepKey
 
     request.check()
-    check_data(material.data)
+    material.data.check()
     data = load_data(material.task, material.data)
     tracker = context.tracker
     material = replace(

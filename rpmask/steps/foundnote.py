@@ -7,7 +7,7 @@ from typing import Any
 
 from rpmask.masks.mask import Mask
 from rpmask.results import JackpotResult
-from rpmask.steps.requests import JackpotRequest
+from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.starts import Origin
 from rpmask.words import percent
 

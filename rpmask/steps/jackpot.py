@@ -28,7 +28,8 @@ from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import from_dense
 from rpmask.steps.foundnote import NO_NORMS, announced, note
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
-from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.steps.jackpot_request import JackpotRequest
+from rpmask.steps.requests import SampleRequest
 from rpmask.steps.shown import jackpot_params
 from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
 from rpmask.train.batches import calibration_rows

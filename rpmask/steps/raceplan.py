@@ -10,10 +10,10 @@ from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.recipes import freezes
-from rpmask.steps.requests import RACE_REFIT_ROWS, ScreenRequest, refit_rows
+from rpmask.steps.screen_request import RACE_REFIT_ROWS, ScreenRequest
 from rpmask.streams import generator
 from rpmask.train.batches import Split
-from rpmask.train.plan import LABELS_ONLY
+from rpmask.train.plan import LABELS_ONLY, refit_rows
 
 NOBODY = 1e9  # standard errors behind the best: nobody stops
 

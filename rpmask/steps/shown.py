@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 from rpmask.records import DataChoice
-from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.steps.jackpot_request import JackpotRequest
+from rpmask.steps.requests import SampleRequest
 from rpmask.steps.starts import Origin
 
 

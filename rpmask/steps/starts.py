@@ -16,9 +16,9 @@ from rpmask.masks.weights import Prunable
 from rpmask.records import DataChoice, MaskRecipe, Pool, Selection
 from rpmask.results import FinetuneResult, JackpotResult
 from rpmask.steps.context import Context
+from rpmask.steps.jackpot_request import DRAWN_STARTS, JackpotRequest
 from rpmask.steps.material import held_mask
 from rpmask.steps.poolmasks import mask_name
-from rpmask.steps.requests import DRAWN_STARTS, JackpotRequest
 
 HOT = 1e9  # a temperature at which every weight is as likely as any other
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rpmask.errors import RpmaskError
-from rpmask.jsonrecord import Record
+from rpmask.settings import TRAINING, Checked, setting, settings_of
+from rpmask.words import percent
 
 SCHEDULES = ("linear", "constant")
 LOGIT_LOSSES = ("divergence", "cross-entropy")
 ATTENTION_MEANS = ("real", "full-length")
 REGRESSION_TARGETS = ("teacher", "labels")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+# From REFIT_FROM on, the default is to refit the weights of a selected mask on REFIT_ROWS rows before they
+# train. Below it the systems are larger.
+REFIT_ROWS = 256
+REFIT_FROM = 0.9
+
+
+def refit_rows(given: int | None, default: int, sparsity: float) -> int:
+    """The number of rows to refit weights on under a mask of this sparsity."""
+    if given is not None:
+        return given
+    return default if sparsity >= REFIT_FROM else 0
 
 
 @dataclass(frozen=True)
-class Distillation(Record):
+class Distillation(Checked):
     """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's.
 
     The last three say how a term is computed (`train/distill.py`). logit_loss: `divergence`, a mean over the
@@ -24,24 +38,44 @@ class Distillation(Record):
     learns, the answer of the `teacher` or the `labels`.
     """
 
-    labels: float = 0.3
-    logits: float = 0.7
-    hidden: float = 1.0
-    attention: float = 0.0
-    temperature: float = 2.0
+    labels: float = setting(
+        0.3, "Weight of the label loss", flags=("--distill-labels",), at_least=0, panel=TRAINING
+    )
+    logits: float = setting(
+        0.7,
+        "Weight of the teacher's logits",
+        flags=("--distill-logits",),
+        at_least=0,
+        panel=TRAINING,
+    )
+    hidden: float = setting(
+        1.0,
+        "Weight of the teacher's hidden states",
+        flags=("--distill-hidden",),
+        at_least=0,
+        panel=TRAINING,
+    )
+    attention: float = setting(
+        0.0,
+        "Weight of the teacher's attention maps",
+        flags=("--distill-attention",),
+        at_least=0,
+        panel=TRAINING,
+    )
+    temperature: float = setting(2.0, above=0)
     layer_map: tuple[int, ...] = ()
-    logit_loss: str = "divergence"
-    attention_mean: str = "real"
-    regression_target: str = "teacher"
+    logit_loss: str = setting("divergence", choices=LOGIT_LOSSES)
+    attention_mean: str = setting("real", choices=ATTENTION_MEANS)
+    regression_target: str = setting("teacher", choices=REGRESSION_TARGETS)
 
     def check(self) -> None:
-        """Refuse a term that cannot be computed."""
-        for what, value, known in (
-            ("logit loss", self.logit_loss, LOGIT_LOSSES),
-            ("mean of attention maps", self.attention_mean, ATTENTION_MEANS),
-            ("target of a regression", self.regression_target, REGRESSION_TARGETS),
-        ):
-            one_of(what, value, known)
+        """Refuse a loss without a term, and a value outside its limits."""
+        super().check()
+        if not max(self.labels, self.logits, self.hidden, self.attention) > 0:
+            raise RpmaskError(
+                "Every term of the loss has the weight 0; there is nothing to learn from.",
+                "Give --distill-labels, --distill-logits, --distill-hidden or --distill-attention a weight.",
+            )
 
     @property
     def needs_teacher(self) -> bool:
@@ -61,7 +95,7 @@ LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 
 
 @dataclass(frozen=True)
-class TrainPlan(Record):
+class TrainPlan(Checked):
     """How a model is trained. extra are arguments of transformers.TrainingArguments by name.
 
     dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
@@ -76,34 +110,70 @@ class TrainPlan(Record):
     is in steps; 0 spreads `evaluations` over the training. A max_grad_norm of 0 clips nothing.
     """
 
-    epochs: float = 6.0
+    epochs: float = setting(
+        6.0, "Epochs of training; in `run`, of the last level", above=0, panel=TRAINING
+    )
     max_steps: int = -1
-    learning_rate: float = 1.5e-4
-    batch_size: int = 32
+    learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0, panel=TRAINING)
+    batch_size: int = setting(32, "Rows per step", at_least=1, panel=TRAINING)
     warmup: float = 0.1
-    weight_decay: float = 0.01
-    dropout: float | None = 0.0
-    refit: int | None = None
-    freeze_embeddings: bool | None = None
-    augment: int = 0
-    evaluations: int = 6
-    patience: int = 0
-    seed: int = 0
-    threads: int = 1
-    precision: str = "fp32"
-    distill: Distillation = field(default_factory=Distillation)
-    extra: dict[str, Any] = field(default_factory=dict)
-    schedule: str = "linear"
-    max_grad_norm: float = 1.0
-    evaluate_every: int = 0
-
-    def check(self) -> None:
-        """Refuse a training that cannot be carried out."""
-        one_of("schedule", self.schedule, SCHEDULES)
-        self.distill.check()
-
-
-def one_of(what: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the known ones."""
-    if value not in known:
-        raise RpmaskError(f"There is no {what} '{value}'.", f"Choose one of {', '.join(known)}.")
+    weight_decay: float = setting(0.01, at_least=0)
+    dropout: float | None = setting(
+        0.0,
+        "Dropout rate while pruned weights train",
+        none="the model's own",
+        at_least=0,
+        below=1,
+        panel=TRAINING,
+    )
+    refit: int | None = setting(
+        None,
+        "Rows on which least squares refits the kept weights before they train",
+        none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on, 0 after a jackpot",
+        at_least=0,
+        panel=TRAINING,
+    )
+    freeze_embeddings: bool | None = setting(
+        None,
+        "Whether token, position and segment embeddings stay fixed in training",
+        flags=("--freeze-embeddings/--train-embeddings",),
+        none="frozen, but trained for the demo and in dense models",
+        panel=TRAINING,
+    )
+    augment: int = setting(
+        0,
+        "Perturbed copies per row, distilled from the teacher; the number of steps stays the same",
+        at_least=0,
+        panel=TRAINING,
+    )
+    evaluations: int = setting(
+        6,
+        "Evaluations on the selection split; the best weights are kept",
+        at_least=1,
+        panel=TRAINING,
+    )
+    patience: int = setting(
+        0,
+        "Stop after this many evaluations without improvement; 0 never stops",
+        at_least=0,
+        panel=TRAINING,
+    )
+    seed: int = setting(0, "Seed of everything random in this step")
+    threads: int = setting(1, "CPU threads to train with", shown="all cores", at_least=1)
+    precision: str = setting(
+        "fp32",
+        "fp32, bf16, fp16, or auto: the faster of fp32 and bf16 on this machine",
+        choices=PRECISIONS,
+        panel=TRAINING,
+    )
+    distill: Distillation = settings_of(Distillation)
+    extra: dict[str, Any] = setting(
+        {},
+        "Any argument of transformers.TrainingArguments; may be repeated",
+        flags=("--set",),
+        metavar="KEY=VALUE",
+        panel=TRAINING,
+    )
+    schedule: str = setting("linear", choices=SCHEDULES)
+    max_grad_norm: float = setting(1.0, at_least=0)
+    evaluate_every: int = setting(0, at_least=0)

@@ -137,7 +137,7 @@ CASES = [
     Wrong(
         "altered rows and labels alone",
         "run --augment 2 --distill-logits 0 --distill-hidden 0",
-        "no term looks at the teacher",
+        "--augment needs a teacher",
         "--distill-logits",
     ),
     Wrong(
@@ -209,7 +209,7 @@ def test_without_json_the_error_is_on_stderr(store: Path) -> None:
     done = rpmask(["sample", "--k", "0"], store, {})
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines()[0].startswith("error: k is 0")
+    assert done.stderr.splitlines()[0].startswith("error: --k is 0")
     assert done.stderr.splitlines()[1].startswith("hint:")
 
 

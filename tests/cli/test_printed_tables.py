@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.table import Table
 
-from rpmask.cli.common import Tracking
-from rpmask.cli.tables import finetune_table, screen_table, text_table
+from rpmask.cli.show import text_table
+from rpmask.cli.tables import finetune_table, screen_table
+from rpmask.cli.tracking import Tracking
 
 TRAINED = {
     "primary": "accuracy",
@@ -26,7 +27,10 @@ TRAINED = {
 @pytest.mark.parametrize(
     ("agreement", "shown"),
     [
-        ({"agreement": 0.85, "agreement_majority": 0.6}, ["85.0% (60.0% by its commonest answer)"]),
+        (
+            {"agreement": 0.85, "agreement_majority": 0.6},
+            ["85.0% (60.0% for its most frequent answer)"],
+        ),
         ({"agreement": None, "agreement_majority": None}, []),
     ],
 )
@@ -39,7 +43,7 @@ def test_agreement_is_shown_where_there_is_one(
     names, values = (list(column.cells) for column in table.columns)
     found = dict(zip(names, values, strict=True))
     assert [
-        value for name, value in found.items() if "as the dense model does" in str(name)
+        value for name, value in found.items() if "agreement with the dense" in str(name)
     ] == shown
     assert found["retention"] == "88.9%"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpmask.cli.common import search_space
+from rpmask.cli.space import TypedSpace
 from rpmask.errors import RpmaskError
 from rpmask.records import SearchSpace
 
@@ -21,7 +21,7 @@ from rpmask.records import SearchSpace
 )
 def test_a_list_is_no_range(text: str, values: tuple[float, ...], is_list: bool) -> None:
     usual = SearchSpace()
-    space = search_space(text, usual.spelled("sample_ratio"), "fisher", "uniform,global")
+    space = TypedSpace(temperature=text).parsed()
     assert space.temperature == values
     assert space.lists == (("temperature",) if is_list else ())
     assert space.sample_ratio == usual.sample_ratio
@@ -30,13 +30,12 @@ def test_a_list_is_no_range(text: str, values: tuple[float, ...], is_list: bool)
 @pytest.mark.parametrize("text", ["0.1..0.2..0.4", "warm", "0.1,", ""])
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(RpmaskError, match="not a number, a range or a list"):
-        search_space(text, "1e-4", "fisher", "uniform")
+        TypedSpace(temperature=text).parsed()
 
 
 def test_the_default_as_typed_is_the_default() -> None:
     usual = SearchSpace()
-    ranges = (usual.spelled("temperature"), usual.spelled("sample_ratio"))
-    assert search_space(*ranges, "fisher", "uniform,global") == usual
-    listed = search_space("0.05,0.5", ranges[1], "fisher", "uniform,global")
-    assert (listed.spelled("temperature"), ranges[0]) == ("0.05,0.5", "0.05..0.5")
-    assert search_space("0.2", ranges[1], "fisher", "uniform").spelled("temperature") == "0.2"
+    assert TypedSpace().parsed() == usual
+    assert usual.spelled("temperature") == "0.05..0.5"
+    for text in ("0.05,0.5", "0.2"):
+        assert TypedSpace(temperature=text).parsed().spelled("temperature") == text

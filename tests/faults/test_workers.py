@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rpmask.cli.outside import foreseen
+from rpmask.cli.environment_errors import as_user_error
 from rpmask.engines.local import Processes
 from rpmask.errors import RunFailed
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
@@ -88,7 +88,7 @@ def test_one_candidate_fails_and_the_others_go_on(kind: str, tmp_path: Path) -> 
 def test_out_of_memory_is_a_sentence_and_the_race_continues(tmp_path: Path) -> None:
     with pytest.raises(MemoryError) as caught:
         raced("memory", tmp_path)
-    said = foreseen(caught.value)
+    said = as_user_error(caught.value)
     assert said is not None
     assert said.exit_code == 1
     assert "memory" in said.message

@@ -15,7 +15,7 @@ from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.records import DataChoice
 from rpmask.steps.decides import code_version
-from rpmask.steps.recipes import pool_size, starting_point
+from rpmask.steps.recipes import starting_point
 from rpmask.steps.requests import RunRequest, ScreenRequest
 from rpmask.train.plan import Distillation, TrainPlan
 
@@ -79,9 +79,8 @@ def test_the_length_of_rows() -> None:
 
 
 def test_the_number_of_masks() -> None:
-    assert pool_size(None, "paper") == 9
-    assert pool_size(None, "default") == 8
-    assert pool_size(5, "paper") == pool_size(5, "default") == 5
+    assert starting_point("paper", "rte").sample.k == 9
+    assert starting_point("default", "rte").sample.k == 8
 
 
 def test_the_default_recipe_takes_nothing_from_it() -> None:

@@ -47,6 +47,7 @@ def test_words_train_nothing_again(copy: Path) -> None:
         quotes = text.index('"""') + 3
         (copy / path).write_text(f"# a remark\n{text[:quotes]}In other words. {text[quotes:]}")
     edit(copy / "steps/report.py", 'PAGE = "report.html"', 'PAGE = "board.html"')
+    edit(copy / "train/plan.py", "Peak learning rate", "Highest learning rate")
     edit(copy / "words.py", "def percent", "VERSION = 1\n\n\ndef percent")
     assert {step: version(names.get(step, step), copy) for step in steps} == known
 

@@ -23,10 +23,11 @@ from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
+from rpmask.steps.deploy_requests import BenchRequest, ExportRequest
 from rpmask.steps.export import default_folder, export
 from rpmask.steps.jackpot import jackpot
+from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.predict import predict, read_rows
-from rpmask.steps.requests import BenchRequest, ExportRequest, JackpotRequest
 from rpmask.train.models import locate
 
 Road = tuple[Path, dict[str, Any]]
@@ -192,8 +193,9 @@ def test_an_alias_that_moves_while_export_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder and what is in it are of one version."""
-    from rpmask.cli import deploy_verbs
-    from rpmask.cli.common import Tracking
+    from rpmask.cli.export import export as export_verb
+    from rpmask.cli.sources import Champion
+    from rpmask.cli.tracking import Tracking
     from rpmask.steps import export as step
 
     uri, written = f"sqlite:///{tmp_path}/mlflow.db", []
@@ -218,8 +220,8 @@ def test_an_alias_that_moves_while_export_runs(
     monkeypatch.setattr(step, "default_folder", folder)
     monkeypatch.setattr(step, "export", write)
     monkeypatch.setattr(Tracking, "show", lambda *_: None)
-    verb: Any = deploy_verbs.export
-    verb.__wrapped__(tracking=tracking)
+    verb: Any = export_verb
+    verb.__wrapped__(ExportRequest(), Champion(), tracking)
     assert written == [("models:/rpmask-demo/1", Path("export/demo-1-packed"))]
 
 

@@ -30,7 +30,8 @@ from rpmask.records import SearchSpace
 from rpmask.results import JackpotResult
 from rpmask.steps.context import Context
 from rpmask.steps.jackpot import jackpot
-from rpmask.steps.requests import JackpotRequest, SampleRequest
+from rpmask.steps.jackpot_request import JackpotRequest
+from rpmask.steps.requests import SampleRequest
 from rpmask.steps.sample import sample
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.images import DIGITS

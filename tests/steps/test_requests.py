@@ -1,4 +1,4 @@
-"""What a verb cannot be asked for is refused before anything is loaded."""
+"""A request that cannot be carried out is refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
+from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.requests import (
     FinetuneRequest,
-    JackpotRequest,
     RunRequest,
     SampleRequest,
     ScreenRequest,
@@ -24,7 +24,7 @@ NOTHING = Distillation(labels=0.0, logits=0.0, hidden=0.0)
 @pytest.mark.parametrize("rows", [0, -5])
 @pytest.mark.parametrize("kind", [SampleRequest, JackpotRequest])
 def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest], rows: int) -> None:
-    with pytest.raises(RpmaskError, match=f"calibration rows is {rows}; it must be above 0"):
+    with pytest.raises(RpmaskError, match=f"--calibration-rows is {rows}; it must be 1 or more"):
         kind(calibration_rows=rows).check()
     kind(calibration_rows=1).check()
 
@@ -32,15 +32,15 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (SampleRequest(data=DataChoice(max_length=-5)), "cut to -5 tokens"),
-        (JackpotRequest(data=DataChoice(max_length=1)), "cut to 1 tokens"),
+        (SampleRequest(data=DataChoice(max_length=-5)), "--max-length is -5; it must be 2 or more"),
+        (JackpotRequest(data=DataChoice(max_length=1)), "--max-length is 1"),
         (FinetuneRequest(plan=TrainPlan(distill=NOTHING)), "Every term of the loss"),
-        (ScreenRequest(distill=Distillation(hidden=-1.0)), "weight of --distill-hidden is -1"),
+        (ScreenRequest(distill=Distillation(hidden=-1.0)), "--distill-hidden is -1"),
         (FinetuneRequest(plan=TrainPlan(patience=-1)), "patience is -1; it must be 0 or more"),
-        (FinetuneRequest(retain=math.nan), "share to retain is nan"),
-        (RunRequest(level_epochs=0), "epochs of a level is 0; it must be above 0"),
-        (RunRequest(dense_epochs=-1), "epochs of the dense model is -1"),
-        (RunRequest(dense_learning_rate=0), "learning rate of the dense model is 0"),
+        (FinetuneRequest(retain=math.nan), "--retain is nan"),
+        (RunRequest(level_epochs=0), "--level-epochs is 0; it must be above 0"),
+        (RunRequest(dense_epochs=-1), "--dense-epochs is -1"),
+        (RunRequest(dense_learning_rate=0), "--dense-rate is 0"),
     ],
 )
 def test_numbers_that_nothing_can_be_done_with(request_: Any, says: str) -> None:

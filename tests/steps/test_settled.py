@@ -10,7 +10,8 @@ import pytest
 from commands import answer, rpmask
 
 from rpmask.cli import entry
-from rpmask.cli.common import Tracking, default_model
+from rpmask.cli.sources import find_model
+from rpmask.cli.tracking import Tracking
 from rpmask.records import DataChoice
 
 CHAMPION = "models:/rpmask-demo@champion"
@@ -141,7 +142,7 @@ def test_a_task_is_known_however_it_is_spelled(ask: Any) -> None:
     code, found = ask("report", "--task", "DEMO", "--no-log")
     assert code == 0
     assert {row["task"] for row in found["rows"]} == {"demo"}
-    assert default_model(None, "Demo", DataChoice(), Tracking()) == "demo"
+    assert find_model("Demo", DataChoice(), {}, Tracking()) == "demo"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from servers import free_port
 from test_points import KEY
 
-from rpmask.cli.outside import foreseen
+from rpmask.cli.environment_errors import as_user_error
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
@@ -87,7 +87,7 @@ def here(tmp_path: Path) -> Tracker:
 def test_an_outage_is_an_outage(asked: Callable[[Any], Any], away: Any) -> None:
     with pytest.raises(MlflowException) as raised:
         asked(away)
-    said = foreseen(raised.value)
+    said = as_user_error(raised.value)
     assert said is not None
     assert said.exit_code == 1
     assert "tracking store cannot be reached" in said.message
@@ -159,7 +159,7 @@ def test_artifacts_that_cannot_be_fetched_are_not_deleted(
     run_id = here.client.create_run(experiment).info.run_id
     with pytest.raises(Exception, match="Connection refused") as raised:
         here.artifacts.path(run_id, "pool.json")
-    said = foreseen(raised.value)
+    said = as_user_error(raised.value)
     assert said is not None
     assert said.exit_code == 1
     assert "cannot be reached" in said.message

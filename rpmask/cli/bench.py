@@ -1,0 +1,36 @@
+"""`rpmask bench`: time a model under every runtime of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.options import verb
+from rpmask.cli.sources import Champion
+from rpmask.cli.tracking import Tracking
+from rpmask.steps.deploy_requests import BenchRequest
+
+# The models that can answer: exported, in a folder, or registered.
+AnsweringModel = Annotated[
+    str | None,
+    typer.Argument(
+        help="An export's folder, a model folder, or models:/NAME@ALIAS; else --task's champion."
+    ),
+]
+
+
+@verb()
+def bench(
+    request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
+) -> None:
+    """Time a model under every runtime here: dense, bf16, int8, CSR, compact, ONNX Runtime.
+
+    Example: `rpmask bench models:/rpmask-demo@champion --grid 1x32,8x64`
+    """
+    request.check()
+    from rpmask.steps.bench import run_bench
+
+    request = replace(request, source=champion.unless(model))
+    tracking.show("bench", run_bench(request, tracking.context()))

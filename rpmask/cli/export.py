@@ -1,0 +1,40 @@
+"""`rpmask export`: write a registered model for deployment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.options import verb
+from rpmask.cli.sources import Champion
+from rpmask.cli.tracking import Tracking
+from rpmask.steps.deploy_requests import ExportRequest
+
+
+@verb()
+def export(
+    request: ExportRequest,
+    champion: Champion,
+    tracking: Tracking,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="models:/NAME@ALIAS or models:/NAME/VERSION; else --task's champion."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write [default: export/TASK-VERSION-FORM].")
+    ] = None,
+) -> None:
+    """Write a registered model for deployment: packed, sparse, smaller, or portable.
+
+    Example: `rpmask export models:/rpmask-demo@champion --to packed --out deploy/packed`
+    """
+    request.check()
+    from rpmask.steps.export import default_folder, pinned_request
+    from rpmask.steps.export import export as write
+
+    context = tracking.context()
+    request = pinned_request(replace(request, source=champion.unless(model)), context)
+    tracking.show("export", write(request, out or default_folder(request, context), context))

@@ -1,0 +1,86 @@
+"""`rpmask finetune`: train under the selected mask, or train the dense model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.options import Given, typed, verb
+from rpmask.cli.sources import DATA_OPTIONS, Source, find_model, resolve_precision
+from rpmask.cli.tracking import Tracking
+from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
+from rpmask.settings import setting_like
+from rpmask.steps.requests import FinetuneRequest, SampleRequest
+from rpmask.train.plan import TrainPlan
+
+# A dense model trains with the dropout of its configuration.
+DENSE = FinetuneRequest(plan=TrainPlan(dropout=None))
+
+
+@dataclass(frozen=True)
+class Selection(Source):
+    """The selection that is trained, or the model and the data of a dense training."""
+
+    run: str | None = setting_like(
+        Source,
+        "run",
+        help="A select run, or models:/NAME@selected",
+        none="the latest select",
+    )
+    model: str = setting_like(SampleRequest, "model")
+
+
+@verb(defaults={"with --dense": DENSE})
+def finetune(
+    source: Selection,
+    request: FinetuneRequest,
+    data: DataChoice,
+    tracking: Tracking,
+    given: Given,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Train --model on the task without a mask.")
+    ] = False,
+) -> None:
+    """Train the selected mask's weights, evaluate once on dev, and register the result.
+
+    Example: `rpmask finetune --epochs 6`
+    """
+    refuse_unused(given, dense)
+    plan = replace(request.plan, precision=resolve_precision(request.plan.precision))
+    if dense and "dropout" not in given:
+        plan = replace(plan, dropout=DENSE.plan.dropout)
+    replace(request, plan=plan).check()
+    data.check()
+    from rpmask.steps.context import available_cores
+    from rpmask.steps.finetune import finetune as train_masked
+    from rpmask.steps.finetune import finetune_dense
+
+    plan = replace(plan, threads=given.get("threads") or available_cores())
+    request = replace(request, plan=plan)
+    context = tracking.context()
+    if dense:
+        model = find_model(source.task, data, given, tracking)
+        result = finetune_dense(request, context, task=source.task, model=model, data=data)
+    else:
+        result = train_masked(request, context, source.find("select", context, given))
+    tracking.show("finetune", result)
+
+
+def refuse_unused(given: Given, dense: bool) -> None:
+    """Refuse options that this kind of training does not use."""
+    if dense:
+        names = ["from_", "teacher", "refit", *(["augment"] if given.get("augment") else [])]
+        if found := typed(given, names):
+            raise RpmaskError(
+                f"{' and '.join(found)} cannot go with --dense.",
+                "A dense training has no mask and no teacher; name what to train with --model.",
+            )
+    elif found := typed(given, ["model", *DATA_OPTIONS]):
+        raise RpmaskError(
+            f"{' and '.join(found)} cannot be chosen here: a mask is trained with the model and data of "
+            "its own run.",
+            "Give them to `rpmask sample`, or add --dense to train a model without a mask.",
+        )

@@ -1,0 +1,62 @@
+"""`rpmask predict`: answer rows of text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.bench import AnsweringModel
+from rpmask.cli.options import verb
+from rpmask.cli.sources import Champion
+from rpmask.cli.tracking import Tracking
+from rpmask.errors import RpmaskError
+
+
+@verb(skip=("force", "json", "quiet"))
+def predict(
+    champion: Champion,
+    tracking: Tracking,
+    model: AnsweringModel = None,
+    input_file: Annotated[
+        str,
+        typer.Option("--input", "-i", help="JSON lines, CSV, TSV or plain lines; - is stdin."),
+    ] = "-",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print errors as JSON too; answers always are.")
+    ] = False,
+) -> None:
+    """Answer rows of text: one JSON line per row, in the same order.
+
+    Where rows have a column `label`, the metrics against it are printed on stderr at the end.
+
+    Example: `rpmask predict deploy/packed --input rows.jsonl`
+    """
+    from rpmask.steps.predict import predict as answers
+
+    context = replace(tracking, quiet=True).context()
+    source = champion.unless(model)
+    name = "stdin" if input_file == "-" else input_file
+    with ExitStack() as stack:
+        lines = sys.stdin
+        if input_file != "-":
+            try:
+                lines = stack.enter_context(Path(input_file).open(encoding="utf-8-sig"))
+            except OSError as error:
+                raise RpmaskError(
+                    f"Cannot read {input_file}: {error.strerror}.", "Check the path."
+                ) from error
+        try:
+            for answer in answers(source, lines, name, context, summarise=_on_stderr):
+                print(json.dumps(answer, ensure_ascii=False))
+        except UnicodeDecodeError as error:
+            raise RpmaskError(f"{name} is not UTF-8.", "Save the file as UTF-8.") from error
+
+
+def _on_stderr(line: str) -> None:
+    print(line, file=sys.stderr)

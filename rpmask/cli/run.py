@@ -1,0 +1,107 @@
+"""`rpmask run`: the whole pipeline, level by level."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from rpmask.cli.options import Given, fill, typed, verb
+from rpmask.cli.sources import check_task, find_model, resolve_precision
+from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
+from rpmask.cli.tracking import Tracking
+from rpmask.errors import RpmaskError
+from rpmask.steps.recipes import starting_point
+from rpmask.steps.requests import RunRequest
+
+
+@verb(
+    skip=("like", "alpha", "teacher", "evaluations", "patience"),
+    defaults={
+        "for the demo": starting_point("default", "demo"),
+        "with --recipe paper": starting_point("paper", ""),
+    },
+)
+def run(
+    request: RunRequest,
+    space: TypedSpace,
+    tracking: Tracking,
+    given: Given,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            help="Rising sparsities, or cubic:N [default: 0.54,0.83,0.92 and --sparsity]."
+        ),
+    ] = None,
+    one_shot: Annotated[
+        bool, typer.Option("--one-shot", help="One level, straight to --sparsity.")
+    ] = False,
+    sparsity: Annotated[
+        float | None,
+        typer.Option("--sparsity", "-s", help="Sparsity of the last level [default: 0.9375]."),
+    ] = None,
+) -> None:
+    """Run the whole pipeline, level by level; the same command continues after an interruption.
+
+    Example: `rpmask run --task rte --model bert-base-uncased`
+    """
+    refuse_space(given, recipe=request.sample.recipe)
+    if "precision" in given:  # resolve it once: a second measurement might come out otherwise
+        given = {**given, "precision": resolve_precision(given["precision"])}
+    request = requested(given, space)
+    request = replace(request, levels=chosen_levels(levels, sparsity, one_shot))
+    request.check()
+    sampling = request.sample
+    model = find_model(sampling.task, sampling.data, given, tracking)
+    check_task(sampling.task, sampling.data)
+    from rpmask.steps.context import available_cores
+    from rpmask.steps.pipeline import run_levels
+
+    plan = replace(request.finetune.plan, threads=given.get("threads") or available_cores())
+    request = replace(
+        request,
+        sample=replace(sampling, model=model),
+        finetune=replace(request.finetune, plan=plan),
+    )
+    tracking.show("run", run_levels(request, tracking.context()))
+
+
+def requested(given: Given, space: TypedSpace) -> RunRequest:
+    """The defaults of the recipe and the task, with the options that were given."""
+    recipe, task = given.get("recipe", "default"), given.get("task", "demo")
+    request = fill(starting_point(recipe, task), given)
+    plan = request.finetune.plan
+    screen = replace(
+        request.screen,
+        full=request.screen.full and ("full" in given or "budget" not in given),
+        distill=plan.distill,
+        dropout=plan.dropout,
+        freeze_embeddings=plan.freeze_embeddings,
+        # The race scales no losses, which fp16 needs.
+        precision="fp32" if plan.precision == "fp16" else plan.precision,
+    )
+    request = replace(request, screen=screen)
+    if typed(given, SPACE_OPTIONS):
+        request = replace(request, sample=replace(request.sample, space=space.parsed()))
+    if "batch_size" in given:
+        request = replace(request, dense_batch_size=None)
+    return request
+
+
+def chosen_levels(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[float, ...]:
+    """The levels as given: a list, a schedule, or the paper's up to the last sparsity."""
+    from rpmask.randomized_masks.levels import check_levels, parse_levels
+
+    if levels is not None:
+        chosen = parse_levels(levels, sparsity)
+        if one_shot and len(chosen) > 1:
+            raise RpmaskError(
+                f"--one-shot is one level, and --levels asks for {len(chosen)}.",
+                "Leave one of the two out.",
+            )
+        return chosen
+    usual = RunRequest().levels
+    last = usual[-1] if sparsity is None else sparsity
+    before = () if one_shot else tuple(level for level in usual if level < last)
+    return check_levels((*before, last))

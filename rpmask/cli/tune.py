@@ -1,0 +1,51 @@
+"""`rpmask tune`: generations of sampling and screening until a budget of steps is spent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rpmask.cli.options import Given, verb
+from rpmask.cli.sample import Parent
+from rpmask.cli.sources import (
+    DATA_OPTIONS,
+    HAS_ITS_OWN,
+    check_task,
+    check_task_of,
+    find_model,
+    refuse_with,
+    resolve_precision,
+)
+from rpmask.cli.space import TypedSpace
+from rpmask.cli.tracking import Tracking
+from rpmask.steps.requests import TuneRequest
+
+
+@verb(skip=("recipe", "like", "full"))
+def tune(
+    request: TuneRequest,
+    space: TypedSpace,
+    tracking: Tracking,
+    given: Given,
+    parent: Parent = None,
+) -> None:
+    """Tune the sampling: draw, race, learn, and draw again until the steps are spent.
+
+    Example: `rpmask tune --steps 1000 --k 8`
+    """
+    sampling = replace(request.sample, space=space.parsed())
+    racing = replace(request.screen, precision=resolve_precision(request.screen.precision))
+    replace(request, sample=sampling, screen=racing).check()
+    if parent is not None:
+        refuse_with("--from", given, ["model", *DATA_OPTIONS], HAS_ITS_OWN)
+    else:
+        model = find_model(sampling.task, sampling.data, given, tracking)
+        sampling = replace(sampling, model=model)
+        check_task(sampling.task, sampling.data)
+    from rpmask.steps.continuing import inside
+    from rpmask.steps.tune import tune as search
+
+    context = tracking.context()
+    if parent is not None:
+        sampling = inside(sampling, parent, context)
+        check_task_of(parent, sampling.task, given)
+    tracking.show("tune", search(replace(request, sample=sampling, screen=racing), context))
