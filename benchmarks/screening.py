@@ -43,7 +43,7 @@ from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, rac
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.randomized_masks.race_files import RungFiles
-from rpmask.randomized_masks.race_models import OnDisk
+from rpmask.randomized_masks.race_models import ModelFolders
 from rpmask.randomized_masks.race_worker import RaceSetup, RaceWorker
 from rpmask.randomized_masks.twins import twin_of
 from rpmask.randomized_masks.verdict import paired_interval
@@ -117,7 +117,9 @@ class Demo:
         request = settled_race(request, "demo", SPARSITY)
         training, rules = plan_race(request, len(self.prepared.train), k, len(twins))
         setup = RaceSetup(
-            contenders=OnDisk("demo", "demo", self.spec, masks),
+            models=ModelFolders("demo", "demo", self.spec),
+            masks=masks,
+            digests=tuple(mask.digest for mask in masks),
             task=self.spec,
             training=training,
             train=self.prepared.train,

@@ -1,4 +1,4 @@
-"""What an engine is: a way to apply one prepared worker to many items, wherever it runs."""
+"""Engines apply one prepared worker to many items, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -18,61 +18,66 @@ Result_co = TypeVar("Result_co", covariant=True)
 # must be picklable by reference, which a functools.partial of a class is.
 WorkerFactory = Callable[[], Callable[[Item], Result]]
 
-LOSSES_ALLOWED = 3
+RETRIES = 3
 
 
 class Engine(Protocol[Item_contra, Result_co]):
-    """Results come back in the order they finish; who needs an order makes it."""
+    """Applies a worker to items and yields results in the order they finish."""
 
     name: str
     workers: int
 
     def map(self, items: Iterable[Item_contra]) -> Iterator[Result_co]:
-        """Apply the worker to every item. An item is taken when there is a worker for it."""
+        """Apply the worker to every item. An item is taken only when a worker is free for it."""
 
     def close(self) -> None:
-        """Let go of the workers."""
+        """Stop the workers."""
+
+
+class Indexed(Protocol[Result_co]):
+    """Values by number: a tuple, or values that an engine fetches when they are needed."""
+
+    def __getitem__(self, index: int, /) -> Result_co: ...
 
 
 @dataclass
-class Given(Generic[Item]):
-    """An item that was given out, and how many workers were lost with it."""
+class Attempt(Generic[Item]):
+    """An item given to a worker, and how many workers were lost with it."""
 
     item: Item
     losses: int = 0
 
 
-class Handout(Generic[Item]):
-    """Items given out one by one, as late as possible: an item may be large.
+class Queue(Generic[Item]):
+    """Gives out items one by one, as late as possible, because an item may be large.
 
-    One whose worker was lost is given out again, before any other, but not for ever: an item that takes
-    every worker down with it would never end.
+    Lost items are retried first, at most three times: an item may be what kills its workers.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._new = iter(items)
-        self._again: deque[Given[Item]] = deque()
+        self._retries: deque[Attempt[Item]] = deque()
 
-    def next(self) -> Given[Item] | None:
+    def next(self) -> Attempt[Item] | None:
         """The next item; None when all are given out."""
-        if self._again:
-            return self._again.popleft()
+        if self._retries:
+            return self._retries.popleft()
         for item in self._new:
-            return Given(item)
+            return Attempt(item)
         return None
 
     def left(self) -> bool:
         """Whether there is an item to give out."""
-        if not self._again and (given := self.next()) is not None:
-            self._again.append(given)
-        return bool(self._again)
+        if not self._retries and (attempt := self.next()) is not None:
+            self._retries.append(attempt)
+        return bool(self._retries)
 
-    def back(self, given: Given[Item]) -> None:
+    def lost(self, attempt: Attempt[Item]) -> None:
         """Take back an item whose worker was lost."""
-        given.losses += 1
-        if given.losses > LOSSES_ALLOWED:
+        attempt.losses += 1
+        if attempt.losses > RETRIES:
             raise RunFailed(
-                f"{given.losses} workers died of the same candidate.",
+                f"{attempt.losses} workers died of the same candidate.",
                 "They may run out of memory: use fewer --workers or a smaller --batch-size.",
             )
-        self._again.append(given)
+        self._retries.append(attempt)

@@ -1,4 +1,4 @@
-"""Engines on this machine: in this process, or in N worker processes that share the cores."""
+"""Engines for this machine: in this process, or in N worker processes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from multiprocessing.queues import SimpleQueue
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic
 
-from rpmask.engines.engine import Given, Handout, Item, Result, WorkerFactory
+from rpmask.engines.engine import Attempt, Item, Queue, Result, WorkerFactory
 
-# Workers are forked from a process that has done the imports and nothing else: no thread, no device. Where
-# that is not usual they are fresh.
+# On Linux, workers are forked from a process that has only done the imports: it has no thread and no device.
 _METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
 
 class InProcess(Generic[Item, Result]):
-    """One worker, here. The worker is built at the first item."""
+    """One worker in this process, built for the first item."""
 
     name = "local"
     workers = 1
@@ -44,7 +43,7 @@ class InProcess(Generic[Item, Result]):
 
 
 def warm_up(modules: Sequence[str]) -> None:
-    """Begin to import what workers need, in the background: workers that start later have it at once."""
+    """Import in the background what workers need; workers that start later are forked with it."""
     if _METHOD == "forkserver":
         context = multiprocessing.get_context(_METHOD)
         context.set_forkserver_preload(["__main__", *modules])
@@ -52,7 +51,7 @@ def warm_up(modules: Sequence[str]) -> None:
 
 
 _factory: bytes = b""
-_worker: Callable[[Any], Any] | None = None  # one a process, built for its first item
+_worker: Callable[[Any], Any] | None = None  # one per process, built for its first item
 
 
 def _prepare(factory: bytes, environments: SimpleQueue[Mapping[str, str]]) -> None:
@@ -63,7 +62,7 @@ def _prepare(factory: bytes, environments: SimpleQueue[Mapping[str, str]]) -> No
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for items for ever."""
+    """Exit when the parent is killed; this process would wait for items forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -79,9 +78,9 @@ def _work(item: Any) -> Any:
 
 
 class Processes(Generic[Item, Result]):
-    """N processes. When one dies all are replaced, and the items in hand are given out again.
+    """N worker processes. When one dies, all are replaced and their items are retried.
 
-    environments are what each process has set beside ours, such as the device that it may see.
+    `environments` holds the environment variables of each process, such as the device it may see.
     """
 
     name = "local"
@@ -100,8 +99,8 @@ class Processes(Generic[Item, Result]):
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context(_METHOD)
-            # As bytes: a process reads them before it imports anything, so that the next one, which
-            # starts when they are read, does not wait for those imports.
+            # As bytes, which a process reads before it imports anything: the next process starts once
+            # they are read, and so does not wait for those imports.
             factory = bytes(ForkingPickler.dumps(self._factory))
             environments: SimpleQueue[Mapping[str, str]] = context.SimpleQueue()
             for environment in self._environments:
@@ -116,34 +115,34 @@ class Processes(Generic[Item, Result]):
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Apply a worker to every item; results come as they finish."""
-        handout = Handout(items)
-        busy: dict[Future[Result], Given[Item]] = {}
-        while self._give_out(handout, busy):
+        queue = Queue(items)
+        busy: dict[Future[Result], Attempt[Item]] = {}
+        while self._give_out(queue, busy):
             done, _ = wait(busy, return_when=FIRST_COMPLETED)
             future = done.pop()
             try:
                 result = future.result()
             except BrokenProcessPool:
-                self._start_anew(handout, busy)
+                self._restart(queue, busy)
                 continue
             del busy[future]
-            self._give_out(handout, busy)  # the worker goes on while the result is written down
+            self._give_out(queue, busy)  # the worker continues while the caller stores the result
             yield result
 
-    def _give_out(self, handout: Handout[Item], busy: dict[Future[Result], Given[Item]]) -> bool:
-        """Give every free worker an item; whether any is at work."""
-        while len(busy) < self.workers and (given := handout.next()) is not None:
+    def _give_out(self, queue: Queue[Item], busy: dict[Future[Result], Attempt[Item]]) -> bool:
+        """Give every free worker an item, and return whether any worker is busy."""
+        while len(busy) < self.workers and (attempt := queue.next()) is not None:
             try:
-                busy[self._started().submit(_work, given.item)] = given
-            except BrokenProcessPool:  # known here before the futures of the items in hand say so
-                handout.back(given)
-                self._start_anew(handout, busy)
+                busy[self._started().submit(_work, attempt.item)] = attempt
+            except BrokenProcessPool:  # the pool may know before the futures do
+                queue.lost(attempt)
+                self._restart(queue, busy)
         return bool(busy)
 
-    def _start_anew(self, handout: Handout[Item], busy: dict[Future[Result], Given[Item]]) -> None:
+    def _restart(self, queue: Queue[Item], busy: dict[Future[Result], Attempt[Item]]) -> None:
         self.close()
-        for given in busy.values():
-            handout.back(given)
+        for attempt in busy.values():
+            queue.lost(attempt)
         busy.clear()
 
     def close(self) -> None:

@@ -138,6 +138,10 @@ class Mask:
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without cached properties: whoever receives a mask computes its digest from the bits.
+        return Mask, (self.bits, self.shapes)
+
     def _check(self, name: str) -> Bits:
         if name not in self.bits:
             raise RpmaskError(

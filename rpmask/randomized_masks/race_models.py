@@ -1,13 +1,8 @@
-"""What a race starts from: the level's weights, the mask of each candidate, and what they learn from.
-
-On this machine both are read from where they lie. To another machine the weights travel once, and of a
-mask only its recipe: it is drawn again there, and its digest proves that it is the same one.
-"""
+"""Where a race's workers get their models: from folders of this machine, or shipped as arrays."""
 
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,170 +12,102 @@ import numpy as np
 import torch
 from torch import nn
 
-from rpmask.errors import RpmaskError, RunFailed
-from rpmask.masks.mask import Mask
-from rpmask.masks.weights import Prunable, TensorWeights, base_of
-from rpmask.randomized_masks.importance import Statistics
-from rpmask.randomized_masks.mask_generation import draw_mask
-from rpmask.records import MaskRecipe
+from rpmask.errors import RpmaskError
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import load_classifier, restored_classifier
 
-Arrays = Mapping[str, np.ndarray]
-
-MASKS_KEPT = 8  # redrawn masks a worker holds on to; one bit a weight
 DECIDING = ("torch", "transformers", "numpy")  # another version may give other numbers
 
+Weights = dict[str, torch.Tensor]
 
-class Contenders(Protocol):
-    """Where a worker has its model and its masks from; picklable."""
 
-    def opened(
-        self, *, attentions: bool, dropout: float | None
-    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-        """The classifier, and the level's starting weights, which the caller leaves as they are."""
+class RaceModels(Protocol):
+    """The models of a race; picklable."""
 
-    def teacher(self, *, attentions: bool) -> nn.Module:
-        """The dense model."""
+    def start(self, *, attentions: bool, dropout: float | None) -> tuple[nn.Module, Weights]:
+        """The level's starting classifier, and a copy of its weights that the caller must not change."""
 
-    def mask(self, candidate: int) -> Mask:
-        """The mask of one candidate."""
+    def dense(self, *, attentions: bool) -> nn.Module:
+        """The dense model that candidates are distilled from."""
 
 
 @dataclass(frozen=True)
-class OnDisk:
-    """Model folders of this machine, and masks that were read and proved."""
+class ModelFolders:
+    """Models read from folders of this machine."""
 
-    start: str
-    dense: str
+    start_folder: str
+    dense_folder: str
     task: TaskSpec
-    masks: tuple[Mask, ...]
 
-    def opened(
-        self, *, attentions: bool, dropout: float | None
-    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-        """Read from the folder."""
-        model = load_classifier(self.start, self.task, attentions=attentions, dropout=dropout)
+    def start(self, *, attentions: bool, dropout: float | None) -> tuple[nn.Module, Weights]:
+        """Read the starting model from its folder."""
+        model = load_classifier(
+            self.start_folder, self.task, attentions=attentions, dropout=dropout
+        )
         return model, {name: value.clone() for name, value in model.state_dict().items()}
 
-    def teacher(self, *, attentions: bool) -> nn.Module:
-        """Read from its folder."""
-        return load_classifier(self.dense, self.task, attentions=attentions)
-
-    def mask(self, candidate: int) -> Mask:
-        """As it was read."""
-        return self.masks[candidate]
+    def dense(self, *, attentions: bool) -> nn.Module:
+        """Read the dense model from its folder."""
+        return load_classifier(self.dense_folder, self.task, attentions=attentions)
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How a pool's masks are drawn: recipes with the digests they must give, and what they need."""
+class ModelArrays:
+    """A classifier as its configuration and its weights.
 
-    recipes: tuple[MaskRecipe, ...]
-    digests: tuple[str, ...]
-    tensors: tuple[Prunable, ...]
-    statistics: Mapping[str, Arrays]
-    parent: Mask | None
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A classifier as its configuration and arrays, with the prefix of what masks name."""
-
-    config: Any
-    weights: Arrays
-    base: str
-
-    @classmethod
-    def of(cls, folder: str, task: TaskSpec) -> Packed:
-        """Read a model folder of this machine."""
-        model = load_classifier(folder, task)
-        weights = {name: value.numpy() for name, value in model.state_dict().items()}
-        base = next(path for path, module in model.named_modules() if module is base_of(model))
-        return cls(model.config, weights, f"{base}." if base else "")
-
-
-class Carried:
-    """Weights as arrays and masks as recipes. Without a dense model of its own the start is the teacher.
-
-    Plain numpy arrays, because Ray maps those into every worker of a node from one copy in its store.
+    The weights are plain numpy arrays, which Ray maps into every worker of a node from one copy.
     """
 
-    def __init__(
-        self, task: TaskSpec, start: Packed, drawing: Drawing, dense: Packed | None = None
-    ) -> None:
-        self._task, self._start, self._drawing = task, start, drawing
-        self._dense = dense or start
-        self._versions = {name: version(name) for name in DECIDING}
-        self._masks: OrderedDict[int, Mask] = OrderedDict()
-        self._statistics: dict[str, Statistics] | None = None
+    config: Any
+    weights: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, start: str, dense: str, task: TaskSpec, drawing: Drawing) -> Carried:
-        """Pack the model folders of this machine, once if they are the same."""
-        own = None if dense == start else Packed.of(dense, task)
-        return cls(task, Packed.of(start, task), drawing, own)
+    def of(cls, folder: str, task: TaskSpec) -> ModelArrays:
+        """Read a model folder of this machine."""
+        model = load_classifier(folder, task)
+        return cls(model.config, {name: v.numpy() for name, v in model.state_dict().items()})
 
-    def opened(
-        self, *, attentions: bool, dropout: float | None
-    ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-        """Built from its configuration, then given the weights."""
-        for name, ours in self._versions.items():
+    def tensors(self) -> Weights:
+        """The weights as tensors that share the arrays' memory."""
+        with warnings.catch_warnings():
+            # torch warns that a store's arrays are read-only; these tensors are only read.
+            warnings.filterwarnings("ignore", message=".*not writable")
+            return {name: torch.from_numpy(array) for name, array in self.weights.items()}
+
+
+@dataclass(frozen=True)
+class ShippedModels:
+    """Models as arrays, for workers that cannot read this machine's folders."""
+
+    task: TaskSpec
+    start_arrays: ModelArrays
+    dense_arrays: ModelArrays
+    versions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, start: str, dense: str, task: TaskSpec) -> ShippedModels:
+        """Read the folders of this machine, once if they are the same."""
+        arrays = ModelArrays.of(start, task)
+        own = arrays if dense == start else ModelArrays.of(dense, task)
+        return cls(task, arrays, own, {name: version(name) for name in DECIDING})
+
+    def start(self, *, attentions: bool, dropout: float | None) -> tuple[nn.Module, Weights]:
+        """Build the starting model, if the worker has the versions the race was started with."""
+        for name, ours in self.versions.items():
             if (here := version(name)) != ours:
                 raise RpmaskError(
                     f"A worker has {name} {here}; the race was started with {ours}.",
                     "Install the same versions on every node, for example from constraints.txt.",
                 )
-        weights = _tensors(self._start.weights)
+        weights = self.start_arrays.tensors()
         model = restored_classifier(
-            self._start.config, self._task, weights, attentions=attentions, dropout=dropout
+            self.start_arrays.config, self.task, weights, attentions=attentions, dropout=dropout
         )
         return model, weights
 
-    def teacher(self, *, attentions: bool) -> nn.Module:
-        """Built like the other."""
-        weights = _tensors(self._dense.weights)
-        return restored_classifier(self._dense.config, self._task, weights, attentions=attentions)
-
-    def mask(self, candidate: int) -> Mask:
-        """Drawn again, unless it was drawn lately."""
-        if candidate not in self._masks:
-            self._masks[candidate] = self._redrawn(candidate)
-            if len(self._masks) > MASKS_KEPT:
-                self._masks.popitem(last=False)
-        self._masks.move_to_end(candidate)
-        return self._masks[candidate]
-
-    def _redrawn(self, candidate: int) -> Mask:
-        drawing = self._drawing
-        recipe, expected = drawing.recipes[candidate], drawing.digests[candidate]
-        if self._statistics is None:
-            self._statistics = {
-                kind: Statistics.of(kind, _tensors(arrays))
-                for kind, arrays in drawing.statistics.items()
-            }
-        # Masks name tensors without the base model's prefix.
-        names = {tensor.name: self._start.base + tensor.name for tensor in drawing.tensors}
-        weights = _tensors({name: self._start.weights[stored] for name, stored in names.items()})
-        mask = draw_mask(
-            recipe,
-            TensorWeights(weights),
-            drawing.tensors,
-            statistics=self._statistics,
-            parent=drawing.parent,
-            threads=torch.get_num_threads(),
+    def dense(self, *, attentions: bool) -> nn.Module:
+        """Build the dense model."""
+        arrays = self.dense_arrays
+        return restored_classifier(
+            arrays.config, self.task, arrays.tensors(), attentions=attentions
         )
-        if mask.digest != expected:
-            raise RunFailed(
-                f"Candidate {candidate} redrawn on a worker is {mask.digest[:16]}, the pool says "
-                f"{expected[:16]}.",
-                "Its node has other versions or other hardware; `rpmask doctor` there says which.",
-            )
-        return mask
-
-
-def _tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
-    with warnings.catch_warnings():
-        # Arrays in a shared store cannot be written to, and torch warns of that; they are only read.
-        warnings.filterwarnings("ignore", message=".*not writable")
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}

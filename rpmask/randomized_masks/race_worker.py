@@ -1,23 +1,26 @@
-"""Where candidates run: one model, put back to the level's starting weights for each of them.
+"""Train candidates for early evaluation: one model, reset to the level's starting weights for each.
 
-An arena holds one candidate at a time. Between rungs a candidate is a few arrays (its parameters
-and the optimizer's moments, pruned positions left out), so any worker can continue it, after any
-interruption, to the same numbers.
+A worker holds one candidate at a time. Between rungs a candidate is a few arrays (its parameters and the
+optimizer's moments, without the pruned positions), so any worker can continue it, also after an
+interruption, and get the same numbers.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
 
+from rpmask.engines.engine import Indexed
 from rpmask.errors import RunFailed
+from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.randomized_masks.race_models import Contenders
+from rpmask.randomized_masks.race_models import RaceModels
 from rpmask.randomized_masks.race_score import (
     Evaluation,
     Evaluator,
@@ -41,9 +44,11 @@ from rpmask.train.teacher import Remembered
 
 @dataclass(frozen=True)
 class RaceSetup:
-    """Everything a worker needs to build an arena; picklable."""
+    """Everything a worker is built from; picklable. Masks are packed, and digests prove them."""
 
-    contenders: Contenders
+    models: RaceModels
+    masks: Indexed[Mask]
+    digests: tuple[str, ...]
     task: TaskSpec
     training: RaceTraining
     train: Split
@@ -52,7 +57,7 @@ class RaceSetup:
 
 @dataclass(frozen=True)
 class Leg:
-    """Take one candidate from one rung to the next. state is what the rung before left behind."""
+    """Train one candidate from one rung to the next, from the state that the last rung left."""
 
     candidate: int
     rung: int
@@ -64,9 +69,9 @@ class Leg:
 
 @dataclass(frozen=True)
 class LegResult:
-    """What a leg found out, and the training state to go on from.
+    """A candidate's evaluation at a rung, and the training state for the next leg.
 
-    losses are of the labels; distances, from the dense model's answers, are what a distilled race ranks by.
+    losses are on the labels; a distilled race ranks by distances from the dense model instead.
     """
 
     candidate: int
@@ -82,57 +87,52 @@ class LegResult:
 
 
 class RaceWorker:
-    """Runs legs. Built once a worker; called once a leg."""
+    """Runs legs. Built once per worker process, then called once per leg."""
 
     def __init__(self, setup: RaceSetup) -> None:
-        try:
-            self._build(setup)
-        except torch.OutOfMemoryError as error:
-            raise RunFailed(
-                f"The models of a race do not fit into the device's memory: {error}",
-                "Let fewer share the device (--workers), or race without the dense model (--race-labels).",
-            ) from error
-
-    def _build(self, setup: RaceSetup) -> None:
         self._setup = setup
         torch.set_num_threads(setup.training.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with _out_of_memory(
+            "The models of a race do not fit into the device's memory",
+            "Let fewer share the device (--workers), or race without the dense model (--race-labels).",
+        ):
+            self._load_models()
         training = setup.training
-        attentions = training.distill.attention > 0
-        model, self._start = setup.contenders.opened(
-            attentions=attentions, dropout=training.dropout
-        )
-        self._model = model.to(self._device)
-        self._dense: nn.Module | None = None
-        self._teacher: Remembered | None = None  # the dense model, asked once a step
-        if training.distill.needs_teacher:
-            dense = setup.contenders.teacher(attentions=attentions).to(self._device)
-            self._dense = dense.eval().requires_grad_(False)
-            self._teacher = Remembered(dense, training.distill)
-        self._evaluator = Evaluator(setup.task, setup.held_out, self._dense)
         self._order = training_order(
             setup.train, training.batch_size, training.full_steps, training.seed
         )
 
+    def _load_models(self) -> None:
+        models, training = self._setup.models, self._setup.training
+        attentions = training.distill.attention > 0
+        model, self._start = models.start(attentions=attentions, dropout=training.dropout)
+        self._model = model.to(self._device)
+        self._dense: nn.Module | None = None
+        self._teacher: Remembered | None = None  # the dense model's outputs, cached per step
+        if training.distill.needs_teacher:
+            dense = models.dense(attentions=attentions).to(self._device)
+            self._dense = dense.eval().requires_grad_(False)
+            self._teacher = Remembered(dense, training.distill)
+        self._evaluator = Evaluator(self._setup.task, self._setup.held_out, self._dense)
+
     def __call__(self, leg: Leg) -> LegResult:
         """Train a candidate over the steps of a leg and evaluate it at the end."""
-        try:
+        with _out_of_memory(
+            f"Candidate {leg.candidate} does not fit into the device's memory",
+            "Let fewer share the device (--workers), or use a smaller --batch-size.",
+        ):
             return self._run(leg)
-        except torch.OutOfMemoryError as error:
-            raise RunFailed(
-                f"Candidate {leg.candidate} does not fit into the device's memory: {error}",
-                "Let fewer share the device (--workers), or use a smaller --batch-size.",
-            ) from error
 
     def _run(self, leg: Leg) -> LegResult:
         training = self._setup.training
         self._model.load_state_dict(self._start)
-        hold = MaskHold(self._model, self._setup.contenders.mask(leg.candidate))
+        hold = MaskHold(self._model, self._mask(leg.candidate))
         started = time.monotonic()
         if leg.state is None and training.refit:
             rows = refit_batches(self._setup.train, training.refit, training.seed)
             refit(self._model, hold.mask, rows, Silent())
-        refitted = time.monotonic()
+        refit_seconds = time.monotonic() - started
         hold.apply()
         with ExitStack() as stack:
             if training.freeze_embeddings:
@@ -147,10 +147,10 @@ class RaceWorker:
                 restore(self._model, optimizer, hold.mask, leg.state)
                 evaluations = from_tensors(notes_of(leg.state))
             self._model.train()
-            total, training_seconds, at = 0.0, 0.0, leg.from_step
+            total, train_seconds, at = 0.0, 0.0, leg.from_step
             networks = (self._model, self._dense)
             for stop in stops(leg.from_step, leg.to_step, training):
-                begun = time.monotonic()
+                started = time.monotonic()
                 with (
                     quick_attention(networks, self._setup.train, training.precision),
                     hold.gradients_masked(),
@@ -158,49 +158,60 @@ class RaceWorker:
                     for step in range(at, stop):
                         total += self._step(optimizer, hold, step)
                         if not np.isfinite(total):
-                            return self._broken(leg)
-                training_seconds += time.monotonic() - begun
+                            return self._result(leg, self._evaluator.broken(), np.nan)
+                train_seconds += time.monotonic() - started
                 try:
                     evaluations.append(self._evaluator(self._model))
                 except RunFailed:  # the last step's weights give no finite answer
-                    return self._broken(leg)
+                    return self._result(leg, self._evaluator.broken(), np.nan)
                 at = stop
             score = mean_of(evaluations[-training.scored_evaluations :])
             if not regular(leg.to_step, training):
-                del evaluations[-1]  # it is there because the leg ends
+                del evaluations[-1]  # it was made only because the leg ends here
             notes = as_tensors(evaluations[-training.scored_evaluations :])
             state = captured(self._model, optimizer, hold.mask, notes) if leg.keep_state else None
+        train_loss = total / (leg.to_step - leg.from_step)
+        return self._result(leg, score, train_loss, state, refit_seconds, train_seconds)
+
+    def _mask(self, candidate: int) -> Mask:
+        """The candidate's mask, proved by its digest."""
+        mask, expected = self._setup.masks[candidate], self._setup.digests[candidate]
+        if mask.digest != expected:
+            raise RunFailed(
+                f"The mask of candidate {candidate} reached its worker as {mask.digest[:16]}, "
+                f"the pool says {expected[:16]}.",
+                "It was damaged on the way; give the same command again to continue the race.",
+            )
+        return mask
+
+    def _result(
+        self,
+        leg: Leg,
+        score: Evaluation,
+        train_loss: float,
+        state: bytes | None = None,
+        refit_seconds: float = 0.0,
+        train_seconds: float = 0.0,
+    ) -> LegResult:
+        """A leg's result. If its numbers are not finite, the race marks the candidate as failed."""
         return LegResult(
             candidate=leg.candidate,
             rung=leg.rung,
             step=leg.to_step,
             losses=score.losses,
             metric=score.metric,
-            train_loss=total / (leg.to_step - leg.from_step),
+            train_loss=train_loss,
             state=state,
-            refit_seconds=refitted - started,
-            train_seconds=training_seconds,
+            refit_seconds=refit_seconds,
+            train_seconds=train_seconds,
             distances=score.distances,
-        )
-
-    def _broken(self, leg: Leg) -> LegResult:
-        """A candidate whose loss is no number any more; the race marks it failed and goes on."""
-        nothing = self._evaluator.broken()
-        return LegResult(
-            candidate=leg.candidate,
-            rung=leg.rung,
-            step=leg.to_step,
-            losses=nothing.losses,
-            metric=nothing.metric,
-            train_loss=np.nan,
-            state=None,
-            distances=nothing.distances,
         )
 
     def _step(self, optimizer: torch.optim.Optimizer, hold: MaskHold, step: int) -> float:
         training = self._setup.training
         # Dropout is part of the common random numbers: the same noise for every candidate.
-        torch.manual_seed(int(generator(training.seed, "dropout", str(step)).integers(2**62)))
+        seed = generator(training.seed, "dropout", str(step)).integers(2**62)
+        torch.manual_seed(int(seed))
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * rate_share(step, training)
         batch = self._setup.train.batch(self._order[step])
@@ -227,3 +238,12 @@ class RaceWorker:
         optimizer.step()
         hold.apply()
         return float(loss.detach())
+
+
+@contextmanager
+def _out_of_memory(message: str, hint: str) -> Iterator[None]:
+    """Report a device that is out of memory as an error for the user."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(f"{message}: {error}", hint) from error

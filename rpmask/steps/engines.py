@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,10 @@ import torch
 from rpmask.engines.local import InProcess, Processes, warm_up
 from rpmask.errors import RpmaskError, install_hint
 from rpmask.randomized_masks.gpu_sharing import candidate_bytes, free_devices, places, seeing
-from rpmask.randomized_masks.race_models import Carried, Contenders, Drawing, OnDisk
+from rpmask.randomized_masks.race_models import ModelFolders, RaceModels, ShippedModels
 from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceSetup, RaceWorker
-from rpmask.records import Pool
-from rpmask.steps.context import Context, available_cores
-from rpmask.steps.poolmasks import load_ingredients, load_masks
+from rpmask.steps.context import available_cores
 from rpmask.steps.requests import ScreenRequest
-from rpmask.steps.twins import Twins
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import skeleton
 
@@ -63,35 +61,11 @@ def race_device(request: ScreenRequest) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def contenders(
-    request: ScreenRequest,
-    pool: Pool,
-    twins: Twins,
-    start: str,
-    dense: str,
-    spec: TaskSpec,
-    context: Context,
-) -> Contenders:
-    """The weights, and the masks of a pool and of twins, in the form in which they reach the workers."""
-    if request.engine == "local":
-        masks = load_masks(pool, pool.run_id, context)
-        return OnDisk(start, dense, spec, (*masks, *(mask for _, mask in twins)))
-    recipes = tuple(c.recipe for c in pool.candidates) + tuple(recipe for recipe, _ in twins)
-    needed = load_ingredients(pool, recipes, start, spec, context)
-    drawing = Drawing(
-        recipes=recipes,
-        digests=(
-            *(candidate.mask_digest for candidate in pool.candidates),
-            *(mask.digest for _, mask in twins),
-        ),
-        tensors=needed.tensors,
-        statistics={
-            kind: {name: tensor.numpy() for name, tensor in found.tensors.items()}
-            for kind, found in needed.statistics.items()
-        },
-        parent=needed.parent,
-    )
-    return Carried.of(start, dense, spec, drawing)
+def race_models(request: ScreenRequest, start: str, dense: str, spec: TaskSpec) -> RaceModels:
+    """The models in the form in which they reach the workers."""
+    if request.engine == "ray":
+        return ShippedModels.of(start, dense, spec)
+    return ModelFolders(start, dense, spec)
 
 
 @contextmanager
@@ -112,9 +86,13 @@ def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], list[Any]]]:
 def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:
     if request.engine == "ray":
         module = _ray_engine()
-        stack.enter_context(module.joined(request.address))
-        seats: list[Any] = module.seats(_share(request), request.workers, IMPORTED_BY_WORKERS)
-        return seats
+        from rpmask.engines.ray_connection import joined
+
+        stack.enter_context(joined(request.address))
+        actors: list[Any] = module.start_actors(
+            _share(request), request.workers, IMPORTED_BY_WORKERS
+        )
+        return actors
     if (request.workers or 1) > 1 or race_device(request) == "cuda":
         warm_up(IMPORTED_BY_WORKERS)
     return []
@@ -135,9 +113,9 @@ def opened_engine(
 def _engine(
     request: ScreenRequest, setup: RaceSetup, start: str, k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
-    factory: WorkerFactory[Leg, LegResult] = partial(RaceWorker, setup)
     if request.engine == "ray":
-        return _ray(request, factory, k, early)
+        return _ray(request, setup, k, early)
+    factory: WorkerFactory[Leg, LegResult] = partial(RaceWorker, setup)
     if race_device(request) == "cuda":
         return _on_devices(request, factory, setup, start, k)
     workers = min(request.workers or 1, k)
@@ -145,10 +123,17 @@ def _engine(
 
 
 def _ray(
-    request: ScreenRequest, factory: WorkerFactory[Leg, LegResult], k: int, early: Sequence[Any]
+    request: ScreenRequest, setup: RaceSetup, k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
-    return _ray_engine().RayCluster(
-        factory, share=_share(request), most=k, workers=request.workers, early=early
+    module = _ray_engine()
+    # Each mask goes to the object store once, and from there to the nodes that train its candidate.
+    setup = replace(setup, masks=module.Stored(setup.masks[i] for i in range(k)))
+    return module.RayCluster(
+        partial(RaceWorker, setup),
+        share=_share(request),
+        most=k,
+        workers=request.workers,
+        early=early,
     )
 
 

@@ -19,8 +19,9 @@ from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceSetup
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
 from rpmask.steps.decides import step_digest
-from rpmask.steps.engines import contenders, deciding, opened_engine, warmed_up
+from rpmask.steps.engines import deciding, opened_engine, race_models, warmed_up
 from rpmask.steps.inputs import load_data, prepare, read_as, source_digest
+from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import ScreenRequest
 from rpmask.steps.twins import draw_twins
@@ -78,7 +79,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
             )
             dense = fetch(context.tracker, pool.teacher) if request.distilled else start
             setup = RaceSetup(
-                contenders=contenders(request, pool, twins, start, dense, data.spec, context),
+                models=race_models(request, start, dense, data.spec),
+                masks=(*load_masks(pool, pool.run_id, context), *(mask for _, mask in twins)),
+                digests=tuple(digest for _, digest in names),
                 task=data.spec,
                 training=training,
                 train=prepared.train,

@@ -14,15 +14,26 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from workers import CannotBeBuilt, DiesOfOne, DiesOnce, Double, Refuses, Shares, Waits
+from workers import (
+    CannotBeBuilt,
+    DiesOfOne,
+    DiesOnce,
+    Double,
+    ReadsMasks,
+    Refuses,
+    Shares,
+    Waits,
+)
 
 from rpmask.errors import RpmaskError, RunFailed, install_hint
+from rpmask.masks.mask import Mask
 from rpmask.steps.engines import warmed_up
 from rpmask.steps.requests import ScreenRequest
 
 ray = pytest.importorskip("ray")
 
-from rpmask.engines.ray import RayCluster, Share, joined, seats  # noqa: E402
+from rpmask.engines.ray import RayCluster, Share, Stored, start_actors  # noqa: E402
+from rpmask.engines.ray_connection import joined  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +63,8 @@ def test_every_item_once_and_workers_share_a_cpu(cluster: Any) -> None:
     pool.close()
 
 
-def test_early_seats_are_used_and_those_too_many_are_given_back(cluster: Any) -> None:
-    early = seats(Share(0.5), None, ["json"])
+def test_early_actors_are_used_and_those_too_many_are_given_back(cluster: Any) -> None:
+    early = start_actors(Share(0.5), None, ["json"])
     assert len(early) == 2  # as many as the one CPU holds
     pool = engine(Double, most=1, early=early)
     assert list(pool.map([1, 2])) == [2, 4]
@@ -67,6 +78,21 @@ def test_what_workers_are_built_from_is_in_the_store_once(cluster: Any) -> None:
     pool = engine(partial(Shares, np.arange(100_000.0)))
     assert list(pool.map([5, 7])) == [True, True]
     pool.close()
+
+
+def test_a_mask_is_stored_once_and_proved_where_it_arrives(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = np.random.default_rng(0).random((1000, 2000)) < 0.1
+    masks = [Mask.from_bools({"0.weight": keep}), Mask.from_bools({"0.weight": ~keep})]
+    puts = []
+    put = ray.put
+    monkeypatch.setattr(ray, "put", lambda value: puts.append(value) or put(value))
+    pool = engine(partial(ReadsMasks, Stored(masks)))
+    found = list(pool.map([0, 1, 0, 1, 0, 1]))
+    pool.close()
+    assert sorted(found) == sorted(3 * [(mask.digest, True) for mask in masks])
+    assert [value for value in puts if isinstance(value, Mask)] == masks
 
 
 def test_the_item_of_a_killed_worker_is_given_out_again(cluster: Any, tmp_path: Path) -> None:

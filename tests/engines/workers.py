@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rpmask.engines.engine import Indexed
 from rpmask.errors import RpmaskError
+from rpmask.masks.mask import Mask
 
 
 class Double:
@@ -71,3 +73,15 @@ class Shares:
 
     def __call__(self, item: int) -> bool:
         return not self.array.flags.writeable and float(self.array[item]) == item
+
+
+class ReadsMasks:
+    """Digests of masks from the object store, and whether their bits are the node's one copy."""
+
+    def __init__(self, masks: Indexed[Mask]) -> None:
+        self.masks = masks
+
+    def __call__(self, item: int) -> tuple[str, bool]:
+        mask = self.masks[item]
+        assert "digest" not in vars(mask)  # it is computed here
+        return mask.digest, mask.bits["0.weight"].base is not None

@@ -10,7 +10,7 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import magnitude
 
 from rpmask.randomized_masks.gpu_sharing import CONTEXT_BYTES, candidate_bytes, places, seeing
-from rpmask.randomized_masks.race_models import OnDisk
+from rpmask.randomized_masks.race_models import ModelFolders
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.train.plan import LABELS_ONLY, Distillation
@@ -69,9 +69,10 @@ def test_a_teacher_takes_memory_too() -> None:
 def test_the_estimate_covers_what_a_candidate_takes(tmp_path: Path, terms: Distillation) -> None:
     model = tiny_bert()
     model.save_pretrained(tmp_path)
-    contenders = OnDisk(str(tmp_path), str(tmp_path), TOY_TASK, (magnitude(model, 0.5),))
+    models, mask = ModelFolders(str(tmp_path), str(tmp_path), TOY_TASK), magnitude(model, 0.5)
     training = RaceTraining(full_steps=4, batch_size=32, distill=terms)
-    setup = RaceSetup(contenders, TOY_TASK, training, toy_rows(64), toy_rows(32))
+    rows = toy_rows(64), toy_rows(32)
+    setup = RaceSetup(models, (mask,), (mask.digest,), TOY_TASK, training, *rows)
     torch.cuda.reset_peak_memory_stats()
     RaceWorker(setup)(Leg(0, 0, 0, 4, None))
     assert torch.cuda.max_memory_reserved() <= candidate_bytes(model, 32, 10, terms)

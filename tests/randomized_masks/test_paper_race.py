@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_race_worker import arena
+from test_race_worker import worker
 from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import PLAN, fit, magnitude
 
@@ -52,9 +52,9 @@ def test_early_evaluation_warms_up_for_a_tenth_and_falls_to_zero() -> None:
 
 
 def test_a_score_is_the_mean_of_the_last_evaluations(tmp_path: Path) -> None:
-    run = arena(tmp_path, **SCORED, distill=PAPER_TERMS)
+    run = worker(tmp_path, **SCORED, distill=PAPER_TERMS)
     score = run(Leg(1, 0, 0, 8, None))
-    plain = arena(tmp_path, distill=PAPER_TERMS)
+    plain = worker(tmp_path, distill=PAPER_TERMS)
     each = [plain(Leg(1, 0, 0, step, None)) for step in (4, 6, 8)]
     assert score.losses == pytest.approx(np.mean([one.losses for one in each], axis=0))
     assert score.metric == pytest.approx(np.mean([one.metric for one in each]))
@@ -62,18 +62,18 @@ def test_a_score_is_the_mean_of_the_last_evaluations(tmp_path: Path) -> None:
 
 
 def test_a_score_of_fewer_evaluations_is_the_mean_of_all(tmp_path: Path) -> None:
-    few = arena(tmp_path, evaluate_every=2, scored_evaluations=10)(Leg(0, 0, 0, 5, None))
-    each = [arena(tmp_path)(Leg(0, 0, 0, step, None)) for step in (2, 4, 5)]
+    few = worker(tmp_path, evaluate_every=2, scored_evaluations=10)(Leg(0, 0, 0, 5, None))
+    each = [worker(tmp_path)(Leg(0, 0, 0, step, None)) for step in (2, 4, 5)]
     assert few.losses == pytest.approx(np.mean([one.losses for one in each], axis=0))
 
 
 @pytest.mark.parametrize("pause", [3, 4])
 def test_a_score_is_the_same_over_two_legs(pause: int, tmp_path: Path) -> None:
     """Whether or not the first of them ends where every candidate is evaluated."""
-    run = arena(tmp_path, **SCORED, distill=PAPER_TERMS)
+    run = worker(tmp_path, **SCORED, distill=PAPER_TERMS)
     whole = run(Leg(0, 0, 0, 7, None))
     first = run(Leg(0, 0, 0, pause, None))
-    second = arena(tmp_path, **SCORED, distill=PAPER_TERMS)(Leg(0, 1, pause, 7, first.state))
+    second = worker(tmp_path, **SCORED, distill=PAPER_TERMS)(Leg(0, 1, pause, 7, first.state))
     assert np.array_equal(whole.losses, second.losses)
     assert np.array_equal(whole.distances, second.distances)
     assert whole.metric == second.metric
@@ -96,9 +96,9 @@ def test_a_race_without_clipping_takes_the_whole_gradient(
     monkeypatch.setattr(
         torch.nn.utils, "clip_grad_norm_", lambda _, most: clipped.append(float(most))
     )
-    arena(tmp_path, max_grad_norm=paper.MAX_GRAD_NORM)(Leg(0, 0, 0, 2, None))
+    worker(tmp_path, max_grad_norm=paper.MAX_GRAD_NORM)(Leg(0, 0, 0, 2, None))
     assert clipped == []
-    arena(tmp_path)(Leg(0, 0, 0, 2, None))
+    worker(tmp_path)(Leg(0, 0, 0, 2, None))
     assert clipped == [1.0, 1.0]
 
 
@@ -120,7 +120,7 @@ def test_one_rule_of_decay_for_a_race_and_a_training(tmp_path: Path) -> None:
 def test_a_race_decays_no_bias_and_no_norm(tmp_path: Path) -> None:
     """A rate of almost nothing with a huge decay: the decay alone moves weights."""
     how = {"learning_rate": 1e-12, "warmup": 0.0, "weight_decay": 1e11, "full_steps": 1000}
-    run = arena(tmp_path, **how)
+    run = worker(tmp_path, **how)
     before = {name: p.clone() for name, p in run._model.named_parameters()}
     run(Leg(0, 0, 0, 1, None))
     after = dict(run._model.named_parameters())

@@ -1,8 +1,10 @@
-"""An arena goes on from a rung to the same numbers, and says when a candidate is broken."""
+"""A worker continues from a rung to the same numbers, and says when a candidate is broken."""
 
 from __future__ import annotations
 
 import math
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import magnitude
 
+from rpmask.errors import RunFailed
 from rpmask.randomized_masks.race_files import RungFiles
-from rpmask.randomized_masks.race_models import OnDisk
+from rpmask.randomized_masks.race_models import ModelFolders
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.train import teacher
@@ -24,8 +27,12 @@ from rpmask.train.refit import refit, refit_batches
 from rpmask.train.teacher import Asked
 
 
-def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> RaceWorker:
-    """Of a model whose matrices are as many times as large: as they are drawn it answers all rows alike."""
+def worker(folder: Path, *, scale: float = 1.0, **training: Any) -> RaceWorker:
+    """A worker for a model whose matrices are scaled: unscaled it answers all rows alike."""
+    return RaceWorker(setup(folder, scale, **training))
+
+
+def setup(folder: Path, scale: float = 1.0, **training: Any) -> RaceSetup:
     model = tiny_bert()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -33,8 +40,9 @@ def arena(folder: Path, *, scale: float = 1.0, **training: Any) -> RaceWorker:
     model.save_pretrained(folder)
     plan = RaceTraining(**{"full_steps": 8, "batch_size": 8, "learning_rate": 1e-2, **training})
     masks = (magnitude(model, 0.5), magnitude(model, 0.75))
-    contenders = OnDisk(str(folder), str(folder), TOY_TASK, masks)
-    return RaceWorker(RaceSetup(contenders, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1)))
+    models = ModelFolders(str(folder), str(folder), TOY_TASK)
+    digests = tuple(mask.digest for mask in masks)
+    return RaceSetup(models, masks, digests, TOY_TASK, plan, toy_rows(64), toy_rows(32, 1))
 
 
 DISTILLED: dict[str, Any] = {
@@ -47,11 +55,11 @@ DISTILLED: dict[str, Any] = {
 @pytest.mark.parametrize("how", [{}, {"refit": 64}, DISTILLED], ids=["plain", "refit", "distilled"])
 @pytest.mark.parametrize("candidate", [0, 1])
 def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -> None:
-    run = arena(tmp_path, **how)
+    run = worker(tmp_path, **how)
     whole = run(Leg(candidate, 0, 0, 8, None))
     first = run(Leg(candidate, 0, 0, 3, None))
     run(Leg(1 - candidate, 0, 0, 3, None))  # another candidate in between leaves no trace
-    second = arena(tmp_path, **how)(Leg(candidate, 1, 3, 8, first.state))
+    second = worker(tmp_path, **how)(Leg(candidate, 1, 3, 8, first.state))
     assert np.array_equal(whole.losses, second.losses)
     assert (whole.distances is None) == (second.distances is None) == (how is not DISTILLED)
     if whole.distances is not None:
@@ -62,7 +70,7 @@ def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -
 
 def test_a_candidate_may_begin_with_refitted_weights(tmp_path: Path) -> None:
     """After a step that moves nothing the state holds what refitting alone makes of the mask."""
-    state = arena(tmp_path, refit=64, learning_rate=1e-12)(Leg(1, 0, 0, 1, None)).state
+    state = worker(tmp_path, refit=64, learning_rate=1e-12)(Leg(1, 0, 0, 1, None)).state
     assert state is not None
     model = tiny_bert()
     mask = magnitude(model, 0.75)
@@ -73,8 +81,18 @@ def test_a_candidate_may_begin_with_refitted_weights(tmp_path: Path) -> None:
         assert torch.allclose(held[f"value/bert.{name}"], expected, atol=1e-6), name
 
 
+def test_a_mask_is_proved_by_its_digest_where_it_arrives(tmp_path: Path) -> None:
+    given = setup(tmp_path)
+    swapped = replace(given, masks=(given.masks[1], given.masks[0]))
+    with pytest.raises(RunFailed, match="The mask of candidate 0 reached its worker as"):
+        RaceWorker(swapped)(Leg(0, 0, 0, 1, None))
+    mask = given.masks[0]
+    assert mask.digest in vars(mask).values()
+    assert vars(pickle.loads(pickle.dumps(mask))).keys() == {"bits", "shapes"}  # no digest to believe
+
+
 def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
-    run = arena(tmp_path)
+    run = worker(tmp_path)
     half, quarter = (run(Leg(i, 0, 0, 2, None)).state for i in (0, 1))
     assert half is not None
     assert quarter is not None
@@ -83,7 +101,7 @@ def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [{}, DISTILLED], ids=["labels", "distilled"])
 def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str, Any]) -> None:
-    run = arena(tmp_path, learning_rate=1e30, max_grad_norm=1e30, **how)
+    run = worker(tmp_path, learning_rate=1e30, max_grad_norm=1e30, **how)
     result = run(Leg(0, 0, 0, 4, None))
     assert math.isnan(result.metric)
     assert np.isnan(result.losses).all()
@@ -96,7 +114,7 @@ def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str
 
 
 def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
-    run = arena(tmp_path, scale=20.0, **DISTILLED, learning_rate=1e-2, full_steps=80)
+    run = worker(tmp_path, scale=20.0, **DISTILLED, learning_rate=1e-2, full_steps=80)
     early, late = (run(Leg(1, 0, 0, step, None)).distances for step in (1, 80))
     assert early is not None
     assert late is not None
@@ -106,7 +124,7 @@ def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
 
 def test_what_is_frozen_is_neither_trained_nor_stored(tmp_path: Path) -> None:
     free, frozen = (
-        arena(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state for how in (False, True)
+        worker(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state for how in (False, True)
     )
     assert free is not None
     assert frozen is not None
@@ -131,12 +149,12 @@ def test_a_teacher_is_asked_once_a_step_while_there_is_room(
 
     monkeypatch.setattr(Asked, "__call__", counted)
     legs = [Leg(i, 0, 0, 4, None) for i in (0, 1)]
-    whole = [arena(tmp_path, **DISTILLED)(leg).losses for leg in legs]
-    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    whole = [worker(tmp_path, **DISTILLED)(leg).losses for leg in legs]
+    run, before = worker(tmp_path, **DISTILLED), len(asked)
     shared = [run(leg).losses for leg in legs]
     assert len(asked) - before == 4
     monkeypatch.setattr(teacher, "REMEMBERED_BYTES", 0)
-    run, before = arena(tmp_path, **DISTILLED), len(asked)
+    run, before = worker(tmp_path, **DISTILLED), len(asked)
     forgotten = [run(leg).losses for leg in legs]
     assert len(asked) - before == 8
     assert np.array_equal(whole, shared)
