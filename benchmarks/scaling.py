@@ -2,10 +2,10 @@
 
     python benchmarks/scaling.py            # writes benchmarks/scaling.json and docs/scaling.svg
 
-The race is simulated by simulated_race.py. What packing, drawing, storing and handing over cost is measured
-here; the speed of the device and of the network are assumptions, written into the result. The same
-simulation, fitted to one worker with one thread, is held against the measured races of
-benchmarks/engines.json where that is there.
+The race is simulated by simulated_race.py. The costs of proving a mask, packing, storing and handing over
+are measured here; the speed of the device and of the network are assumptions, written into the result. The
+same simulation, fitted to one worker with one thread, is compared with the measured races of
+benchmarks/engines.json if it exists.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import os
+import pickle
 import platform
 import tempfile
 import time
@@ -32,7 +33,7 @@ from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.early_evaluation import rung_steps, survivors_of
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.randomized_masks.race_files import RungFiles
-from rpmask.randomized_masks.race_models import Carried, Drawing
+from rpmask.randomized_masks.race_models import ShippedModels
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.records import MaskRecipe
@@ -71,7 +72,7 @@ def computed(work: Callable[[], Any]) -> float:
 
 
 def measured_costs() -> dict[str, float]:
-    """Packing, drawing, storing and handing over, on a BERT of 23 million parameters."""
+    """Proving a mask, packing, storing and handing over, on a BERT of 23 million parameters."""
     from transformers import BertConfig, BertForSequenceClassification
 
     spec = get_spec("sst2")
@@ -84,33 +85,34 @@ def measured_costs() -> dict[str, float]:
     tensors, weights = find_prunable(model), TensorWeights(model)
     digest = weights_digest(weights, tensors)
     recipe = MaskRecipe(weights_digest=digest, seed=0, sparsity=0.9375)
-    drawn = computed(lambda: draw_mask(recipe, weights, tensors, threads=1))
-    mask = draw_mask(recipe, weights, tensors, threads=1)
+    mask = draw_mask(recipe, weights, tensors)
+    content = pickle.dumps(mask)
+    proving = computed(lambda: pickle.loads(content).digest)
     ids = np.random.default_rng(0).integers(1, 30000, (64, 32)).tolist()
     features = [{"input_ids": row, "attention_mask": [1] * 32} for row in ids]
     rows = Encoded(features, np.arange(64) % 2, {"input_ids": 0, "attention_mask": 0})
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        drawing = Drawing((recipe,), (mask.digest,), tensors, {}, None)
-        carried = Carried.of(folder, folder, spec, drawing)
+        models = ShippedModels.of(folder, folder, spec)
         plan = RaceTraining(full_steps=4, batch_size=8, threads=1)
-        arena = RaceWorker(RaceSetup(carried, spec, plan, rows, rows.take(np.arange(8))))
-        arena(Leg(0, 0, 0, 1, None, keep_state=False))
-        first = arena(Leg(0, 0, 0, 1, None))
+        held_out = rows.take(np.arange(8))
+        worker = RaceWorker(RaceSetup(models, (mask,), (mask.digest,), spec, plan, rows, held_out))
+        worker(Leg(0, 0, 0, 1, None, keep_state=False))
+        first = worker(Leg(0, 0, 0, 1, None))
         assert first.state is not None
         size = len(first.state)
-        plain = computed(lambda: arena(Leg(0, 0, 0, 1, None, keep_state=False)))
-        packing = computed(lambda: arena(Leg(0, 0, 0, 1, None))) - plain
-        unpacking = computed(lambda: arena(Leg(0, 0, 0, 1, first.state, keep_state=False))) - plain
-        ledger = RungFiles(Path(folder) / "rungs")
-        storing = timed(lambda: ledger.put(first))
-        reading = timed(lambda: ledger.state(0, 0))
+        plain = computed(lambda: worker(Leg(0, 0, 0, 1, None, keep_state=False)))
+        packing = computed(lambda: worker(Leg(0, 0, 0, 1, None))) - plain
+        unpacking = computed(lambda: worker(Leg(0, 0, 0, 1, first.state, keep_state=False))) - plain
+        files = RungFiles(Path(folder) / "rungs")
+        storing = timed(lambda: files.put(first))
+        reading = timed(lambda: files.state(0, 0))
     overhead, byte = handover(size)
     total = sum(parameter.numel() for parameter in model.parameters())
     kept = Model(total, sum(tensor.numel for tensor in tensors))
     assert abs(size / kept.state - 1) < 0.01, (size, kept.state)  # 12 bytes a weight, and a header
     return {
-        "draw_weight": drawn / kept.prunable,
+        "prove_byte": proving / kept.mask,
         "pack_byte": max(0.0, packing) / size,
         "unpack_byte": max(0.0, unpacking) / size,
         "disk_write_byte": storing / size,
@@ -243,7 +245,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     left = np.zeros(len(rows))
     parts = (
         ("share_training", "training", "#3b6ea5"),
-        ("share_preparing", "drawing masks, packing states", "#e0a33e"),
+        ("share_preparing", "proving masks, packing states", "#e0a33e"),
         ("share_waiting", "waiting: ledger, network, end of a rung", "#b9b9b9"),
     )
     for key, label, colour in parts:

@@ -30,8 +30,13 @@ class Model:
 
     @property
     def payload(self) -> float:
-        """Weights and second-order statistics, sent to each worker's node once."""
-        return 4 * (self.parameters + self.prunable)
+        """The weights, sent to each worker's node once."""
+        return 4 * self.parameters
+
+    @property
+    def mask(self) -> float:
+        """A packed mask: one bit a prunable weight."""
+        return self.prunable / 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Costs:
 
     step: float
     evaluation: float
-    draw_weight: float
+    prove_byte: float
     pack_byte: float
     unpack_byte: float
     disk_write_byte: float
@@ -100,12 +105,13 @@ class Simulation:
             self._at(self.ledger.use(when, read + self.costs.handover), self._send)
 
     def _send(self, when: float) -> None:
-        self._at(self.out.use(when, self._down * self.costs.network_byte), self._train)
+        down = self._down + self.model.mask  # as if no worker's node had the mask yet
+        self._at(self.out.use(when, down * self.costs.network_byte), self._train)
 
     def _train(self, when: float) -> None:
         work = self._steps * self.costs.step + self.costs.evaluation
         around = (
-            self.model.prunable * self.costs.draw_weight
+            self.model.mask * self.costs.prove_byte
             + self._down * self.costs.unpack_byte
             + self._up * self.costs.pack_byte
         )
@@ -127,12 +133,13 @@ def simulate(rungs: Rungs, model: Model, workers: int, costs: Costs) -> dict[str
     race = Simulation(model, costs)
     # The weights reach the workers' nodes one after the other.
     ready = [race.out.use(0.0, model.payload * costs.network_byte) for _ in range(workers)]
+    race.ledger.use(0.0, rungs[0][0] * model.mask * costs.handover_byte)  # into the object store
     sent, returned = workers * model.payload, 0.0
     for index, (candidates, steps) in enumerate(rungs):
         down = model.state if index else 0.0
         up = model.state if index + 1 < len(rungs) else 0.0  # after the last nothing goes on
         race.run_rung(candidates, steps, down, up, ready)
-        sent += candidates * down
+        sent += candidates * (down + model.mask)
         returned += candidates * up
     spent = workers * race.now
     return {

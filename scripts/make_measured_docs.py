@@ -386,7 +386,7 @@ def simulated(report: Report) -> str:
         ]
         for one in report["simulated"]
     ]
-    head = ["model", "workers", "hours", "training", "drawing, packing", "waiting", "ledger busy"]
+    head = ["model", "workers", "hours", "training", "proving, packing", "waiting", "ledger busy"]
     return table([*head, "GB out", "GB in"], rows)
 
 

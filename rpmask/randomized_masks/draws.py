@@ -1,7 +1,7 @@
-"""Exactly k of n: the largest, any, or those whose clocks ring first. Equals are told apart at random.
+"""Choose exactly k of n items: the largest, any, or those that a weighted draw takes; ties are random.
 
-Only uniform numbers are taken from a stream: their sequence is fixed by the generator, where the algorithms
-behind other distributions may change with a numpy release, and with them a mask.
+Only uniform numbers are taken from a stream. Their sequence is fixed by the generator, while numpy may
+change the algorithms behind other distributions, and with them a mask.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from rpmask.masks.arrays import Bools, Floats
 
-AT_ONCE = 1 << 18  # clocks drawn at a time
+BLOCK = 1 << 18  # clocks drawn at a time
 
 
 def tally_draws(
     log_rates: Floats, kept: int, votes: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """How often each item is among the `kept` first of its draw, over `votes` draws.
+    """How often each item is taken in `votes` draws of `kept` items without replacement.
 
-    An exponential clock of rate r rings at E / r; draws without replacement are clocks in the order of
-    their ringing. Compared as logarithms, so that no rate is too large or small.
+    An exponential clock of rate r rings at E / r, and a draw takes the `kept` clocks that ring first.
+    They are compared as logarithms, so that no rate is too large or small.
     """
     items = log_rates.size
     tally = np.zeros(items, dtype=np.int64)
     if kept in (0, items):
         return tally + (votes if kept else 0)
-    rows = max(1, AT_ONCE // items)
+    rows = max(1, BLOCK // items)
     for done in range(0, votes, rows):
         rings = log_clocks((min(rows, votes - done), items), random)
         rings -= log_rates
@@ -39,7 +39,7 @@ def log_clocks(shape: tuple[int, ...], random: np.random.Generator) -> Floats:
     """Logarithms of exponential clocks of rate one, log(-log(1 - u))."""
     clocks = random.random(shape)
     with np.errstate(divide="ignore"):  # a uniform of zero rings at once
-        # In place: one draw of a large tensor is large.
+        # In place, because one draw of a large tensor is large.
         np.negative(clocks, out=clocks)
         np.log1p(clocks, out=clocks)
         np.negative(clocks, out=clocks)
@@ -50,7 +50,7 @@ def log_clocks(shape: tuple[int, ...], random: np.random.Generator) -> Floats:
 def top_k(
     values: NDArray[np.float32] | NDArray[np.int64], kept: int, random: np.random.Generator
 ) -> Bools:
-    """The `kept` largest values, exactly; equal ones at the cut are chosen at random."""
+    """The `kept` largest values, exactly; ties at the cut are broken at random."""
     if kept in (0, values.size):
         return np.full(values.size, kept > 0)
     cut = np.partition(values, values.size - kept)[values.size - kept]
@@ -61,7 +61,7 @@ def top_k(
 
 
 def pick(items: int, wanted: int, random: np.random.Generator) -> NDArray[np.intp]:
-    """`wanted` of so many items, each set as likely as any other."""
+    """Indices of `wanted` of the items; every set is equally likely."""
     if wanted in (0, items):
         return np.arange(wanted)
     return np.argpartition(random.random(items), wanted - 1)[:wanted]

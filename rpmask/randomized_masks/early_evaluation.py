@@ -161,7 +161,7 @@ def race(
         if rung + 1 < len(rules.rungs):
             alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules, twins)
             for i in stopped:
-                ledger.forget(i, rung)
+                ledger.drop_state(i, rung)
             status.update(dict.fromkeys(stopped, "stopped"))
             reasons.update({i: f"{why}, at step {step}" for i, why in stopped.items()})
     raced = tuple(

@@ -1,9 +1,9 @@
-"""The vote sampler inside small groups: n of every m consecutive weights.
+"""The vote sampler inside small groups: keep n of every m consecutive weights.
 
-In a group of four no clock concentrates, so nothing is approximated: the chance that one draw takes a
-given set of n weights is summed over the orders they can be drawn in, and the votes of a group are one
-multinomial over its sets. Where there are too many sets the draws themselves are made. (The multinomial is
-numpy's, the one place where a new numpy could redraw a mask differently; its digest would tell.)
+Small groups need no approximation. The chance that one draw takes a given set of n weights is summed over
+the orders in which they can be drawn, and a group's votes are one multinomial over its sets. Where there are
+too many sets, the draws themselves are made. (The multinomial is numpy's, so a new numpy could redraw such
+a mask differently; the mask's digest would show it.)
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from rpmask.masks.arrays import Bools, Floats, Scores
-from rpmask.randomized_masks.draws import AT_ONCE, log_clocks
-from rpmask.randomized_masks.vote_sampler import NEVER
+from rpmask.randomized_masks.draws import BLOCK, log_clocks
+from rpmask.randomized_masks.vote_sampler import WRONG_DECISION
 
-ENUMERATED = 8  # weights in a group whose sets are enumerated: at most the 70 of 4:8
-FAR = 40.0  # between neighbours in a group: a rate exp(40) times another's always rings first
+ENUMERATED = 8  # largest group whose sets are enumerated: 4:8 has the most, 70
+MAX_GAP = 40.0  # of log rates: a clock exp(40) times as fast as another always rings first
 
 
 def draw_in_groups(
@@ -31,15 +31,15 @@ def draw_in_groups(
     random: np.random.Generator,
     allowed: Bools | None = None,
 ) -> Bools:
-    """Keep `kept` of every row of scores (groups, size); never one that is not allowed."""
+    """Keep `kept` of every row of scores (groups, size), all of them allowed."""
     if allowed is not None:
         scores = np.where(allowed, scores, np.float32(-1.0))
     keep = top_in_groups(scores, kept, random)
     if temperature == 0.0:
         return keep
-    open_groups = np.flatnonzero(~_settled(scores, kept, temperature, votes))
+    open_groups = np.flatnonzero(~_certain(scores, kept, temperature, votes))
     draw = _enumerated if scores.shape[1] <= ENUMERATED else _drawn
-    rows = max(1, AT_ONCE // scores.shape[1])
+    rows = max(1, BLOCK // scores.shape[1])
     for start in range(0, open_groups.size, rows):
         chosen = open_groups[start : start + rows]
         order = np.argsort(-scores[chosen], axis=1, kind="stable")  # rank -> place
@@ -54,7 +54,7 @@ def draw_in_groups(
 
 
 def top_in_groups(values: NDArray[Any], kept: int, random: np.random.Generator) -> Bools:
-    """The `kept` largest of every row, equal ones at the cut chosen at random."""
+    """The `kept` largest of every row, exactly; ties at the cut are broken at random."""
     size = values.shape[1]
     if kept >= size:
         return np.ones(values.shape, dtype=np.bool_)
@@ -72,30 +72,30 @@ def top_in_groups(values: NDArray[Any], kept: int, random: np.random.Generator) 
 
 
 def _log_rates(falling: Scores, temperature: float) -> Floats:
-    """log p of every rank (groups, size), up to a constant a group.
+    """log p of every rank (groups, size), up to a constant for each group.
 
-    Gaps are cut where a longer one makes no difference, so that no exponential of a rate
-    vanishes; what has no importance, or is not allowed, comes that far behind all others.
+    Gaps are limited to MAX_GAP, so that no exponential of a rate becomes zero. A weight of no importance,
+    or one that is not allowed, comes that far after all others.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(falling.astype(np.float64)) / temperature
-        gaps = np.minimum(-np.diff(logs, axis=1, prepend=logs[:, :1]), FAR)
+        gaps = np.minimum(-np.diff(logs, axis=1, prepend=logs[:, :1]), MAX_GAP)
     equal = np.maximum(falling[:, 1:], 0.0) == np.maximum(falling[:, :-1], 0.0)
     gaps[:, 0] = 0.0
-    gaps[:, 1:][equal] = 0.0  # of no importance both
-    gaps[:, 1:][(falling[:, 1:] < 0.0) & (falling[:, :-1] >= 0.0)] = FAR  # the last allowed
+    gaps[:, 1:][equal] = 0.0  # both have no importance
+    gaps[:, 1:][(falling[:, 1:] < 0.0) & (falling[:, :-1] >= 0.0)] = MAX_GAP  # the last allowed
     return -np.cumsum(gaps, axis=1)
 
 
-def _settled(scores: Scores, kept: int, temperature: float, votes: int) -> Bools:
-    """Groups whose most important set wins the vote for sure: (groups,).
+def _certain(scores: Scores, kept: int, temperature: float, votes: int) -> Bools:
+    """Which groups' most important set is certain to win the vote: (groups,).
 
-    An outsider is drawn only if it rings before a member, which for one pair has the chance
-    p_out / (p_in + p_out). If these chances add up to little for the first outsider and for the
-    last member, members get more than half of the votes and outsiders less.
+    An outsider is drawn only if it rings before a member, which for one pair has the probability
+    p_out / (p_in + p_out). If these add up to little for the first outsider and for the last member,
+    members get more than half of the votes and outsiders less.
     """
     half = (votes + 1) // 2
-    little = float(betaincinv(half, votes - half + 1, NEVER))
+    little = float(betaincinv(half, votes - half + 1, WRONG_DECISION))
     ordered = np.sort(np.maximum(scores, 0.0), axis=1)
     split = scores.shape[1] - kept
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -103,15 +103,15 @@ def _settled(scores: Scores, kept: int, temperature: float, votes: int) -> Bools
         members = np.log(ordered[:, split:].astype(np.float64)) / temperature
         drawn = (1.0 / (1.0 + np.exp(members - outsiders[:, -1:]))).sum(axis=1)
         missed = (1.0 / (1.0 + np.exp(members[:, :1] - outsiders))).sum(axis=1)
-    # Comparisons with NaN, where even the last member has no importance, leave a group open.
-    settled: Bools = np.maximum(drawn, missed) <= little
-    return settled
+    # NaN, where even the last member has no importance, leaves a group open.
+    certain: Bools = np.maximum(drawn, missed) <= little
+    return certain
 
 
 def _enumerated(
     rates: Floats, kept: int, votes: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Votes of every rank (groups, size), from the probabilities of all sets."""
+    """Votes for every rank (groups, size), from the probabilities of all sets."""
     size = rates.shape[1]
     chances = np.stack(_set_chances(np.exp(rates.T), kept), axis=1)  # (groups, sets)
     chances /= chances.sum(axis=1, keepdims=True)
@@ -124,10 +124,10 @@ def _enumerated(
 
 
 def _set_chances(rates: Floats, kept: int) -> list[Floats]:
-    """Chance that a draw of `kept` of the rates (size, groups) takes each set, in combinations' order.
+    """Probability that a draw of `kept` of the rates (size, groups) takes each set, in combinations' order.
 
-    A set of j + 1 is reached from each of its subsets of j by the item it lacks, whose chance is its
-    share among those not yet drawn.
+    A set of j + 1 is reached from each of its subsets of j by the missing item, whose probability is its
+    share of the rates not yet drawn.
     """
     size, groups = rates.shape
     reached: dict[tuple[int, ...], Floats] = {(): np.ones(groups)}
@@ -135,7 +135,7 @@ def _set_chances(rates: Floats, kept: int) -> list[Floats]:
         following: dict[tuple[int, ...], Floats] = {}
         for items, chance in reached.items():
             rest = [item for item in range(size) if item not in items]
-            # Added up anew: the whole less what is drawn would cancel.
+            # Summed again: subtracting what is drawn from the total would cancel digits.
             share = chance / sum(rates[item] for item in rest)
             for item in rest:
                 larger = tuple(sorted((*items, item)))
@@ -147,7 +147,7 @@ def _set_chances(rates: Floats, kept: int) -> list[Floats]:
 
 
 def _drawn(rates: Floats, kept: int, votes: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Votes of every rank (groups, size), from the draws themselves."""
+    """Votes for every rank (groups, size), from the draws themselves."""
     tally = np.zeros(rates.shape, dtype=np.int64)
     for _ in range(votes):
         rings = log_clocks(rates.shape, random) - rates

@@ -1,7 +1,7 @@
-"""Recipe + weights -> mask. The same recipe gives the same mask on any machine, in any order.
+"""Draw masks from recipes and weights. The same recipe gives the same mask on any machine, in any order.
 
 The outer loop runs over tensors, so that memory is bounded by the largest one, and what candidates
-have in common (importance, its histogram, the clock, what is settled) is computed once for all of them.
+share (importance, its histogram, the clock, the certain weights) is computed once for all of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rpmask.randomized_masks.twins import exchange, exchange_in_groups
 from rpmask.randomized_masks.vote_sampler import VoteSampler
 from rpmask.records import MaskRecipe
 
-MOST_THREADS = 4  # each holds a tensor: more would trade memory for little
+MAX_THREADS = 4  # each holds a tensor: more would cost much memory for little time
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,12 +48,9 @@ def draw_mask(
     *,
     statistics: Mapping[str, Statistics] | None = None,
     parent: Mask | None = None,
-    threads: int | None = None,
 ) -> Mask:
     """Draw, or redraw, the mask of one recipe."""
-    return draw_masks(
-        [recipe], source, tensors, statistics=statistics, parent=parent, threads=threads
-    )[0]
+    return draw_masks([recipe], source, tensors, statistics=statistics, parent=parent)[0]
 
 
 def draw_masks(
@@ -65,10 +62,10 @@ def draw_masks(
     parent: Mask | None = None,
     threads: int | None = None,
 ) -> list[Mask]:
-    """Draw the masks of several recipes over the same weights, and check that they are those weights.
+    """Draw the masks of several recipes over the same weights, and verify those weights by digest.
 
-    `tensors` are all that may be pruned, the ones the recipes' weights_digest identifies;
-    `statistics` are by importance kind. `threads` change the time and nothing else.
+    `tensors` are all that may be pruned, which the recipes' weights_digest identifies; `statistics` are
+    keyed by importance. The number of threads changes the time and nothing else.
     """
     statistics = statistics or {}
     by_granularity: dict[str, list[int]] = {}
@@ -83,19 +80,19 @@ def draw_masks(
         banks = plan_banks(granularity, tensors)
         if parent is not None:
             check_parent(parent, banks)
-        for drawn in _drawn(alike, banks, reader, threads):
+        for drawn in _draw_banks(alike, banks, reader, threads):
             for number, found in zip(numbers, drawn, strict=True):
                 bits[number].update(found)
-    # Tensors the granularities leave alone belong to the weights all the same.
+    # The weights' digest also covers the tensors that the granularities leave dense.
     unread = [tensor for tensor in tensors if tensor.name not in reader.digests]
-    for _ in _each(lambda tensor: reader.load(tensor).numel(), unread, threads):
+    for _ in _map(lambda tensor: reader.load(tensor).numel(), unread, threads):
         pass
     check_weights(recipes, reader.digests, tensors)
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     return [Mask(found, {name: shapes[name] for name in found}) for found in bits]
 
 
-def _drawn(
+def _draw_banks(
     recipes: Sequence[MaskRecipe], banks: Sequence[Bank], reader: UnitReader, threads: int | None
 ) -> Iterator[list[dict[str, Bits]]]:
     """Bank by bank, the packed bits of every recipe."""
@@ -103,17 +100,17 @@ def _drawn(
     kinds = sorted({recipe.importance for recipe in recipes})
 
     def draw(bank: Bank) -> list[dict[str, Bits]]:
-        drawing = _BankDrawing(bank, reader.scores(bank, kinds), reader.allowed(bank))
+        sampler = _BankSampler(bank, reader.scores(bank, kinds), reader.allowed(bank))
         return [
-            drawing.bits(recipe, kept[bank.name])
+            sampler.draw(recipe, kept[bank.name])
             for recipe, kept in zip(recipes, counts, strict=True)
         ]
 
-    return _each(draw, banks, threads)
+    return _map(draw, banks, threads)
 
 
-class _BankDrawing:
-    """One bank's units, drawn once for each recipe."""
+class _BankSampler:
+    """Draws one bank's units, once for each recipe."""
 
     def __init__(self, bank: Bank, scores: dict[str, Scores], allowed: Bools | None) -> None:
         self._bank = bank
@@ -122,41 +119,34 @@ class _BankDrawing:
         self._places = None if allowed is None else np.flatnonzero(allowed)
         self._samplers: dict[str, VoteSampler] = {}
 
-    def bits(self, recipe: MaskRecipe, kept: int) -> dict[str, Bits]:
-        """Packed bits of the bank's tensors, `kept` of its units being kept."""
-        each = self._bank.unit_weights
-        votes = votes_of(recipe, self._bank.units * each, kept * each)
-        random = stream(recipe.seed, self._bank.name)
-        keep = (
-            self._units(recipe, kept, votes, random)
-            if self._bank.group is None
-            else self._groups(recipe, self._bank.group, votes, random)
-        )
-        return {
-            name: np.packbits(bools.reshape(-1)) for name, bools in self._bank.spread(keep).items()
-        }
+    def draw(self, recipe: MaskRecipe, kept: int) -> dict[str, Bits]:
+        """Packed bits of the bank's tensors, with `kept` of its units kept."""
+        bank = self._bank
+        votes = votes_of(recipe, bank.units * bank.unit_weights, kept * bank.unit_weights)
+        random = stream(recipe.seed, bank.name)
+        if bank.group is None:
+            keep = self._draw_units(recipe, kept, votes, random)
+        else:
+            keep = self._draw_groups(recipe, bank.group, votes, random)
+        return {name: np.packbits(bools.reshape(-1)) for name, bools in bank.spread(keep).items()}
 
-    def _units(
+    def _draw_units(
         self, recipe: MaskRecipe, kept: int, votes: int, random: np.random.Generator
     ) -> Bools:
+        scores = self._scores[recipe.importance]
         sampler = self._samplers.get(recipe.importance)
         if sampler is None:
-            scores = self._scores[recipe.importance]
             sampler = VoteSampler(scores if self._places is None else scores[self._places])
             self._samplers[recipe.importance] = sampler
         keep = sampler.draw(kept, recipe.temperature, votes, random)
         if self._places is not None:
             drawn, keep = keep, np.zeros(self._bank.units, dtype=np.bool_)
             keep[self._places] = drawn
-        if not recipe.swapped:
-            return keep
-        scores = self._scores[recipe.importance]
-        return exchange(keep, scores, recipe.swapped, self._twin(recipe), self._allowed)
+        if recipe.swapped:
+            keep = exchange(keep, scores, recipe.swapped, self._twin_stream(recipe), self._allowed)
+        return keep
 
-    def _twin(self, recipe: MaskRecipe) -> np.random.Generator:
-        return stream(recipe.seed, f"{self._bank.name}/twin {recipe.twin}")
-
-    def _groups(
+    def _draw_groups(
         self,
         recipe: MaskRecipe,
         group: tuple[int, int],
@@ -174,8 +164,12 @@ class _BankDrawing:
         scores = self._scores[recipe.importance].reshape(-1, size)
         keep = draw_in_groups(scores, kept, recipe.temperature, votes, random, allowed=allowed)
         if recipe.swapped:
-            keep = exchange_in_groups(keep, scores, recipe.swapped, self._twin(recipe), allowed)
+            random = self._twin_stream(recipe)
+            keep = exchange_in_groups(keep, scores, recipe.swapped, random, allowed)
         return keep.reshape(-1)
+
+    def _twin_stream(self, recipe: MaskRecipe) -> np.random.Generator:
+        return stream(recipe.seed, f"{self._bank.name}/twin {recipe.twin}")
 
 
 def _unit_counts(
@@ -188,7 +182,7 @@ def _unit_counts(
     if reader.parent is not None:
         limits = {
             bank.name: bank.units if allowed is None else int(np.count_nonzero(allowed))
-            for bank, allowed in zip(banks, _each(reader.allowed, banks, threads), strict=True)
+            for bank, allowed in zip(banks, _map(reader.allowed, banks, threads), strict=True)
         }
 
     def count(bank: Bank) -> dict[str, Histogram]:
@@ -199,7 +193,7 @@ def _unit_counts(
         }
 
     histograms: dict[str, dict[str, Histogram]] = {kind: {} for kind in kinds}
-    for bank, found in zip(banks, _each(count, banks if kinds else [], threads), strict=False):
+    for bank, found in zip(banks, _map(count, banks if kinds else [], threads), strict=False):
         for kind, histogram in found.items():
             histograms[kind][bank.name] = histogram
     return [
@@ -216,11 +210,11 @@ def _unit_counts(
     ]
 
 
-def _each(
+def _map(
     function: Callable[[Item], Result], items: Sequence[Item], threads: int | None
 ) -> Iterator[Result]:
-    """Map in order; no more items are begun than there are threads."""
-    threads = min(threads or min(MOST_THREADS, os.cpu_count() or 1), max(1, len(items)))
+    """Map in order, with at most as many items in progress as there are threads."""
+    threads = min(threads or min(MAX_THREADS, os.cpu_count() or 1), max(1, len(items)))
     if threads == 1:
         yield from map(function, items)
         return

@@ -1,7 +1,7 @@
-"""What a race has already found out, on disk: one folder, one set of files a rung.
+"""The finished rungs of a race on disk: one folder, and one set of files for each candidate and rung.
 
-A rung is finished when its JSON is there; the arrays and the training state are written before it.
-Killed at any moment, a race loses at most the rungs in hand.
+A rung is finished when its JSON file exists; the arrays and the training state are written before it.
+A race that is killed at any moment loses at most the rungs in progress.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rpmask.records import Score
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished rung: its score, and of each example the loss and what candidates are ranked by."""
+class FinishedRung:
+    """A candidate's score at a rung, and for each held-out row the loss and the value it is ranked by."""
 
     score: Score
     losses: np.ndarray
@@ -30,7 +30,7 @@ class Finished:
 
 
 class RungFiles:
-    """The finished rungs of a race."""
+    """Reads and writes the finished rungs in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,19 +39,19 @@ class RungFiles:
     def _path(self, candidate: int, rung: int, kind: str) -> Path:
         return self._folder / f"candidate-{candidate}-rung-{rung}.{kind}"
 
-    def get(self, candidate: int, rung: int) -> Finished | None:
-        """What a finished rung found out, if its array is the one that its score was written with."""
+    def get(self, candidate: int, rung: int) -> FinishedRung | None:
+        """A finished rung, if its arrays are the ones its score was computed from; None if not finished."""
         path = self._path(candidate, rung, "json")
         if not path.exists():
             return None
         score = Score.from_dict(json.loads(path.read_text()), path.name)
         array = self._path(candidate, rung, "npy")
         try:
-            kept = np.load(array, allow_pickle=False)
-            found = Finished(score, kept[0], kept[-1])
+            rows = np.load(array, allow_pickle=False)
+            found = FinishedRung(score, rows[0], rows[-1])
         except (OSError, ValueError, EOFError, IndexError, TypeError) as error:
             raise _other_losses(array) from error
-        if losses_digest(found.losses) != score.losses_digest or not _ranks(found):
+        if losses_digest(found.losses) != score.losses_digest or not _mean_agrees(found):
             raise _other_losses(array)
         return found
 
@@ -60,48 +60,47 @@ class RungFiles:
         return self._path(candidate, rung, "state").read_bytes() if rung >= 0 else None
 
     def seconds(self) -> tuple[float, float]:
-        """What all the finished rungs together took: refitting, and training."""
+        """Seconds of refitting and of training in all finished rungs."""
         taken = [json.loads(path.read_text()) for path in self._folder.glob("*.seconds")]
         return sum(refit for refit, _ in taken), sum(train for _, train in taken)
 
-    def forget(self, candidate: int, rung: int) -> None:
-        """Drop the training state of a candidate that goes on no further; it may be large."""
+    def drop_state(self, candidate: int, rung: int) -> None:
+        """Delete a training state that no leg will continue; it may be large."""
         self._path(candidate, rung, "state").unlink(missing_ok=True)
 
-    def put(self, result: LegResult) -> Finished:
-        """Keep a finished rung, and forget the training state of the rung before it."""
-        found = [result.losses] if result.distances is None else [result.losses, result.distances]
-        kept = np.stack(found).astype(np.float64)  # (1 or 2, rows)
-        losses = kept[0]
+    def put(self, result: LegResult) -> FinishedRung:
+        """Write a finished rung, and delete the training state of the rung before it."""
+        arrays = [result.losses] if result.distances is None else [result.losses, result.distances]
+        rows = np.stack(arrays).astype(np.float64)  # (1 or 2, held-out rows)
         score = Score(
             candidate=result.candidate,
             rung=result.rung,
             step=result.step,
-            loss=float(losses.mean()),
+            loss=float(rows[0].mean()),
             metric=result.metric,
             train_loss=result.train_loss,
-            losses_digest=losses_digest(losses),
-            distance=float(kept[1].mean()) if len(kept) > 1 else None,
+            losses_digest=losses_digest(rows[0]),
+            distance=float(rows[1].mean()) if len(rows) > 1 else None,
         )
         seconds = json.dumps([result.refit_seconds, result.train_seconds]).encode()
         write_whole(self._path(result.candidate, result.rung, "seconds"), seconds)
         if result.state is not None:
             write_whole(self._path(result.candidate, result.rung, "state"), result.state)
         with replacing(self._path(result.candidate, result.rung, "npy")) as file:
-            np.save(file, kept, allow_pickle=False)
+            np.save(file, rows, allow_pickle=False)
         document = json.dumps(score.to_dict()).encode()
         write_whole(self._path(result.candidate, result.rung, "json"), document)
         if result.rung:
-            self.forget(result.candidate, result.rung - 1)
-        return Finished(score, losses, kept[-1])
+            self.drop_state(result.candidate, result.rung - 1)
+        return FinishedRung(score, rows[0], rows[-1])
 
 
-def _ranks(found: Finished) -> bool:
-    """Whether what a race ranks by is what the score says; of losses their digest has said so."""
-    said = found.score.distance
-    if said is None or not math.isfinite(said):
+def _mean_agrees(found: FinishedRung) -> bool:
+    """Whether the mean distance is the score's; the losses are proved by their digest."""
+    distance = found.score.distance
+    if distance is None or not math.isfinite(distance):
         return True
-    return math.isclose(float(found.values.mean()), said, rel_tol=1e-12)
+    return math.isclose(float(found.values.mean()), distance, rel_tol=1e-12)
 
 
 def _other_losses(path: Path) -> RpmaskError:

@@ -1,9 +1,9 @@
-"""The vote sampler on one tensor: m draws of k weights, then the k weights drawn most often.
+"""The vote sampler for one tensor: m draws of k weights, then keep the k weights drawn most often.
 
-Two roads to the same distribution. Few undecided weights, or one draw: draw them, by exponential clocks.
-Otherwise in one pass: in a large tensor the votes of weight i are Binomial(m, q_i), nearly
-independent, so one uniform number a weight, held against the binomial's tail, says on which side of
-the cut its votes fall. Either way weights that are settled for sure cost no random number.
+Two methods give the same distribution. With few undecided weights, or one draw, the draws are made by
+exponential clocks. Otherwise one pass suffices: in a large tensor the votes for weight i are
+Binomial(m, q_i), nearly independent, so comparing one uniform number with the binomial's tail says on which
+side of the cut a weight's votes fall. Certain weights cost no random number in either method.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from rpmask.masks.arrays import Bools, Floats, Scores
 from rpmask.randomized_masks.draws import pick, tally_draws, top_k
 from rpmask.randomized_masks.keep_probability import SHIFT, SURE, Clock, Histogram, solve_clock
 
-NEVER = 1e-12  # the chance, a weight, that one settled beforehand should have gone the other way
-EXACT = 1 << 20  # up to this many clocks a mask are simply drawn
-FEW = 512  # among so few open weights votes are not independent: always draw
-STEPS = 1 << 15  # of importance inside a window: each far below what a vote can tell apart
-NODE = 16  # steps from one value of a tail to the next; in between it is a straight line
+WRONG_DECISION = 1e-12  # per-weight probability of a wrong early decision
+EXACT = 1 << 20  # up to this many clocks per mask are drawn
+FEW = 512  # undecided weights below which votes are not independent, so draws are made
+STEPS = 1 << 15  # of importance inside a window, each far finer than votes can distinguish
+NODE = 16  # steps between computed values of a tail, which is linear in between
 
 
 class VoteSampler:
-    """Draws masks of one flat tensor; what they have in common is computed once and kept."""
+    """Draws masks of one flat tensor; what they share is computed once."""
 
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
@@ -40,7 +40,7 @@ class VoteSampler:
         return Histogram.of(self._scores)
 
     def draw(self, kept: int, temperature: float, votes: int, random: np.random.Generator) -> Bools:
-        """One mask of exactly `kept` weights; those of no importance only if they are needed."""
+        """One mask of exactly `kept` weights; weights of no importance only where others do not suffice."""
         if kept <= 0 or kept >= self._scores.size:
             return np.full(self._scores.size, kept > 0)
         if kept >= self._histogram.positive:
@@ -62,17 +62,17 @@ class VoteSampler:
         return self._in_one_pass(kept, temperature, clock, votes, random)
 
     def _edge(self, at: int) -> int:
-        """The bits at which the bin number `at` begins; zero importance lies below all of them."""
+        """The float bits at which bin number `at` begins; zero importance lies below all bins."""
         bins = self._histogram.bins
         return max(1, int(bins[at] if at < bins.size else bins[-1] + 1) << SHIFT)
 
     def _between(self, low: int, high: int) -> NDArray[np.intp]:
-        """Which weights have their bits in [low, high): below low the difference wraps round."""
+        """Which weights have their bits in [low, high); below low, the unsigned difference wraps around."""
         return np.flatnonzero(self._bits - np.uint32(low) < np.uint32(high - low))
 
     @cached_property
     def _reached(self) -> NDArray[np.int64]:
-        """How many weights lie in each bin or below: (bins,)."""
+        """How many weights lie in each bin or below it, (bins,)."""
         return np.cumsum(self._histogram.counts)
 
     def _bin_ranked(self, kept: int) -> int:
@@ -80,7 +80,7 @@ class VoteSampler:
         return int(np.searchsorted(self._reached, self._histogram.positive - kept, side="right"))
 
     def _largest(self, kept: int, random: np.random.Generator) -> Bools:
-        """The deterministic mask; only the bin at the cut needs to be looked into."""
+        """The deterministic mask; only the bin at the cut has to be sorted."""
         ranked = self._bin_ranked(kept)
         low, high = self._edge(ranked), self._edge(ranked + 1)
         keep = self._bits >= np.uint32(high)
@@ -98,7 +98,7 @@ class VoteSampler:
         high: int,
         random: np.random.Generator,
     ) -> Bools:
-        """The paper's m draws, of the weights that a draw may or may not take."""
+        """The paper's m draws, over the weights that a draw may or may not take."""
         keep = self._bits >= np.uint32(high)
         undecided = self._between(low, high)
         wanted = kept - int(np.count_nonzero(keep))
@@ -115,9 +115,9 @@ class VoteSampler:
         votes: int,
         random: np.random.Generator,
     ) -> Bools:
-        """Binomial votes, and only for weights whose votes may fall on either side of the cut."""
+        """Binomial votes for the weights whose votes may fall on either side of the cut."""
         key = (kept, temperature, votes)
-        for slack in (1, 4, None):  # practically always the first
+        for slack in (1, 4, None):  # nearly always the first
             window = self._windows.get(key) if slack == 1 else None
             if window is None:
                 window = self._window(kept, clock, votes, slack)
@@ -127,13 +127,13 @@ class VoteSampler:
                 keep = window.certain.copy()
                 keep[window.undecided[chosen]] = True
                 return keep
-        raise AssertionError("a window over every weight holds every cut")
+        raise AssertionError("a window over every weight contains every cut")
 
     def _window(self, kept: int, clock: Clock, votes: int, slack: int | None) -> _Window:
-        """Settle what can be: a weight whose votes stay below, or above, every cut that may occur.
+        """Find the weights whose votes are not certainly below, or above, every possible cut.
 
-        The cut lies within `slack` standard deviations of the votes of the weight ranked `kept`.
-        Windows begin and end at bins, so that the same weights are open on every machine, whatever
+        The cut lies within `slack` standard deviations of the votes for the weight ranked `kept`.
+        Windows begin and end at bins, so that the same weights are undecided on every machine, whatever
         the last bit of its logarithms.
         """
         chances = clock.probability(self._histogram.log_centres)  # (bins,) rising
@@ -144,9 +144,9 @@ class VoteSampler:
         else:
             spread = slack * (1 + int(np.ceil(np.sqrt(votes * chance * (1.0 - chance)))))
             first, last = max(1, cut - spread), min(votes - 1, cut + spread)
-            dropped = betaincinv(first, votes - first + 1, NEVER)
-            taken = betainccinv(last + 1, votes - last, NEVER)
-            # A bin more on each side: the weights of a bin spread around its middle.
+            dropped = betaincinv(first, votes - first + 1, WRONG_DECISION)
+            taken = betainccinv(last + 1, votes - last, WRONG_DECISION)
+            # One more bin on each side, because a bin's weights spread around its middle.
             low = self._edge(max(int(np.searchsorted(chances, dropped)) - 1, 0))
             high = self._edge(int(np.searchsorted(chances, taken, side="right")) + 1)
         undecided = self._between(low, high)
@@ -159,7 +159,7 @@ class VoteSampler:
         certain = self._bits >= np.uint32(high)
         return _Window(
             certain=certain,
-            settled=int(np.count_nonzero(certain)),
+            certain_count=int(np.count_nonzero(certain)),
             undecided=undecided,
             steps=steps,
             chances=clock.probability(logs),
@@ -171,21 +171,21 @@ class VoteSampler:
 
 @dataclass(eq=False)
 class _Window:
-    """The weights of a tensor that m binomial votes leave open, and where the cut may lie."""
+    """The weights of a tensor that m binomial votes leave undecided, and where the cut may lie."""
 
-    certain: Bools  # (weights,) kept whatever happens
-    settled: int
-    undecided: NDArray[np.intp]  # (open,)
-    steps: NDArray[np.intp]  # (open,) step of importance
+    certain: Bools  # (weights,) certainly kept
+    certain_count: int
+    undecided: NDArray[np.intp]  # (undecided,)
+    steps: NDArray[np.intp]  # (undecided,) step of importance
     chances: Floats  # (nodes,) q in the middle of every NODE-th step
     votes: int
     cuts: tuple[int, int]
-    cut: int  # where the last mask's cut was: the next one's is near
-    tails: dict[int, Floats] = field(default_factory=dict)  # (steps,) by votes
+    cut: int  # the last mask's cut; the next one is near it
+    tails: dict[int, Floats] = field(default_factory=dict)  # by votes, (steps,)
 
     def draw(self, kept: int, random: np.random.Generator) -> NDArray[np.intp] | None:
-        """Which open weights are kept; None if the cut came out where something was settled."""
-        wanted = kept - self.settled
+        """Which undecided weights are kept; None if the cut falls outside this window."""
+        wanted = kept - self.certain_count
         uniform = random.random(self.undecided.size)
         cut, first, last = self.cut, *self.cuts
         reached, passed = self._reaching(cut, uniform), self._reaching(cut + 1, uniform)
@@ -205,7 +205,7 @@ class _Window:
         return np.concatenate([np.flatnonzero(passed), ties[chosen]])
 
     def _reaching(self, votes: int, uniform: Floats) -> Bools:
-        """Which open weights get at least so many votes: their uniform lies under the tail."""
+        """Which undecided weights get at least `votes` votes: their uniform lies under the tail."""
         tail = self.tails.get(votes)
         if tail is None:
             tail = self._tail(votes)
@@ -213,7 +213,7 @@ class _Window:
         return uniform < tail[self.steps]
 
     def _tail(self, votes: int) -> Floats:
-        """The chance of at least so many votes: (steps,)."""
+        """Probability of at least `votes` votes, (steps,)."""
         nodes = self.chances.size
         if votes < 1 or votes > self.votes:
             return np.full(nodes * NODE, float(votes < 1))

@@ -92,10 +92,10 @@ def draw(threads: int | None = 1, turned: bool = False) -> dict[str, Mask]:
         [found for _, found in recipes], SOURCE, tensors, statistics=STATISTICS, threads=threads
     )
     drawn = {name: mask for (name, _), mask in zip(recipes, masks, strict=True)}
-    parent = draw_mask(PARENT, SOURCE, tensors, threads=threads)
+    parent = draw_mask(PARENT, SOURCE, tensors)
     child = recipe(11, 0.83, parent=parent.digest, votes=30)
     drawn["parent"] = parent
-    drawn["child"] = draw_mask(child, SOURCE, tensors, parent=parent, threads=threads)
+    drawn["child"] = draw_mask(child, SOURCE, tensors, parent=parent)
     return drawn
 
 

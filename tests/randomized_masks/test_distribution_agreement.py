@@ -67,7 +67,7 @@ def test_both_roads_agree_with_the_draws(
         assert_same_distribution(found, expected, top(scores, kept))
 
 
-def test_weights_settled_wrongly_are_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_decided_wrongly_are_reopened(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, kept = importances(600, 3), 60
     expected = many(VoteSampler(scores), kept, 0.3, 6)
     force_one_pass(monkeypatch)
@@ -75,14 +75,14 @@ def test_weights_settled_wrongly_are_opened_again(monkeypatch: pytest.MonkeyPatc
     window = VoteSampler._window
 
     def hasty(self: VoteSampler, kept: int, clock: Clock, m: int, slack: int | None) -> object:
-        """Settle a weight on a hunch, unless everything is to be left open."""
+        """Decide most weights too early, unless everything is to stay undecided."""
         slacks.append(slack)
         with monkeypatch.context() as patch:
-            patch.setattr(votes, "NEVER", 0.45)
+            patch.setattr(votes, "WRONG_DECISION", 0.45)
             found = window(self, kept, clock, m, slack)
         if slack is not None:
             found.cuts = (found.cut, found.cut)
-            found.settled += kept
+            found.certain_count += kept
         return found
 
     monkeypatch.setattr(VoteSampler, "_window", hasty)

@@ -88,7 +88,10 @@ def test_a_mask_is_proved_by_its_digest_where_it_arrives(tmp_path: Path) -> None
         RaceWorker(swapped)(Leg(0, 0, 0, 1, None))
     mask = given.masks[0]
     assert mask.digest in vars(mask).values()
-    assert vars(pickle.loads(pickle.dumps(mask))).keys() == {"bits", "shapes"}  # no digest to believe
+    assert vars(pickle.loads(pickle.dumps(mask))).keys() == {
+        "bits",
+        "shapes",
+    }  # no digest to believe
 
 
 def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
@@ -124,7 +127,8 @@ def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
 
 def test_what_is_frozen_is_neither_trained_nor_stored(tmp_path: Path) -> None:
     free, frozen = (
-        worker(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state for how in (False, True)
+        worker(tmp_path, freeze_embeddings=how)(Leg(0, 0, 0, 4, None)).state
+        for how in (False, True)
     )
     assert free is not None
     assert frozen is not None

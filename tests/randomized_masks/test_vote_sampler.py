@@ -95,7 +95,7 @@ def test_a_histogram_counts_everything_once() -> None:
 
 @pytest.mark.parametrize("temperature", [0.1, 0.2])
 @pytest.mark.parametrize("votes", [27, 110])
-def test_what_is_settled_never_goes_the_other_way(temperature: float, votes: int) -> None:
+def test_an_early_decision_is_never_wrong(temperature: float, votes: int) -> None:
     scores = np.abs(np.random.default_rng(2).standard_normal(60_000)).astype(np.float32)
     sampler = VoteSampler(scores)
     drawn = [sampler.draw(6000, temperature, votes, np.random.default_rng(i)) for i in range(5)]
@@ -108,7 +108,7 @@ def test_what_is_settled_never_goes_the_other_way(temperature: float, votes: int
     dropped = ~window.certain
     dropped[window.undecided] = False
     first, last = window.cuts
-    # The weights settled lie beyond the first and the last cut, but for one chance in 10^10.
+    # Decided weights lie beyond the first and the last cut, with a probability of error below 1e-10.
     assert stats.binom.cdf(last, votes, chances[window.certain]).max() < 1e-10
     assert stats.binom.sf(first - 1, votes, chances[dropped]).max() < 1e-10
     assert first + 1 < window.cut < last - 1
