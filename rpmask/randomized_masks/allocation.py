@@ -1,8 +1,8 @@
-"""How a total sparsity is shared among tensors.
+"""Share a total sparsity among tensors.
 
-The randomized-mask paper gives every tensor the same sparsity (uniform, 0); lottery jackpots cut all of
-them at one threshold of importance (global, 1). An allocation between blends the two linearly, and a
-floor keeps every tensor at a fraction of the uniform density, so that no layer is cut off.
+The randomized-mask paper gives every tensor the same sparsity (uniform, 0); lottery jackpots cut all
+tensors at one threshold of importance (global, 1). A number in between blends the two linearly. A floor
+keeps every tensor at a fraction of the uniform density, so that no layer is cut off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def parse_allocation(text: str) -> float:
 
 
 def total_kept(total: int, sparsity: float) -> int:
-    """How many of so many units a sparsity keeps."""
+    """How many of `total` units a sparsity keeps."""
     return round(total * (1.0 - sparsity))
 
 
@@ -47,10 +47,10 @@ def allocate(
     limits: Mapping[str, int] | None = None,
     histograms: Mapping[str, Histogram] | None = None,
 ) -> dict[str, int]:
-    """Units kept in each tensor: in all exactly round(total * (1 - sparsity)), none above its limit.
+    """Units kept in each tensor: exactly round(total * (1 - sparsity)) in all, none above its limit.
 
-    `limits` are the units a parent mask keeps; `histograms` of importance are needed by an
-    allocation above 0. Fractions are settled by largest remainder, then by name.
+    `limits` are the units a parent mask keeps; an allocation above 0 needs `histograms` of importance.
+    Fractions are rounded by largest remainder, then by name.
     """
     names = sorted(sizes)
     size = np.array([sizes[name] for name in names], dtype=np.float64)
@@ -75,7 +75,7 @@ def allocate(
         wish = (1.0 - allocation) * wish + allocation * shares
     least = np.minimum(floor * density * size, limit)
     if kept >= len(names):
-        # A tensor without any weight would cut the network; one weight costs nothing.
+        # A tensor that keeps no weight would cut the network in two.
         least = np.maximum(least, np.minimum(1.0, limit))
     if least.sum() > kept:
         least *= kept / least.sum()
@@ -83,11 +83,11 @@ def allocate(
 
 
 def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:
-    """Units of each tensor above the threshold that `kept` of all exceed, a bin being shared evenly."""
+    """Units of each tensor above the threshold that `kept` units exceed, sharing the bin at the cut evenly."""
     top = max(
         (int(histogram.bins[-1]) for histogram in histograms if histogram.bins.size), default=0
     )
-    # Bin 0 of this sum is for zeros: everything else moves up by one.
+    # Bin 0 of this sum is for zeros; all other bins move up by one.
     together = np.zeros(top + 2, dtype=np.int64)
     for histogram in histograms:
         together[histogram.bins + 1] += histogram.counts
@@ -105,8 +105,8 @@ def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:
 
 
 def _scaled(wish: Floats, least: Floats, most: Floats, kept: int) -> Floats:
-    """The wishes times one factor, each held between its bounds, so that they add up to `kept`."""
-    wish = wish + 1e-9 * most  # a tensor wished empty can still take what others cannot
+    """The wishes times one factor, each clipped to its bounds, so that they add up to `kept`."""
+    wish = wish + 1e-9 * most  # a tensor with no wish can still take what others cannot
 
     def surplus(log_factor: float) -> float:
         return float(np.clip(wish * np.exp(log_factor), least, most).sum()) - kept
@@ -126,7 +126,7 @@ def _whole(shares: Floats, most: Floats, kept: int) -> list[int]:
     order = np.argsort(-(shares - whole), kind="stable")
     missing = kept - int(whole.sum())
     while missing:
-        # One more, or one less, at a time in order of remainder; once round is nearly always enough.
+        # One more, or one less, at a time in order of remainder; one pass is nearly always enough.
         step = 1 if missing > 0 else -1
         for place in order if step > 0 else order[::-1]:
             if missing and 0 <= whole[place] + step <= most[place]:

@@ -1,9 +1,9 @@
-"""The statistics that data-aware importances need, from one pass over a calibration set.
+"""Compute the statistics of data-aware importances in one pass over a calibration set.
 
-wanda: norm of what each input unit receives. taylor: mean gradient of the loss. fisher: mean
-squared gradient over small groups of examples, the diagonal of the empirical Fisher information.
-true-fisher: the same with labels that are drawn from the model's own answers, softened as distillation
-softens them, instead of the data's: how far its answers move, whether or not they are right.
+wanda: norm of each input unit's activations. taylor: mean gradient of the loss. fisher: mean squared
+gradient over small groups of examples, the diagonal of the empirical Fisher information. true-fisher: the
+same with labels drawn from the model's own outputs, softened as distillation softens them: it measures how
+far the outputs move, right or wrong.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rpmask.train.batches import Split, real_rows
 from rpmask.train.evaluate import example_losses
 from rpmask.train.observer import Observer
 
-GRADIENT_ROWS = 4  # examples per squared gradient: fewer is nearer the Fisher, more is faster
-SOFTENED = 2.0  # the temperature of the answers that labels are drawn from
+GRADIENT_ROWS = 4  # examples per squared gradient: fewer is closer to the Fisher, more is faster
+SOFTENED = 2.0  # temperature of the outputs that labels are drawn from
 
 
 def calibrate(
@@ -39,7 +39,7 @@ def calibrate(
 ) -> dict[str, Statistics]:
     """Statistics of the given kinds over the rows of `data`, in evaluation mode.
 
-    `seed` is for the labels that are drawn.
+    `seed` is for drawing labels.
     """
     base = base_of(model)
     parameters = {name: base.get_parameter(name) for name in tensors}
@@ -82,7 +82,7 @@ def calibrate(
         found["wanda"] = Statistics.of("wanda", inputs.close())
     for kind, statistics in found.items():
         if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
-            # Every weight would matter as little as any other, and ties are broken at random.
+            # All importances would be equal, and ties are broken at random.
             raise RpmaskError(
                 f"The {kind} statistics of {len(chosen)} rows are zero for every weight.",
                 "Give more --calibration-rows, or draw around magnitude with --importance magnitude.",
@@ -91,7 +91,7 @@ def calibrate(
 
 
 def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
-    """Labels as likely as the model holds them; of a regression, its answer give or take one."""
+    """Labels drawn from the model's probabilities; in a regression, its output plus standard noise."""
     said = logits.detach().float().cpu()
     if spec.kind == "regression":
         labels = said.squeeze(-1).numpy() + draws.standard_normal(len(said), dtype=np.float32)
@@ -102,9 +102,9 @@ def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -
 
 
 class _InputNorms:
-    """L2 norm of every input unit (or channel) of the modules that own the given tensors.
+    """L2 norms of the input units (or channels) of the modules that own the given tensors.
 
-    `real` says which tokens of the batch that comes by are no padding.
+    `real` is the attention mask of the current batch.
     """
 
     def __init__(self, base: nn.Module, tensors: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class _InputNorms:
             self._handles.append(module.register_forward_pre_hook(self._hook(name, module)))
 
     def _hook(self, name: str, module: nn.Module):  # type: ignore[no-untyped-def]
-        channels = 1 if isinstance(module, nn.Conv2d) else -1  # where the input units lie
+        channels = 1 if isinstance(module, nn.Conv2d) else -1  # the axis of the input units
 
         def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
             values = arguments[0].detach().float().movedim(channels, -1)

@@ -1,9 +1,9 @@
-"""Race the candidates of a pool: same start but for their masks, same batches, same order; losers stop early.
+"""Early evaluation: race the candidates of a pool on the same batches, and stop the losers early.
 
-At each rung every candidate still in the race is compared on the same held-out examples. Those that
-a paired test puts clearly behind the best stop, and of the others at most one in `eta` goes on. The
-control always runs to the end. What a rung decides depends on its scores alone, so the result is the
-same whatever the engine, the number of workers, or the order in which they finish.
+Candidates differ in their masks only. At each rung those still in the race are compared on the same
+held-out examples. A candidate that a paired test puts clearly behind the best stops, and of the others at
+most one in `eta` continues. The control always runs to the end. A rung's decisions depend on its scores
+alone, so the result is the same whatever the engine, the number of workers, or the order they finish in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from rpmask.engines.engine import Engine
 from rpmask.errors import RunFailed
 from rpmask.jsonrecord import Record
-from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_files import FinishedRung, RungFiles
 from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.randomized_masks.verdict import training_noise
 from rpmask.records import RacedCandidate, Score
@@ -26,10 +26,10 @@ from rpmask.train.observer import Observer
 
 @dataclass(frozen=True)
 class RaceRules(Record):
-    """When candidates are compared, and what it takes to go on.
+    """When candidates are compared, and which of them continue.
 
-    rungs are training steps; eta is the share that goes on (one in eta); behind is how many
-    standard errors behind the best a candidate must be to stop whatever its rank.
+    `rungs` are training steps; one in `eta` continues at each; a candidate more than `behind` standard
+    errors behind the best stops whatever its rank.
     """
 
     rungs: tuple[int, ...]
@@ -41,7 +41,7 @@ class RaceRules(Record):
 class RaceOutcome:
     """Every rung of every candidate, and the held-out losses at each candidate's last rung.
 
-    The seconds are all workers' together, without evaluations.
+    The seconds are summed over workers and exclude evaluations.
     """
 
     candidates: tuple[RacedCandidate, ...]
@@ -52,7 +52,7 @@ class RaceOutcome:
 
 
 def survivors_of(k: int, eta: float) -> int:
-    """How many of k go on, the control not counted: one in eta, but at least one."""
+    """How many of k candidates continue, not counting the control: one in eta, but at least one."""
     return max(1, math.ceil(k / eta))
 
 
@@ -61,27 +61,33 @@ def rung_steps(
 ) -> tuple[int, ...]:
     """Rungs that double, the last as late as the budget allows.
 
-    budget is the share of k full runs that may be spent if nobody is stopped by the paired test; the
-    control's twins, none of which stops, are paid from it.
+    `budget` is the share of k full trainings that may be spent if the paired test stops no candidate. The
+    control's twins, which never stop, are paid from it.
     """
-    if rungs < 1:
-        rungs = 1
-    marks = [2**i for i in range(rungs)]  # in units of the first rung
-    cost, alive, before = 0, k, 0
-    for mark in marks:
-        cost += (alive + twins) * (mark - before)
-        before = mark
+    marks = [2**i for i in range(max(1, rungs))]  # in units of the first rung
+    cost = _training_steps(k, twins, marks, eta)
+    unit = min(budget * k * full_steps / cost, full_steps / marks[-1])
+    return tuple(sorted({max(1, round(unit * mark)) for mark in marks}))
+
+
+def _training_steps(k: int, twins: int, rungs: Sequence[int], eta: float) -> int:
+    """Training steps of a race in which the paired test stops no candidate."""
+    total, alive, before = 0, k, 0
+    for step in rungs:
+        total += (alive + twins) * (step - before)
+        before = step
         if alive > 1:
             alive = survivors_of(alive - 1, eta) + 1  # and the control
-    unit = min(budget * k * full_steps / cost, full_steps / marks[-1])
-    steps = sorted({max(1, round(unit * mark)) for mark in marks})
-    return tuple(steps)
+    return total
 
 
 def keep_racing(
     values: Mapping[int, np.ndarray], control: int, rules: RaceRules, twins: Collection[int] = ()
 ) -> tuple[list[int], dict[int, str]]:
-    """Who goes on from a rung, best first, and why each of the others does not; twins go on anyway."""
+    """The candidates that continue after a rung, best first, and the reason each of the others stops.
+
+    Twins always continue.
+    """
     alike = [i for i in twins if i in values]
     noise = training_noise([values[i] for i in (control, *alike)]) or 0.0
     ranking = sorted(
@@ -111,43 +117,40 @@ def race(
     rules: RaceRules,
     names: Sequence[tuple[str, str]],
     control: int,
-    ledger: RungFiles,
+    files: RungFiles,
     observer: Observer,
     twins: Collection[int] = (),
 ) -> RaceOutcome:
-    """Run the race; names are each candidate's (recipe id, mask digest), twins the control's among them.
+    """Run the race; `names` are each candidate's (recipe id, mask digest), including the control's twins.
 
-    A rung that the ledger already holds is not run again.
+    A rung that is already finished on disk is not run again.
     """
     alive = list(range(len(names)))
     scores: dict[int, list[Score]] = {i: [] for i in alive}
     status = dict.fromkeys(alive, "finished")
     reasons: dict[int, str] = {}
     losses: dict[int, np.ndarray] = {}
-    values: dict[int, np.ndarray] = {}
-    bound = _most_steps(len(names) - len(twins), len(twins), rules)
+    at_most = _training_steps(len(names) - len(twins), len(twins), rules.rungs, rules.eta)
     spent = 0
     for rung, step in enumerate(rules.rungs):
         before = rules.rungs[rung - 1] if rung else 0
-        reached = {i: found for i in alive if (found := ledger.get(i, rung)) is not None}
+        reached = {i: found for i in alive if (found := files.get(i, rung)) is not None}
         spent += len(reached) * (step - before)
         todo = [i for i in alive if i not in reached]
-        legs = (  # one by one: a state is read when there is a worker for it
-            Leg(
-                i, rung, before, step, ledger.state(i, rung - 1), keep_state=step != rules.rungs[-1]
-            )
-            for i in todo
+        last = step == rules.rungs[-1]
+        legs = (  # lazily, so that a state is read only when there is a worker for it
+            Leg(i, rung, before, step, files.state(i, rung - 1), keep_state=not last) for i in todo
         )
         for result in engine.map(legs):
-            reached[result.candidate] = ledger.put(result)
+            reached[result.candidate] = files.put(result)
             spent += step - before
-            observer.progress(spent, bound, "steps")
+            observer.progress(spent, at_most, "steps")
         for i in sorted(reached):
-            score, losses[i], values[i] = reached[i].score, reached[i].losses, reached[i].values
+            score = reached[i].score
+            losses[i] = reached[i].losses
             observer.rung(score)
             scores[i].append(score)
-            whole = np.isfinite(losses[i]).all() and np.isfinite(values[i]).all()
-            if not (whole and math.isfinite(score.train_loss)):
+            if not _finite(reached[i]):
                 status[i] = "failed"
                 reasons[i] = (
                     f"the loss was {score.train_loss} in training and {score.loss} held out"
@@ -158,24 +161,20 @@ def race(
                 f"The control's loss is not finite after {step} steps: {reasons[control]}.",
                 "Every candidate is measured against it. Lower --race-rate.",
             )
-        if rung + 1 < len(rules.rungs):
-            alive, stopped = keep_racing({i: values[i] for i in alive}, control, rules, twins)
-            for i in stopped:
-                ledger.drop_state(i, rung)
-            status.update(dict.fromkeys(stopped, "stopped"))
-            reasons.update({i: f"{why}, at step {step}" for i, why in stopped.items()})
+        if not last:
+            values = {i: reached[i].values for i in alive}
+            alive, stopped = keep_racing(values, control, rules, twins)
+            for i, why in stopped.items():
+                files.drop_state(i, rung)
+                status[i] = "stopped"
+                reasons[i] = f"{why}, at step {step}"
     raced = tuple(
         RacedCandidate(i, recipe, digest, status[i], tuple(scores[i]), reasons.get(i, ""))
         for i, (recipe, digest) in enumerate(names)
     )
-    return RaceOutcome(raced, losses, spent, *ledger.seconds())
+    return RaceOutcome(raced, losses, spent, *files.seconds())
 
 
-def _most_steps(k: int, twins: int, rules: RaceRules) -> int:
-    total, alive, before = 0, k, 0
-    for step in rules.rungs:
-        total += (alive + twins) * (step - before)
-        before = step
-        if alive > 1:
-            alive = survivors_of(alive - 1, rules.eta) + 1
-    return total
+def _finite(rung: FinishedRung) -> bool:
+    whole = np.isfinite(rung.losses).all() and np.isfinite(rung.values).all()
+    return bool(whole) and math.isfinite(rung.score.train_loss)

@@ -1,7 +1,7 @@
-"""How many candidates train on a GPU at a time: as many as its memory holds by an estimate.
+"""How many candidates train on a GPU at a time: as many as its memory holds, by an upper estimate.
 
-The estimate errs upwards. One that is wrong all the same ends in an error that says to use fewer workers,
-and nothing is lost.
+If the estimate is too low all the same, the race ends with an error that says to use fewer workers, and
+continues where it stopped.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import nn
 
 from rpmask.train.plan import LABELS_ONLY, Distillation
 
-# float32 weights, gradients and both moments of the optimizer, and one byte for the mask.
+# float32 weights, gradients and both moments of the optimizer, and one byte for the kept positions.
 BYTES_A_PARAMETER = 4 * 4 + 1
-CONTEXT_BYTES = 1 << 30  # what CUDA and its libraries take in every process
-FRAGMENTATION = 1.2  # what torch's allocator holds over what is in use
+CONTEXT_BYTES = 1 << 30  # taken by CUDA and its libraries in every process
+FRAGMENTATION = 1.2  # memory torch's allocator holds, relative to memory in use
 
 
 def candidate_bytes(
     model: nn.Module, batch_size: int, tokens: int, terms: Distillation = LABELS_ONLY
 ) -> int | None:
-    """An upper estimate of what training one candidate takes of a device; None if it cannot be made.
+    """An upper estimate of the device memory for training one candidate; None if it is not a transformer.
 
-    Activations are those of a transformer layer kept for the backward pass in float32: 17 vectors of the
-    hidden size a token (inputs of the six products, norms, activation function, dropout) and 2.5
-    attention maps a head. A teacher, taken to be of the same size, adds its weights, the hidden states of
-    both and their differences, and the attention maps of both where those are learnt.
+    Activations are those a transformer layer keeps for the backward pass in float32: 17 vectors of the
+    hidden size per token (inputs of the six products, norms, activation function, dropout) and 2.5
+    attention maps per head. A teacher, assumed to be of the same size, adds its weights, the hidden states
+    of both models and their differences, and both models' attention maps if those are distilled.
     """
     config = getattr(model, "config", None)
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -53,9 +53,9 @@ def free_devices() -> list[int]:
 
 
 def places(free: Sequence[int], need: int | None, most: int) -> list[int]:
-    """The device of each worker: the next one goes where most memory is left.
+    """The device of each worker; each next worker goes where most memory is left.
 
-    need = None means that nobody knows, so nothing is shared. There is always one worker.
+    If `need` is None (unknown), no device is shared. There is always at least one worker.
     """
     left = list(free)
     chosen: list[int] = []
@@ -73,6 +73,6 @@ def places(free: Sequence[int], need: int | None, most: int) -> list[int]:
 
 
 def seeing(device: int) -> dict[str, str]:
-    """The environment of a process that has only this one of our devices."""
+    """The environment of a process that may see only this device."""
     ours = os.environ.get("CUDA_VISIBLE_DEVICES")
     return {"CUDA_VISIBLE_DEVICES": ours.split(",")[device].strip() if ours else str(device)}

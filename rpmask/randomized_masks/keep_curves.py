@@ -1,7 +1,7 @@
-"""What a mask was drawn from, in figures: a tensor's units by importance, and how likely each is kept.
+"""Curves of keep-probability by importance, as data for charts.
 
-The keep-probability is that of one draw, q = 1 - exp(-p t) of keep_probability.py; beside it
-stands how many of each bin's units the mask kept in the end, after all of the recipe's votes.
+The probability is that of one draw, q = 1 - exp(-p t) of keep_probability.py; next to it is the number of
+each bin's units that the mask keeps after all of the recipe's votes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from rpmask.randomized_masks.keep_probability import Histogram, solve_clock
 from rpmask.records import MaskRecipe
 
 BINS = 40
-TAIL = 0.001  # share of the units that may lie left of the first bin; they are counted in it
-REACH = 3.0  # the first bin lies no further below the cut than this many times what lies above it
+TAIL = 0.001  # share of units that may lie below the first bin, which counts them
+REACH = 3.0  # most distance of the first bin below the cut, in multiples of the range above it
 
 
 @dataclass(frozen=True, eq=False)
 class KeepBins:
-    """One bank's units by log10 importance. keep is NaN in an empty bin; zeros are counted apart."""
+    """One bank's units by log10 importance. `keep` is NaN in an empty bin; zeros are counted separately."""
 
     name: str
     edges: Floats  # (bins + 1,)
@@ -49,9 +49,9 @@ def keep_bins(
     parent: Mask | None = None,
     most: int = 4,
 ) -> list[KeepBins]:
-    """The bins of a few banks, from the one kept densest to the one kept sparsest.
+    """The bins of a few banks, from the densest to the sparsest.
 
-    n:m masks have none: there a draw is of n in every group, not of k in the tensor.
+    n:m masks have none: their draws take n from every group, not k from the tensor.
     """
     banks = [bank for bank in plan_banks(recipe.granularity, tensors) if bank.group is None]
     reader = UnitReader(source, statistics, parent)
@@ -70,12 +70,12 @@ def keep_bins(
 def _spread_by_density(banks: Sequence[Bank], mask: Mask, most: int) -> list[Bank]:
     def density(bank: Bank) -> float:
         names = [tiling.tensor.name for tiling in bank.tilings]
-        # Rounded: counts that differ by a largest remainder are the same density.
+        # Rounded, so that counts that differ by a largest remainder are equal.
         return round(sum(map(mask.kept, names)) / sum(map(mask.total, names)), 3)
 
     ordered = sorted(
         banks, key=density, reverse=True
-    )  # stable: equal ones stay in the model's order
+    )  # stable: equal densities stay in the model's order
     chosen = np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)
     return [ordered[i] for i in chosen]
 
@@ -108,7 +108,7 @@ def _binned(name: str, scores: Scores, keeps: Bools, temperature: float) -> Keep
 
 
 def _edges(logs: Floats, kept: int) -> Floats:
-    """Evenly spaced, and not stretched by a few units of next to no importance."""
+    """Evenly spaced edges, not stretched by a few units of nearly no importance."""
     low, high = float(np.quantile(logs, TAIL)), float(logs.max())
     if kept > 0:
         cut = float(np.partition(logs, -kept)[-kept])
@@ -117,7 +117,7 @@ def _edges(logs: Floats, kept: int) -> Floats:
 
 
 def _one_draw(scores: Scores, logs: Floats, kept: int, temperature: float) -> NDArray[Any]:
-    """Keep-probability of every positive unit; sure where there is nothing to choose."""
+    """Keep-probability of every positive unit; 0 or 1 where there is nothing to choose."""
     if kept >= logs.size:
         return np.ones_like(logs)
     if kept == 0:

@@ -1,12 +1,12 @@
-"""From importance to keep-probabilities: the paper's p ~ importance^(1/T), solved for a whole tensor.
+"""Keep-probabilities from importance: the paper's p ~ importance^(1/T), solved for a whole tensor.
 
 Drawing k weights without replacement by exponential clocks keeps weight i iff E_i / p_i is among
 the k smallest. In a large tensor the k-th smallest clock concentrates at the time t that solves
 
     sum_i q_i = k    with    q_i = 1 - exp(-p_i t),
 
-so q_i is the probability that one draw takes weight i. A sum over millions of weights is a sum over the
-bins of a histogram: the upper bits of a positive float32 are its logarithm to within 0.1 %.
+so q_i is the probability that one draw takes weight i. A sum over millions of weights becomes a sum over
+the bins of a histogram, because the upper bits of a positive float32 are its logarithm to within 0.1 %.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from scipy.optimize import brentq
 
 from rpmask.masks.arrays import Floats, Scores
 
-SHIFT = 13  # of a float32's 31 bits, keep 8 of exponent and 10 of mantissa
-CHUNK = 1 << 20  # weights counted at a time: the integers in between stay in cache
-SURE = 32.0  # an exponential clock exceeds exp(SURE) or falls below exp(-SURE) never: 1e-14
+SHIFT = 13  # bits dropped from a float32: 8 of exponent and 10 of mantissa remain
+CHUNK = 1 << 20  # weights counted at a time, so that intermediate integers stay in cache
+SURE = 32.0  # an exponential clock lies outside exp(-SURE) to exp(SURE) with probability 1e-14
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How many weights have an importance in each bin of float bits; zeros are counted apart.
+    """How many weights have their importance in each bin of float bits; zeros are counted separately.
 
     Bin b holds the importances whose bits, shifted, are b: from edge(b) up to edge(b + 1).
     """
 
-    bins: NDArray[np.int64]  # (bins,) rising, none empty
+    bins: NDArray[np.int64]  # (bins,) ascending, none empty
     counts: NDArray[np.int64]  # (bins,)
     zeros: int
 
@@ -82,10 +82,10 @@ def solve_clock(histogram: Histogram, kept: int, temperature: float) -> Clock:
     counts = histogram.counts.astype(np.float64)
 
     def surplus(log_time: float) -> float:
-        # Not a dot product: BLAS would add up in an order that depends on its threads.
+        # Not a dot product: the order in which BLAS sums depends on its threads.
         return float((counts * _taken(rates + log_time)).sum()) - kept
 
-    # A time so short that all stay, and one so long that all are taken.
+    # At the low time no weight is taken, at the high time every weight is.
     low, high = -float(rates.max()) - 2 * SURE, -float(rates.min()) + 2 * SURE
     return Clock(exponent, float(brentq(surplus, low, high, xtol=1e-12, rtol=1e-14)))
 

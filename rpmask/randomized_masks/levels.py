@@ -1,4 +1,4 @@
-"""The sparsity levels a model is taken through, one mask inside the last."""
+"""The sparsity levels of a run; each level's mask lies inside the mask of the level before."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_STEPS = 100
 def parse_levels(text: str, target: float | None = None) -> tuple[float, ...]:
     """Read `0.54,0.83,0.92,0.9375`, one number, or `cubic:N`: N levels up to the target sparsity.
 
-    The cubic schedule drops much while there is much to spare: target * (1 - (1 - i/N)^3). Its target is
-    the paper's last level unless one is given; a target beside a list must be the list's end.
+    The cubic schedule drops most at first, when many weights are redundant: target * (1 - (1 - i/N)^3). The
+    default target is the paper's last level; a target given with a list must be the list's last level.
     """
     if text.startswith("cubic:"):
         steps = text.removeprefix("cubic:")
@@ -36,7 +36,7 @@ def parse_levels(text: str, target: float | None = None) -> tuple[float, ...]:
 
 
 def check_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
-    """Refuse levels that do not rise within (0, 1)."""
+    """Refuse levels that do not rise strictly within (0, 1)."""
     for level in levels:
         if not 0.0 < level < 1.0:
             raise RpmaskError(

@@ -1,7 +1,7 @@
-"""Every number of the randomized-mask paper's public recipe (arXiv 2310.13183), named as there.
+"""Every number of the randomized-mask paper's public recipe (arXiv 2310.13183), under the paper's names.
 
-Read from the public code; its MRPC script is the only one published that has early evaluation. Where rpmask
-differs on purpose is the table of docs/concepts.md, "The public recipe".
+They are read from the public code, where only the MRPC script has early evaluation. docs/concepts.md, "The
+public recipe", lists where rpmask differs on purpose.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DRAWS_PER_RATIO = 2
 DRAWS = DRAWS_PER_RATIO * len(SAMPLING_RATIOS)
 CANDIDATES = DRAWS + 1  # with rpmask's control, which the public code does not have
 
-# Training, of a level and of the dense epoch before the first one.
+# Training of each level, and of the dense model for one epoch before the first level.
 DENSE_EPOCHS = 1.0
 EPOCHS = 10.0
 LEARNING_RATE = 5e-5
@@ -26,7 +26,7 @@ BATCH_SIZE = 64
 WEIGHT_DECAY = 0.0
 MAX_GRAD_NORM = 0.0  # gradients are not clipped
 WARMUP = 0.1  # of the steps
-SCHEDULE = "constant"  # after the warm-up; of the dense epoch and of every level but the last
+SCHEDULE = "constant"  # after the warm-up; for the dense epoch and every level but the last
 LAST_SCHEDULE = "linear"
 EVALUATE_EVERY = 50  # steps; the best checkpoint is kept
 
@@ -35,7 +35,7 @@ EARLY_EPOCHS = 1.0
 EARLY_LEARNING_RATE = 2e-4
 EARLY_SCHEDULE = "linear"
 SCORED_EVALUATIONS = (
-    10  # a candidate's score is the mean of its last ones; of all, if there are fewer
+    10  # a candidate's score is the mean of its last evaluations, at most this many
 )
 
 # The distillation loss: the weight of each term, and how it is averaged.
@@ -44,9 +44,9 @@ LOGITS = 1.0
 HIDDEN = 1.0  # embeddings and every layer, 13 states of BERT-base
 ATTENTION = 1.0
 DISTILLATION_TEMPERATURE = 1.0
-LOGIT_LOSS = "cross-entropy"  # of soft targets, averaged over batch and classes
+LOGIT_LOSS = "cross-entropy"  # against soft targets, averaged over batch and classes
 ATTENTION_MEAN = "full-length"  # over the cells of a map padded to MAX_LENGTH
-REGRESSION_TARGET = "labels"  # STS-B: of the term that takes the place of the logits'
+REGRESSION_TARGET = "labels"  # STS-B: the target of the term that replaces the logits'
 MAX_LENGTH = 128  # tokens
 
 TERMS = Distillation(

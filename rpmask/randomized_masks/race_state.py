@@ -1,7 +1,6 @@
-"""What a candidate has become between two rungs of a race: safetensors, in memory.
+"""A candidate's training state between two rungs, as safetensors in memory.
 
-Of masked tensors only the kept positions are written, and nothing of a parameter that does not train: it is
-as it was at the start.
+Masked tensors are stored at their kept positions only; frozen parameters are not stored.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import nn
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import base_of
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_PARTS = ("value", "exp_avg", "exp_avg_sq", "step")
 _NOTE = "note/"
 
 
@@ -25,15 +24,14 @@ def captured(
     mask: Mask,
     notes: Mapping[str, torch.Tensor] | None = None,
 ) -> bytes:
-    """What trains, its moments, the buffers, and what else is to be known at the next rung."""
+    """Trained parameters with their optimizer state, buffers, and notes for the next rung."""
     kept = _kept_positions(model, mask)
     arrays: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:  # as it was at the start
+        if not parameter.requires_grad:
             continue
         state = optimizer.state.get(parameter, {})
-        parts = {"value": parameter.detach(), **state}
-        for part, value in parts.items():
+        for part, value in {"value": parameter.detach(), **state}.items():
             masked = id(parameter) in kept and value.shape == parameter.shape
             arrays[f"{part}/{name}"] = (
                 value[kept[id(parameter)]] if masked else value.detach().clone()
@@ -45,7 +43,7 @@ def captured(
 
 
 def notes_of(content: bytes) -> dict[str, torch.Tensor]:
-    """The notes that were captured beside the weights."""
+    """The notes in a captured state."""
     arrays = safetensors.torch.load(content)
     return {
         name.removeprefix(_NOTE): value for name, value in arrays.items() if name.startswith(_NOTE)
@@ -54,17 +52,17 @@ def notes_of(content: bytes) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def restore(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, content: bytes) -> None:
-    """Put back what was captured, into a model as it was at the start and an optimizer without steps."""
+    """Load a captured state into a model with the starting weights and a new optimizer."""
     kept = _kept_positions(model, mask)
     arrays = safetensors.torch.load(content)
     for name, buffer in model.named_buffers():
         buffer.copy_(arrays[f"buffer/{name}"])
     for name, parameter in model.named_parameters():
-        parts = {part: arrays.get(f"{part}/{name}") for part in ("value", *_MOMENTS, "step")}
-        for part, value in parts.items():
+        for part in _PARTS:
+            value = arrays.get(f"{part}/{name}")
             if value is None:
                 continue
-            full = value.to(parameter.device)  # the step too: a fused optimizer wants it there
+            full = value.to(parameter.device)  # the step too: a fused optimizer needs it there
             if part != "step" and id(parameter) in kept:
                 full = torch.zeros_like(parameter)
                 full[kept[id(parameter)]] = value.to(parameter.device)

@@ -1,4 +1,4 @@
-"""How every candidate of a race is trained: its numbers, its rate, and when it is evaluated."""
+"""How a race trains its candidates: hyperparameters, learning rate, and the steps of evaluation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rpmask.train.plan import LABELS_ONLY, Distillation
 
 @dataclass(frozen=True)
 class RaceTraining(Record):
-    """How every candidate of a race is trained; rate and schedule are the paper's early evaluation's.
+    """The training of every candidate; rate and schedule are those of the paper's early evaluation.
 
-    refit is the number of rows on which each one's kept weights are refitted first; distill, dropout and
-    freeze_embeddings are those of a training (`train/plan.py`). A max_grad_norm of 0 clips nothing.
+    `refit` is the number of rows on which the kept weights are refitted first; `distill`, `dropout` and
+    `freeze_embeddings` mean what they mean in train/plan.py; a max_grad_norm of 0 clips nothing.
 
-    A score is the mean of the last scored_evaluations of a candidate: one every evaluate_every steps, and
-    the one at the rung. With evaluate_every 0 there is that one alone.
+    A score is the mean of a candidate's last `scored_evaluations`: one every `evaluate_every` steps, and
+    one at the rung. With evaluate_every 0 only the one at the rung is made.
     """
 
     full_steps: int
@@ -38,13 +38,13 @@ class RaceTraining(Record):
 
 
 def stops(start: int, end: int, training: RaceTraining) -> list[int]:
-    """The steps up to end after which a candidate is evaluated: those that a score counts, and the end."""
+    """The steps of a leg after which to evaluate: those that a score counts, and the end."""
     since = max(start, end - training.scored_evaluations * training.evaluate_every)
     return [*(step for step in range(since + 1, end) if regular(step, training)), end]
 
 
 def regular(step: int, training: RaceTraining) -> bool:
-    """Whether a step is one of those after which every candidate is evaluated, wherever legs end."""
+    """Whether every candidate is evaluated after this step, wherever legs end."""
     return training.evaluate_every > 0 and step % training.evaluate_every == 0
 
 

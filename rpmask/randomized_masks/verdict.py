@@ -1,15 +1,15 @@
-"""Whether one mask beats another, by more than the luck of its examples and of its training.
+"""The verdict: whether one mask beats another by more than sampling and training noise.
 
-The examples are compared pair by pair, and resampled (bootstrap). Training is noisy too: twins of the
-control, masks that differ in a twentieth of their weights at the cut, end apart. Their spread is part of
-the interval:
+The examples are compared pair by pair and resampled (bootstrap). Training noise shows in the control's
+twins, masks that differ from it in a twentieth of their weights near the cut. Their spread is part of the
+interval:
 
     variance = bootstrap variance of the mean gap + (1 + 1/n) * variance between the n twins' mean losses
 
 with Student's quantile at Welch and Satterthwaite's degrees of freedom; the reference is the mean of the
-control and its twins. The variance between twins contains the examples' share once more, so the interval is
-a little too wide rather than too narrow. The best of K candidates is chosen by looking K times, so each
-comparison is made at 1 - alpha / K.
+control and its twins. The variance between twins includes sampling noise again, so the interval is slightly
+too wide rather than too narrow. The best of K candidates results from K comparisons, so each is made at
+confidence 1 - alpha / K.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ BETTER, NO_EVIDENCE, WORSE = "better", "no-evidence", "worse"
 
 @dataclass(frozen=True)
 class Paired:
-    """Mean difference of the losses, and its interval; above zero the first one loses.
+    """Mean difference of two masks' losses and its interval; above zero, the second mask is better.
 
-    error is the standard error, noise the standard deviation that twins show, None without twins.
+    `error` is the standard error; `noise` is the standard deviation between twins, None without twins.
     """
 
     effect: float
@@ -41,14 +41,14 @@ class Paired:
 
     @property
     def verdict(self) -> str:
-        """What the interval says of the second one."""
+        """The verdict on the second mask."""
         if self.low > 0:
             return BETTER
         return WORSE if self.high < 0 else NO_EVIDENCE
 
 
 def training_noise(losses: Sequence[np.ndarray]) -> float | None:
-    """The standard deviation of the mean losses of a mask and its twins; None of a mask alone."""
+    """Standard deviation of the mean losses of a mask and its twins; None for a mask alone."""
     means = [float(each.mean()) for each in losses]
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
@@ -63,7 +63,7 @@ def paired_interval(
     draws: int = 10_000,
     seed: int = 0,
 ) -> Paired:
-    """The effect of `rival` against `losses` (positive: the rival is better) with its interval."""
+    """The effect of `rival` against `losses`, positive if the rival is better, with its interval."""
     alike = [losses, *twins]
     gap = np.mean(alike, axis=0) - rival  # (examples,)
     means = _resampled(gap, draws, seed)
@@ -78,14 +78,14 @@ def paired_interval(
     between = noise**2 * (1.0 + 1.0 / n)
     variance = rows**2 + between
     error = variance**0.5
-    # The examples' share is known well; the twins' has n - 1 degrees of freedom.
+    # Sampling variance is known well; the variance between twins has n - 1 degrees of freedom.
     freedom = (n - 1) * (variance / between) ** 2 if between > 0 else np.inf
     reach = float(stdtrit(min(freedom, 1e9), 1.0 - tail)) * error
     return Paired(effect, effect - reach, effect + reach, confidence, error, noise)
 
 
 def _resampled(gap: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """The mean gap of so many samples of the examples: (draws,)."""
+    """The mean gap of each bootstrap sample of the examples, (draws,)."""
     rng = generator(seed, "bootstrap")
     means = np.empty(draws)
     block = max(1, 4_000_000 // len(gap))
@@ -97,9 +97,9 @@ def _resampled(gap: np.ndarray, draws: int, seed: int) -> np.ndarray:
 
 
 def shrunk_effect(best: Paired, rivals: Collection[Paired]) -> float:
-    """What of the best one's effect can be expected to last (empirical Bayes, towards no effect).
+    """The best candidate's effect, shrunk towards zero (empirical Bayes).
 
-    The prior variance of effects is what the rivals' effects spread beyond their errors.
+    The prior variance of effects is the variance of the rivals' effects beyond their errors.
     """
     spread = float(np.mean([rival.effect**2 - rival.error**2 for rival in rivals]))
     prior = max(0.0, spread)
