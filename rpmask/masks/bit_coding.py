@@ -1,9 +1,9 @@
-"""Mask bits in few bytes: the gaps between kept weights, Rice-coded, or the packed bits when that is no gain.
+"""Compress mask bits: Rice-code the gaps between kept weights, or store the packed bits if that is shorter.
 
-With one weight in sixteen kept at random a gap is geometric, and a Rice code of it (the upper part in
-unary, the lower `b` bits as they are) takes 0.343 bits a weight, where the entropy is 0.337. A
-tensor that is mostly kept is coded by its dropped weights; one with structure by zlib. Unary parts and lower
-bits are two separate bit strings, so both directions are a few numpy calls.
+With one weight in sixteen kept at random, gaps are geometric, and a Rice code (the upper part of a gap in
+unary, the lower `b` bits unchanged) takes 0.343 bits per weight, where the entropy is 0.337. A tensor that is
+mostly kept is coded by its dropped weights, one with structure by zlib. Unary parts and lower bits are two
+separate bit strings, so that coding and decoding are a few numpy calls.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from rpmask.masks.mask import Bits
 
 RAW, ZLIB, RICE, RICE_OF_DROPPED = "raw", "zlib", "rice", "rice-of-dropped"
 MOST_LOW_BITS = 10
-# What a byte of code can stand for at most, in bytes of packed bits. A Rice code spends a unary bit on
-# every 2^10 weights whatever is kept of them, deflate cannot do better than 1:1032.
+# The most packed bytes that one byte of code can stand for. A Rice code spends a unary bit on every 2^10
+# weights, and deflate cannot do better than 1:1032.
 MOST_EXPANSION = 1040
-SLICES, SLICE = 4, 1024  # packed bytes tried with zlib before all of them are
-GAIN = 0.98  # zlib must save this much more: it is the slowest to read
+SLICES, SLICE = 4, 1024  # packed bytes that zlib is tried on first
+GAIN = 0.98  # zlib must be this much shorter, because it is the slowest to read
 
 
 class CodingError(ValueError):
-    """The code does not stand for a tensor of the stated size."""
+    """The code does not decode to a tensor of the stated size."""
 
 
 def encode(bits: Bits, total: int, kept: int) -> tuple[str, bytes]:
-    """The shortest code of `total` packed bits, `kept` of them set, and its name."""
+    """The name of the shortest coding of `total` packed bits with `kept` ones, and the code."""
     best, size = RAW, bits.size
     for name, ones in ((RICE, kept), (RICE_OF_DROPPED, total - kept)):
         expected = _expected_size(total, ones)
@@ -48,7 +48,7 @@ def encode(bits: Bits, total: int, kept: int) -> tuple[str, bytes]:
 
 
 def decode(coding: str, code: bytes, total: int, kept: int) -> Bits:
-    """The packed bits a code stands for; CodingError unless it is exactly that many bits and ones."""
+    """The packed bits of a code; CodingError unless it has exactly `total` bits and `kept` ones."""
     size = (total + 7) // 8
     if not 0 <= kept <= total or size > MOST_EXPANSION * (len(code) + 1):
         raise CodingError(f"{len(code)} bytes cannot hold {kept} of {total} weights")
@@ -75,24 +75,24 @@ def decode(coding: str, code: bytes, total: int, kept: int) -> Bits:
 
 
 def _low_bits(total: int, ones: int) -> int:
-    """b: how many bits of a gap are written as they are.
+    """b, the number of low bits of a gap that are stored unchanged.
 
-    With geometric gaps b + 1 becomes better than b where the mean gap is 2.08 times 2^b. In whole
-    numbers, for a reader must find the same b.
+    With geometric gaps, b + 1 becomes better than b where the mean gap is 2.08 times 2^b. The arithmetic is
+    in integers, because a reader must compute the same b.
     """
     return min(MOST_LOW_BITS, max(0, (24 * total // (25 * (ones + 1))).bit_length() - 1))
 
 
 def _expected_size(total: int, ones: int) -> int:
-    """Bytes of the Rice code if the gaps are those of independent bits."""
+    """Bytes of the Rice code if bits are independent."""
     low = _low_bits(total, ones)
-    longer = (1.0 - (ones + 1) / (total + 1)) ** (1 << low)  # the chance of one more unary bit
+    longer = (1.0 - (ones + 1) / (total + 1)) ** (1 << low)  # probability of one more unary bit
     upper = longer / (1.0 - longer) if longer < 1.0 else float(total >> low)
     return int((ones + 1) * (1 + low + min(upper, total >> low))) // 8 + 2
 
 
 def _deflates(bits: Bits, share: float) -> bool:
-    """Whether zlib brings slices from all over the tensor below that share of their size."""
+    """Whether zlib compresses slices from all over the tensor below that share of their size."""
     sample = bits
     if bits.size > SLICES * SLICE:
         sample = bits[: bits.size // SLICES * SLICES].reshape(SLICES, -1)[:, :SLICE]
@@ -100,7 +100,7 @@ def _deflates(bits: Bits, share: float) -> bool:
 
 
 def _rice(ones: NDArray[np.intp], total: int, low: int) -> bytes:
-    # The gap after the last one is coded too, so that the code is never shorter than its unary part.
+    # The gap after the last one is coded too, so that decoding can check the total.
     gaps = np.diff(ones, prepend=-1, append=total) - 1  # (ones + 1,)
     ends = np.cumsum((gaps >> low) + 1) - 1  # where each unary number ends
     unary = np.zeros(int(ends[-1]) + 1, dtype=np.bool_)
@@ -112,7 +112,7 @@ def _rice(ones: NDArray[np.intp], total: int, low: int) -> bytes:
 def _unrice(code: bytes, total: int, ones: int) -> NDArray[np.intp]:
     low = _low_bits(total, ones)
     size = ((ones + 1) * low + 7) // 8
-    # As many unary ends as gaps; what they and the total say must agree.
+    # There are as many unary ends as gaps, and the gaps must add up to the total.
     if len(code) < size + (ones + 8) // 8:
         raise CodingError(f"{len(code)} bytes are too few for {ones} gaps")
     read = np.frombuffer(code, np.uint8)
@@ -132,7 +132,7 @@ def _unrice(code: bytes, total: int, ones: int) -> NDArray[np.intp]:
 def _inflated(code: bytes, size: int) -> Bits:
     inflater = zlib.decompressobj()
     try:
-        # One byte more than is right: a code that goes on is noticed, and not followed.
+        # One byte more than the size, so that a longer code is noticed without inflating it.
         content = inflater.decompress(code, size + 1)
     except zlib.error as error:
         raise CodingError(f"not deflated bits ({error})") from error

@@ -1,6 +1,6 @@
-"""What is kept or dropped as one: single weights, n of m, blocks, neurons, heads.
+"""The units a mask keeps or drops: single weights, n of m, blocks, neurons, heads.
 
-Every granularity is a tiling of matrices, and the same sampler runs over tiles, whose importance is the
+Every granularity is a tiling of matrices, and the same sampler runs over the tiles, whose importance is the
 sum over their weights. Sparsity counts units of the tensors that the granularity covers:
 
 weight      every weight is a unit
@@ -9,8 +9,8 @@ block RxC   R output units by C input units
 neuron      a feed-forward neuron: its row of the up-projection and its column of the down-projection
 head        an attention head: its rows of query, key and value, its columns of the output
 
-`neuron` and `head` leave all other tensors dense and out of the mask. Biases are not masked: an
-export that removes a neuron or head drops its biases with it.
+`neuron` and `head`, whose removal makes a smaller dense model, leave all other tensors dense and out of the
+mask. Biases are not masked; an export that removes a neuron or head drops its biases with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rpmask.errors import RpmaskError
 from rpmask.masks.tiling import Bank, Tiling
 from rpmask.masks.weights import Prunable, some_of
 
-# Up-projection and down-projection.
+# Names of up-projection and down-projection.
 FEED_FORWARD = (
     ("intermediate.dense", "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa
     ("ffn.lin1", "ffn.lin2"),  # DistilBERT
@@ -32,7 +32,8 @@ FEED_FORWARD = (
     ("mlp.fc1", "mlp.fc2"),  # ViT
 )
 
-# What is split into heads by rows, what by columns, how many matrices the first of them stacks.
+# Names of the tensors split into heads by rows, of the one split by columns, and the number of matrices that
+# the first tensor stacks.
 ATTENTION = (
     (
         ("attention.self.query", "attention.self.key", "attention.self.value"),
@@ -49,13 +50,13 @@ ATTENTION = (
     (("attention.q_proj", "attention.k_proj", "attention.v_proj"), "attention.o_proj", 1),  # ViT
     (("attn.c_attn",), "attn.c_proj", 3),  # GPT-2
 )
-# DeBERTa's projections of relative positions are split like its queries and keys, where it has them.
+# DeBERTa's optional projections of relative positions are split like its queries and keys.
 POSITIONS = ("attention.self.pos_key_proj", "attention.self.pos_query_proj")
 
 
 @dataclass(frozen=True)
 class Granularity:
-    """A parsed granularity; `first` and `second` are n and m, or a block's rows and columns."""
+    """A parsed granularity; `first` and `second` are n and m, or the rows and columns of a block."""
 
     kind: str
     first: int = 1
@@ -87,7 +88,7 @@ def parse_granularity(text: str) -> Granularity:
 
 
 def plan_banks(text: str, tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
-    """The banks a granularity draws from; an error if a tensor does not divide into its tiles."""
+    """The banks of a granularity; an error if a tensor does not divide into its tiles."""
     granularity = parse_granularity(text)
     if granularity.kind == "neuron":
         return neuron_banks(tensors)
@@ -117,7 +118,7 @@ def _check_divides(tensor: Prunable, what: str, size: int, part: int) -> None:
 
 
 def neuron_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
-    """One bank a feed-forward block; a unit is a row of the up- and a column of the down-projection."""
+    """One bank per feed-forward block; a unit is a row of the up- and a column of the down-projection."""
     known = {tensor.name: tensor for tensor in tensors}
     banks = []
     for tensor in tensors:
@@ -139,7 +140,7 @@ def neuron_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
 
 
 def head_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
-    """One bank an attention layer; a unit is a head's rows of query, key, value and columns of output."""
+    """One bank per attention layer; a unit is a head's rows of query, key, value and columns of output."""
     known = {tensor.name: tensor for tensor in tensors}
     banks = []
     for tensor in tensors:
@@ -165,7 +166,7 @@ def head_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
 
 
 def _layer(name: str, part: str) -> str | None:
-    """The path in front of a part of a layer, with its dot."""
+    """The path before a part of a layer, with its dot."""
     layer = name.removesuffix(f".{part}.weight")
     return f"{layer}." if layer != name else None
 

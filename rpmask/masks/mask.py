@@ -1,7 +1,7 @@
-"""A mask: one bit a weight, packed, with the digest that identifies it.
+"""A mask: one packed bit per weight, and the digest that identifies it.
 
-Bits are packed in storage order (`numpy.packbits`), so a BERT-base mask takes 10 MB in memory
-and every question about it (counts, overlap, nesting) is answered on the packed bytes.
+Bits are packed in storage order (`numpy.packbits`), so a BERT-base mask takes 10 MB. Counts, overlap and
+nesting are computed on the packed bytes.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ class Mask:
         return tuple(self.shapes[name])
 
     def total(self, name: str | None = None) -> int:
-        """How many weights one tensor has, or all of them."""
+        """Number of weights of one tensor, or of all."""
         return prod(self.shape(name)) if name is not None else sum(map(self.total, self.names))
 
     def kept(self, name: str | None = None) -> int:
-        """How many weights of one tensor are kept, or of all of them."""
+        """Number of kept weights of one tensor, or of all."""
         if name is None:
             return sum(self._kept.values())
         self._check(name)
@@ -94,7 +94,7 @@ class Mask:
         return 1.0 - self.kept() / self.total()
 
     def keep(self, name: str) -> torch.Tensor:
-        """One tensor's mask as torch.bool, in shape."""
+        """One tensor's mask as torch.bool in the tensor's shape."""
         import torch  # only what computes needs it: reading a mask is quicker without
 
         flat = np.unpackbits(self._check(name), count=prod(self.shapes[name]))
@@ -114,20 +114,15 @@ class Mask:
         return digest.hexdigest()
 
     def overlap(self, other: Mask) -> float:
-        """The share of this mask's kept weights that the other one keeps too."""
+        """The share of this mask's kept weights that the other mask keeps too."""
         self._check_same(other)
         shared = sum(_count(self.bits[name] & other.bits[name]) for name in self.names)
         return shared / self.kept() if self.kept() else 1.0
 
     def contains(self, other: Mask) -> bool:
-        """Whether every weight the other mask keeps is kept here."""
+        """Whether this mask keeps every weight that the other keeps."""
         self._check_same(other)
         return not any(np.any(other.bits[name] & ~self.bits[name]) for name in self.names)
-
-    def __and__(self, other: Mask) -> Mask:
-        self._check_same(other)
-        both = {name: self.bits[name] & other.bits[name] for name in self.names}
-        return Mask(both, self.shapes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mask) and self.digest == other.digest

@@ -1,7 +1,7 @@
 """Hold a model to a mask: pruned weights are zero before, during and after training.
 
-The kept positions live outside the module, one bool a weight, so the model stays a stock model
-that any library can copy, save or wrap.
+The kept positions are stored outside the module, one bool per weight, so any library can copy, save or
+wrap the model.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import WeightSource, base_of
 
-# A kept weight may be zero by nature (a dead input), but not many are; more means lost weights.
+# A kept weight may be zero, for example at a dead input, but few are; more means that weights were lost.
 ZEROS_AMONG_KEPT = 0.01
 
 
 class MaskHold:
-    """The kept positions of a model's parameters, on the parameters' own devices."""
+    """The kept positions of a model's parameters, on the parameters' devices."""
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
         base = base_of(model)
@@ -45,18 +45,18 @@ class MaskHold:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Put the mask back on: every pruned weight becomes zero."""
+        """Set every pruned weight to zero."""
         for _, parameter, keep in self._held:
             _zero_where_dropped(parameter, keep)
 
     @contextmanager
     def gradients_masked(self) -> Iterator[None]:
-        """While inside, pruned weights receive no gradient.
+        """Inside this context, pruned weights receive no gradient.
 
-        So they neither count in the gradient's norm nor leave anything in the optimizer's moments,
-        which is what lets a candidate's whole training state be stored at the mask's size.
+        They neither count in the gradient's norm nor enter the optimizer's moments, so a candidate's
+        training state can be stored at the mask's size.
         """
-        # On the gradient that was added up, in place: one on its way there would have to be copied.
+        # In place on the accumulated gradient: changing it before accumulation would need a copy.
         handles = [
             parameter.register_post_accumulate_grad_hook(
                 lambda held, keep=keep: _zero_where_dropped(held.grad, keep)
@@ -70,7 +70,7 @@ class MaskHold:
                 handle.remove()
 
     def verify(self) -> int:
-        """Number of non-zero weights under the mask; fails if it is not what the mask says."""
+        """Number of non-zero weights under the mask; fails if it disagrees with the mask."""
         nonzero = 0
         for name, parameter, keep in self._held:
             alive = int(torch.count_nonzero(parameter.detach()))
@@ -91,7 +91,7 @@ class MaskHold:
 
 
 def check_alive(masks: Sequence[Mask], source: WeightSource) -> None:
-    """Refuse masks of the same tensors that keep weights which are zero already: they would count as lost."""
+    """Refuse masks that keep weights which are zero already: such weights would count as lost."""
     for name in masks[0].names:
         weights = source.load(name)
         for mask in masks:
@@ -110,5 +110,5 @@ def _too_few(alive: int, kept: int) -> bool:
 
 @torch.no_grad()
 def _zero_where_dropped(values: torch.Tensor, keep: torch.Tensor) -> None:
-    """In place, also where a value is not a number: no memory, and faster than masked_fill_."""
+    """In place, and also for NaN; needs no memory and is faster than masked_fill_."""
     torch.where(keep, values, values.new_zeros(()), out=values)

@@ -1,6 +1,6 @@
-"""Masks on disk: a safetensors file a reader can trust because it trusts nothing in it.
+"""The packed mask format: a safetensors file, of which nothing is believed without a check.
 
-Each tensor of the file is the code (masks/coding.py) of one tensor's packed bits, as bytes. The
+Each tensor of the file holds the code (masks/bit_coding.py) of one tensor's packed bits, as bytes. The
 metadata holds shapes, counts, codings, the mask's digest, and the recipe that redraws it.
 """
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 FORMAT = "rpmask.mask"
 SCHEMA_VERSION = 1
-MOST_WEIGHTS = 1 << 40  # of one mask: beyond any model, and far from overflowing
+MOST_WEIGHTS = 1 << 40  # in one mask: more than any model has, and far from overflowing
 
 
 @dataclass(frozen=True)
 class TensorEntry(Record):
-    """What a mask file says about one tensor."""
+    """A mask file's metadata for one tensor."""
 
     shape: tuple[int, ...]
     kept: int
@@ -47,7 +47,7 @@ class TensorEntry(Record):
 
 @dataclass(frozen=True)
 class MaskHeader(Record):
-    """What a mask file says about itself; `extra` is whatever the writer added."""
+    """A mask file's metadata; `extra` is for the writer's own notes."""
 
     schema_version: int
     digest: str
@@ -56,40 +56,31 @@ class MaskHeader(Record):
     extra: dict[str, str] | None = None
 
     @property
-    def kept(self) -> int:
-        return sum(entry.kept for entry in self.tensors.values())
-
-    @property
     def total(self) -> int:
         return sum(entry.total for entry in self.tensors.values())
 
 
-def save_mask(
-    mask: Mask,
-    path: str | Path,
-    recipe: MaskRecipe | None = None,
-    extra: Mapping[str, str] | None = None,
-) -> int:
-    """Write a mask, with the recipe that redraws it if there is one; the size in bytes."""
+def save_mask(mask: Mask, path: str | Path, recipe: MaskRecipe | None = None) -> int:
+    """Write a mask, with the recipe that redraws it if there is one, and return the size in bytes."""
     codes: dict[str, np.ndarray] = {}
     entries: dict[str, TensorEntry] = {}
     for name in mask.names:
         coding, code = encode(mask.bits[name], mask.total(name), mask.kept(name))
         codes[name] = np.frombuffer(code, np.uint8)
         entries[name] = TensorEntry(mask.shape(name), mask.kept(name), coding)
-    header = MaskHeader(SCHEMA_VERSION, mask.digest, entries, recipe, dict(extra or {}))
+    header = MaskHeader(SCHEMA_VERSION, mask.digest, entries, recipe, extra={})
     content = save(codes, {"format": FORMAT, "header": canonical_json(header.to_dict())})
     write_whole(Path(path), content)
     return len(content)
 
 
 def read_header(path: str | Path) -> MaskHeader:
-    """What a mask file says about itself, without decoding the mask."""
+    """A mask file's metadata; the mask is not decoded."""
     return _read(path)[0]
 
 
 def load_mask(path: str | Path) -> Mask:
-    """Read a mask and prove it is the one its header names."""
+    """Read a mask and verify its digest."""
     header, codes = _read(path)
     bits = {}
     for name, entry in header.tensors.items():
@@ -108,7 +99,7 @@ def load_mask(path: str | Path) -> Mask:
 
 
 def _read(path: str | Path) -> tuple[MaskHeader, dict[str, np.ndarray]]:
-    """Header and codes, consistent with each other; nothing is decoded and no stated size believed."""
+    """Header and codes, checked to be consistent with each other; nothing is decoded."""
     try:
         with safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}

@@ -1,7 +1,7 @@
-"""Tensors cut into units that are kept or dropped as one.
+"""Tensors divided into units that are kept or dropped as a whole.
 
-A bank is the tensors whose tiles are drawn together: tile number i of each of its tilings is a part of
-unit number i. Single weights are tiles of one by one.
+A bank holds the tensors whose tiles are drawn together: tile i of each of its tilings is a part of unit i.
+Single weights are tiles of one by one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rpmask.masks.weights import Prunable
 
 @dataclass(frozen=True)
 class Tiling:
-    """One tensor, seen as (outputs, inputs), cut into tiles of rows x columns.
+    """One tensor as a matrix (outputs, inputs) of tiles of rows x columns.
 
-    `repeats` matrices stacked along the outputs share their tiles: query, key and value in one tensor.
+    `repeats` matrices stacked along the outputs share their tiles, as query, key and value in one tensor do.
     """
 
     tensor: Prunable
@@ -50,13 +50,13 @@ class Tiling:
         return sums.reshape(self.repeats, self.units).sum(axis=0)
 
     def spread(self, keep: Bools) -> Bools:
-        """One boolean a unit -> one a weight, in the tensor's own shape."""
+        """Expand one boolean per unit to one per weight, in the tensor's shape."""
         outputs, inputs = self.matrix
         down, across = outputs // self.rows, inputs // self.columns
         tiles = np.broadcast_to(keep, (self.repeats, keep.size)).reshape(down, 1, across, 1)
         full = np.broadcast_to(tiles, (down, self.rows, across, self.columns))
         source, target = self._axes
-        # (out, ..., in), the order in which the matrix was made, back to how it is stored
+        # from (out, ..., in), the axes of the matrix, back to the stored order
         moved = np.moveaxis(np.empty(self.tensor.shape, np.bool_), source, target).shape
         return np.moveaxis(full.reshape(moved), target, source)
 
@@ -67,7 +67,7 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Bank:
-    """Tensors whose units are drawn together; its name, a tensor's or a layer's, names the stream."""
+    """Tensors whose units are drawn together. The name, a tensor's or a layer's, is the random stream's."""
 
     name: str
     tilings: tuple[Tiling, ...]
@@ -82,10 +82,10 @@ class Bank:
         return sum(tiling.tensor.numel for tiling in self.tilings) // self.units
 
     def gather(self, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        """Sum over each unit, across the bank's tensors: (units,)."""
+        """Sum of values over each unit, across the bank's tensors: (units,)."""
         parts = [tiling.sum(values[tiling.tensor.name]) for tiling in self.tilings]
         return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
 
     def spread(self, keep: Bools) -> dict[str, Bools]:
-        """One boolean a unit -> one a weight, for every tensor of the bank."""
+        """Expand one boolean per unit to one per weight, for every tensor of the bank."""
         return {tiling.tensor.name: tiling.spread(keep) for tiling in self.tilings}

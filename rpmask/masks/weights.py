@@ -1,10 +1,10 @@
-"""Which weights of a model may be pruned, under which names, and the digest that identifies them.
+"""The prunable weights of a model, their canonical names, and the digest that identifies them.
 
-What is pruned (section 4 of the randomized-mask paper): the matrices of the repeated blocks. The rule is
-structural and needs no list of models: a Linear, Conv1D or Conv2d weight of the base model whose
-path has a number in it sits in a repeated block; embeddings, norms, pooler, classifier and stem
-convolution do not. Matrices that a block holds in another way, as XLNet's attention does, stay dense.
-Pure torch; transformers is recognised by class name, never imported.
+The matrices of the repeated blocks are pruned (section 4 of the randomized-mask paper). The rule needs no
+list of models: a Linear, Conv1D or Conv2d weight of the base model is in a repeated block if its path has a
+number in it. Embeddings, norms, pooler, classifier and stem convolution are not. Matrices that a block holds
+in another way, as XLNet's attention does, stay dense. transformers' classes are recognised by name, so that
+this module does not import it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from rpmask.jsonrecord import canonical_json
 
 
 def base_of(model: nn.Module) -> nn.Module:
-    """The headless network whose parameter names masks are written in."""
+    """The network without its head, whose parameter names masks use."""
     base = getattr(model, "base_model", model)
     return base if isinstance(base, nn.Module) else model
 
 
 @dataclass(frozen=True)
 class Prunable:
-    """One tensor that may be pruned. `kind` says how it is stored, `heads` how attention splits it.
+    """One tensor that may be pruned. `kind` is its layout, `heads` the number of attention heads.
 
-    linear is (out, in), conv2d is (out, in, height, width); conv1d, the one GPT-2 uses, is (in, out).
+    linear is (out, in), conv2d is (out, in, height, width); conv1d, which GPT-2 uses, is (in, out).
     """
 
     name: str
@@ -56,40 +56,29 @@ class Prunable:
 
 
 class WeightSource(Protocol):
-    """Where weights come from, one tensor at a time, under canonical names."""
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape, without reading it."""
-        ...
+    """Weights read one tensor at a time, by canonical name."""
 
     def load(self, name: str) -> torch.Tensor:
-        """The tensor, on the CPU, in the type it is stored in."""
+        """The tensor on the CPU, in the type it is stored in."""
         ...
 
 
 class TensorWeights:
-    """Weights that are already in memory: a module, or a mapping of canonical names to tensors."""
+    """Weights in memory: a module, or a mapping of canonical names to tensors."""
 
     def __init__(self, weights: nn.Module | Mapping[str, torch.Tensor]) -> None:
         if isinstance(weights, nn.Module):
             weights = dict(base_of(weights).named_parameters(remove_duplicate=False))
         self._tensors = weights
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The tensor's shape."""
-        return tuple(self._tensor(name).shape)
-
     def load(self, name: str) -> torch.Tensor:
-        """The tensor itself, detached and on the CPU."""
-        return self._tensor(name).detach().cpu()
-
-    def _tensor(self, name: str) -> torch.Tensor:
+        """The tensor, detached and on the CPU."""
         if name not in self._tensors:
             raise RpmaskError(
                 f"The weights have no tensor '{name}'.",
                 f"They hold, for example: {some_of(self._tensors)}.",
             )
-        return self._tensors[name]
+        return self._tensors[name].detach().cpu()
 
 
 def find_prunable(
@@ -97,9 +86,9 @@ def find_prunable(
 ) -> tuple[Prunable, ...]:
     """The tensors to prune, each parameter once, by rule unless patterns say otherwise.
 
-    Patterns are shell patterns on canonical names. `include` replaces the rule: of every Linear, Conv1D
-    and Conv2d weight of the base model, those that match. With a leading plus (`+pooler.*`) a
-    pattern adds to the rule's choice instead. `exclude` then removes.
+    Patterns are shell patterns on canonical names. `include` replaces the rule: it chooses from every
+    Linear, Conv1D and Conv2d weight of the base model. A pattern with a leading plus (`+pooler.*`) adds to
+    the rule's choice instead. `exclude` then removes.
     """
     eligible = list(_matrices(model))
     names = [tensor.name for tensor in eligible]
@@ -128,7 +117,7 @@ def find_prunable(
 
 
 def left_dense(model: nn.Module, tensors: Sequence[Prunable]) -> dict[str, int]:
-    """What the rule does not know how to prune in repeated blocks: weights of each, by name."""
+    """Matrices in repeated blocks that stay dense: the number of weights of each, by name."""
     base = base_of(model)
     known = {id(base.get_parameter(tensor.name)) for tensor in tensors}
     known |= {id(module.weight) for module in base.modules() if isinstance(module, nn.Embedding)}
@@ -140,11 +129,11 @@ def left_dense(model: nn.Module, tensors: Sequence[Prunable]) -> dict[str, int]:
 
 
 def _matrices(model: nn.Module) -> Iterator[Prunable]:
-    """Every Linear, Conv1D and Conv2d weight of the base model; a shared parameter under its first name."""
+    """Every Linear, Conv1D and Conv2d weight of the base model; shared parameters under their first name."""
     base = base_of(model)
     heads = getattr(getattr(base, "config", None), "num_attention_heads", None)
     modules = list(base.named_modules())
-    # A matrix tied to an embedding is an embedding first.
+    # A matrix tied to an embedding counts as an embedding.
     seen = {id(module.weight) for _, module in modules if isinstance(module, nn.Embedding)}
     for path, module in modules:
         kind = _kind_of(module)
@@ -163,7 +152,7 @@ def _matrices(model: nn.Module) -> Iterator[Prunable]:
 
 
 def is_matrix(module: nn.Module) -> bool:
-    """Whether its weight multiplies vectors: Linear, or GPT-2's Conv1D, which is one transposed."""
+    """Whether the module is a Linear, or GPT-2's Conv1D, which is a transposed one."""
     return _kind_of(module) in ("linear", "conv1d")
 
 
@@ -190,7 +179,7 @@ def some_of(names: Mapping[str, object] | Sequence[str], limit: int = 3) -> str:
 
 
 def tensor_digest(name: str, weight: torch.Tensor) -> str:
-    """sha256 of one tensor's name, shape and values as float32, so that the stored type is no matter."""
+    """sha256 of a tensor's name, shape and values as float32, which does not depend on the stored type."""
     values = weight.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()
     digest = hashlib.sha256(canonical_json([name, list(weight.shape)]).encode())
     digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
@@ -198,15 +187,14 @@ def tensor_digest(name: str, weight: torch.Tensor) -> str:
 
 
 def combined_digest(tensor_digests: Mapping[str, str]) -> str:
-    """One digest out of those of the tensors, whatever order they were computed in."""
+    """One digest from those of the tensors, in any order."""
     return hashlib.sha256(canonical_json(dict(tensor_digests)).encode()).hexdigest()
 
 
 def weights_digest(source: WeightSource, tensors: Sequence[Prunable]) -> str:
-    """The identity of the weights a mask is drawn from: independent of order and of stored precision.
+    """The identity of the weights a mask is drawn from, independent of order and stored precision.
 
-    Values are hashed as float32: a checkpoint stored in half precision and the same one loaded in
-    single precision are the same weights. One tensor is in memory at a time.
+    One tensor is in memory at a time.
     """
     return combined_digest(
         {tensor.name: tensor_digest(tensor.name, source.load(tensor.name)) for tensor in tensors}

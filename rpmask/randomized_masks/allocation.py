@@ -83,7 +83,7 @@ def allocate(
 
 
 def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:
-    """Units of each tensor above the threshold that `kept` units exceed, sharing the bin at the cut evenly."""
+    """Units of each tensor above the threshold that `kept` units exceed; they share the bin at the cut."""
     top = max(
         (int(histogram.bins[-1]) for histogram in histograms if histogram.bins.size), default=0
     )

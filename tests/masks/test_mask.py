@@ -58,14 +58,13 @@ def test_equal_masks_have_equal_digests_and_others_do_not() -> None:
     assert pickle.loads(pickle.dumps(mask)) == mask
 
 
-def test_overlap_nesting_and_intersection() -> None:
+def test_overlap_and_nesting() -> None:
     full, none = np.ones(10, bool), np.zeros(10, bool)
     first = Mask.from_bools({"a": np.arange(10) < 4})
     second = Mask.from_bools({"a": (np.arange(10) >= 2) & (np.arange(10) < 8)})
     assert first.overlap(second) == 0.5
     assert second.overlap(first) == 2 / 6
-    both = first & second
-    assert both.keep("a").tolist() == [2 <= i < 4 for i in range(10)]
+    both = Mask.from_bools({"a": first.keep("a") & second.keep("a")})
     assert first.contains(both)
     assert second.contains(both)
     assert not first.contains(second)
@@ -109,10 +108,9 @@ def test_pack_and_unpack(keep: np.ndarray) -> None:
 
 
 @given(st.data(), array_shapes(max_dims=2, max_side=12))
-def test_bit_arithmetic_is_boolean_arithmetic(data: st.DataObject, shape: tuple[int, ...]) -> None:
+def test_comparing_bits_is_comparing_booleans(data: st.DataObject, shape: tuple[int, ...]) -> None:
     left, right = data.draw(arrays(np.bool_, shape)), data.draw(arrays(np.bool_, shape))
     one, other = Mask.from_bools({"a": left}), Mask.from_bools({"a": right})
-    assert np.array_equal((one & other).keep("a").numpy(), left & right)
     assert one.contains(other) == (not (right & ~left).any())
     if left.any():
         assert one.overlap(other) == (left & right).sum() / left.sum()

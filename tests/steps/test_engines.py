@@ -142,7 +142,7 @@ def cluster() -> Iterator[Any]:
 def at_work(raylet: int) -> bool:
     """Whether a worker of this node is at a leg; Ray names its processes after what they do."""
     return any(
-        child.name().startswith("ray::_Seat.work") for child in psutil.Process(raylet).children()
+        child.name().startswith("ray::_Worker.work") for child in psutil.Process(raylet).children()
     )
 
 
