@@ -8,7 +8,7 @@ far the outputs move, right or wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -44,17 +44,16 @@ def calibrate(
     base = base_of(model)
     parameters = {name: base.get_parameter(name) for name in tensors}
     device = next(model.parameters()).device
-    chosen = np.arange(len(data))
+    rows = np.arange(len(data))
     model.eval()
     sums = {
         kind: {name: torch.zeros_like(value) for name, value in parameters.items()}
         for kind in kinds
         if kind in ("taylor", "fisher", "true-fisher")
     }
-    labelled, drawn = {"taylor", "fisher"} & set(kinds), "true-fisher" in kinds
-    answers = generator(seed, "answers")
+    random = generator(seed, "answers")
     inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
-    groups = [chosen[i : i + GRADIENT_ROWS] for i in range(0, len(chosen), GRADIENT_ROWS)]
+    groups = [rows[i : i + GRADIENT_ROWS] for i in range(0, len(rows), GRADIENT_ROWS)]
     for done, group in enumerate(groups, start=1):
         batch = {name: value.to(device) for name, value in data.batch(group).items()}
         labels = batch.pop("labels")
@@ -62,19 +61,17 @@ def calibrate(
             inputs.real = batch.get("attention_mask")
         with torch.set_grad_enabled(bool(sums)):
             logits = model(**batch).logits
-        if labelled:
+        if {"taylor", "fisher"} & sums.keys():
             loss = example_losses(spec, logits, labels).mean()
-            grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=drawn)
-            for name, grad in zip(parameters, grads, strict=True):
+            for name, grad in _gradients(loss, parameters, again="true-fisher" in sums):
                 if "taylor" in sums:
-                    sums["taylor"][name].add_(grad, alpha=len(group) / len(chosen))
+                    sums["taylor"][name].add_(grad, alpha=len(group) / len(rows))
                 if "fisher" in sums:
                     sums["fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
-        if drawn:
+        if "true-fisher" in sums:
             softened = logits if spec.kind == "regression" else logits / SOFTENED
-            loss = example_losses(spec, softened, _answers(spec, softened, answers)).mean()
-            grads = torch.autograd.grad(loss, list(parameters.values()))
-            for name, grad in zip(parameters, grads, strict=True):
+            loss = example_losses(spec, softened, _drawn_labels(spec, softened, random)).mean()
+            for name, grad in _gradients(loss, parameters):
                 sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
         observer.progress(done, len(groups), "calibration")
     found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
@@ -84,20 +81,32 @@ def calibrate(
         if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
             # All importances would be equal, and ties are broken at random.
             raise RpmaskError(
-                f"The {kind} statistics of {len(chosen)} rows are zero for every weight.",
+                f"The {kind} statistics of {len(rows)} rows are zero for every weight.",
                 "Give more --calibration-rows, or draw around magnitude with --importance magnitude.",
             )
     return found
 
 
-def _answers(spec: TaskSpec, logits: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
+def _gradients(
+    loss: torch.Tensor, parameters: Mapping[str, torch.Tensor], again: bool = False
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each parameter's gradient, by name; `again` keeps the graph for another loss."""
+    grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=again)
+    return zip(parameters, grads, strict=True)
+
+
+def _drawn_labels(
+    spec: TaskSpec, logits: torch.Tensor, random: np.random.Generator
+) -> torch.Tensor:
     """Labels drawn from the model's probabilities; in a regression, its output plus standard noise."""
-    said = logits.detach().float().cpu()
+    outputs = logits.detach().float().cpu()
     if spec.kind == "regression":
-        labels = said.squeeze(-1).numpy() + draws.standard_normal(len(said), dtype=np.float32)
+        labels = outputs.squeeze(-1).numpy() + random.standard_normal(
+            len(outputs), dtype=np.float32
+        )
     else:
-        below = said.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (rows, classes - 1)
-        labels = (draws.random((len(said), 1)) > below).sum(axis=1)
+        below = outputs.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (rows, classes - 1)
+        labels = (random.random((len(outputs), 1)) > below).sum(axis=1)
     return torch.from_numpy(labels).to(logits.device)
 
 

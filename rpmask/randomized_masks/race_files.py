@@ -70,14 +70,16 @@ class RungFiles:
 
     def put(self, result: LegResult) -> FinishedRung:
         """Write a finished rung, and delete the training state of the rung before it."""
-        arrays = [result.losses] if result.distances is None else [result.losses, result.distances]
+        arrays = [result.score.losses]
+        if result.score.distances is not None:
+            arrays.append(result.score.distances)
         rows = np.stack(arrays).astype(np.float64)  # (1 or 2, held-out rows)
         score = Score(
             candidate=result.candidate,
             rung=result.rung,
             step=result.step,
             loss=float(rows[0].mean()),
-            metric=result.metric,
+            metric=result.score.metric,
             train_loss=result.train_loss,
             losses_digest=losses_digest(rows[0]),
             distance=float(rows[1].mean()) if len(rows) > 1 else None,

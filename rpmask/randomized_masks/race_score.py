@@ -102,24 +102,26 @@ def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 def as_tensors(evaluations: Sequence[Evaluation]) -> dict[str, torch.Tensor]:
     """A candidate's evaluations as tensors for its training state."""
-    tensors = {}
-    for number, each in enumerate(evaluations):
-        tensors[f"{number}/losses"] = torch.from_numpy(each.losses)
-        tensors[f"{number}/metric"] = torch.tensor(each.metric, dtype=torch.float64)
-        if each.distances is not None:
-            tensors[f"{number}/distances"] = torch.from_numpy(each.distances)
-    return tensors
+    return {
+        f"{number}/{name}": torch.from_numpy(np.asarray(value))
+        for number, each in enumerate(evaluations)
+        for name, value in vars(each).items()
+        if value is not None
+    }
 
 
 def from_tensors(tensors: Mapping[str, torch.Tensor]) -> list[Evaluation]:
     """The evaluations that `as_tensors` stored."""
     found: list[Evaluation] = []
     while (losses := tensors.get(f"{len(found)}/losses")) is not None:
-        distances = tensors.get(f"{len(found)}/distances")
+        metric, distances = (
+            tensors.get(f"{len(found)}/{name}") for name in ("metric", "distances")
+        )
+        assert metric is not None
         found.append(
             Evaluation(
                 losses.numpy(),
-                float(tensors[f"{len(found)}/metric"]),
+                float(metric),
                 None if distances is None else distances.numpy(),
             )
         )

@@ -69,21 +69,16 @@ class Leg:
 
 @dataclass(frozen=True)
 class LegResult:
-    """A candidate's evaluation at a rung, and the training state for the next leg.
-
-    losses are on the labels; a distilled race ranks by distances from the dense model instead.
-    """
+    """A candidate's score at a rung, and the training state for the next leg."""
 
     candidate: int
     rung: int
     step: int
-    losses: np.ndarray = field(repr=False)  # (held-out rows,)
-    metric: float
+    score: Evaluation = field(repr=False)
     train_loss: float
-    state: bytes | None = field(repr=False)
+    state: bytes | None = field(default=None, repr=False)
     refit_seconds: float = 0.0
     train_seconds: float = 0.0
-    distances: np.ndarray | None = field(default=None, repr=False)  # (held-out rows,)
 
 
 class RaceWorker:
@@ -158,12 +153,12 @@ class RaceWorker:
                     for step in range(at, stop):
                         total += self._step(optimizer, hold, step)
                         if not np.isfinite(total):
-                            return self._result(leg, self._evaluator.broken(), np.nan)
+                            return self._broken(leg)
                 train_seconds += time.monotonic() - started
                 try:
                     evaluations.append(self._evaluator(self._model))
                 except RunFailed:  # the last step's weights give no finite answer
-                    return self._result(leg, self._evaluator.broken(), np.nan)
+                    return self._broken(leg)
                 at = stop
             score = mean_of(evaluations[-training.scored_evaluations :])
             if not regular(leg.to_step, training):
@@ -171,7 +166,21 @@ class RaceWorker:
             notes = as_tensors(evaluations[-training.scored_evaluations :])
             state = captured(self._model, optimizer, hold.mask, notes) if leg.keep_state else None
         train_loss = total / (leg.to_step - leg.from_step)
-        return self._result(leg, score, train_loss, state, refit_seconds, train_seconds)
+        return LegResult(
+            candidate=leg.candidate,
+            rung=leg.rung,
+            step=leg.to_step,
+            score=score,
+            train_loss=train_loss,
+            state=state,
+            refit_seconds=refit_seconds,
+            train_seconds=train_seconds,
+        )
+
+    def _broken(self, leg: Leg) -> LegResult:
+        """The result of a candidate whose numbers are not finite; the race marks it as failed."""
+        nothing = self._evaluator.broken()
+        return LegResult(leg.candidate, leg.rung, leg.to_step, nothing, train_loss=np.nan)
 
     def _mask(self, candidate: int) -> Mask:
         """The candidate's mask, proved by its digest."""
@@ -183,29 +192,6 @@ class RaceWorker:
                 "It was damaged on the way; give the same command again to continue the race.",
             )
         return mask
-
-    def _result(
-        self,
-        leg: Leg,
-        score: Evaluation,
-        train_loss: float,
-        state: bytes | None = None,
-        refit_seconds: float = 0.0,
-        train_seconds: float = 0.0,
-    ) -> LegResult:
-        """A leg's result. If its numbers are not finite, the race marks the candidate as failed."""
-        return LegResult(
-            candidate=leg.candidate,
-            rung=leg.rung,
-            step=leg.to_step,
-            losses=score.losses,
-            metric=score.metric,
-            train_loss=train_loss,
-            state=state,
-            refit_seconds=refit_seconds,
-            train_seconds=train_seconds,
-            distances=score.distances,
-        )
 
     def _step(self, optimizer: torch.optim.Optimizer, hold: MaskHold, step: int) -> float:
         training = self._setup.training

@@ -18,6 +18,7 @@ from rpmask.engines.local import Processes
 from rpmask.errors import RunFailed
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, RaceRules, race
 from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_score import Evaluation
 from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.train.observer import Silent
 
@@ -49,7 +50,8 @@ def worker(fault: Fault) -> Callable[[Leg], LegResult]:
         if leg.candidate == 2 and fault.kind in ("nan", "inf"):
             loss = float(fault.kind)
         losses = np.linspace(0.9, 1.1, 20) * loss
-        return LegResult(leg.candidate, leg.rung, leg.to_step, losses, 0.5, loss, b"")
+        score = Evaluation(losses, 0.5)
+        return LegResult(leg.candidate, leg.rung, leg.to_step, score, loss, b"")
 
     return run
 

@@ -16,7 +16,7 @@ FILES = 20_000
 
 def test_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     whole, path, mask = tmp_path / "whole", tmp_path / "mask", some_mask()
-    save_mask(mask, whole, RECIPE, {"task": "rte"})
+    save_mask(mask, whole, RECIPE)
     content, chance, refused = whole.read_bytes(), random.Random(0), 0
     for _ in range(FILES):
         # A new file each time: some file systems wait for the disk when one is overwritten.

@@ -12,6 +12,7 @@ import pytest
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.randomized_masks.early_evaluation import RaceRules, keep_racing, race, rung_steps
 from rpmask.randomized_masks.race_files import RungFiles
+from rpmask.randomized_masks.race_score import Evaluation
 from rpmask.randomized_masks.race_worker import Leg, LegResult
 from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.train.observer import Silent
@@ -36,7 +37,8 @@ class Scripted:
             losses = self.means[leg.candidate] + noise + rng(leg.candidate).normal(0, 0.01, 200)
             state = b"state" if leg.keep_state else None
             seconds = 1.0 if leg.from_step == 0 else 0.0, 2.0
-            yield LegResult(leg.candidate, leg.rung, leg.to_step, losses, 0.5, 0.7, state, *seconds)
+            score = Evaluation(losses, 0.5)
+            yield LegResult(leg.candidate, leg.rung, leg.to_step, score, 0.7, state, *seconds)
 
     def close(self) -> None:
         pass
@@ -58,7 +60,8 @@ class Distilled(Scripted):
 
     def map(self, items: Iterable[Leg]) -> Iterator[LegResult]:
         for result in super().map(items):
-            yield replace(result, distances=result.losses - 1.0 + self.distances[result.candidate])
+            distances = result.score.losses - 1.0 + self.distances[result.candidate]
+            yield replace(result, score=replace(result.score, distances=distances))
 
 
 def test_a_distilled_race_ranks_by_distance_and_keeps_the_losses(tmp_path: Path) -> None:

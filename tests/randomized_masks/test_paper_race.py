@@ -53,18 +53,18 @@ def test_early_evaluation_warms_up_for_a_tenth_and_falls_to_zero() -> None:
 
 def test_a_score_is_the_mean_of_the_last_evaluations(tmp_path: Path) -> None:
     run = worker(tmp_path, **SCORED, distill=PAPER_TERMS)
-    score = run(Leg(1, 0, 0, 8, None))
+    score = run(Leg(1, 0, 0, 8, None)).score
     plain = worker(tmp_path, distill=PAPER_TERMS)
     each = [plain(Leg(1, 0, 0, step, None)) for step in (4, 6, 8)]
-    assert score.losses == pytest.approx(np.mean([one.losses for one in each], axis=0))
-    assert score.metric == pytest.approx(np.mean([one.metric for one in each]))
-    assert score.distances == pytest.approx(np.mean([one.distances for one in each], axis=0))
+    assert score.losses == pytest.approx(np.mean([one.score.losses for one in each], axis=0))
+    assert score.metric == pytest.approx(np.mean([one.score.metric for one in each]))
+    assert score.distances == pytest.approx(np.mean([one.score.distances for one in each], axis=0))
 
 
 def test_a_score_of_fewer_evaluations_is_the_mean_of_all(tmp_path: Path) -> None:
     few = worker(tmp_path, evaluate_every=2, scored_evaluations=10)(Leg(0, 0, 0, 5, None))
     each = [worker(tmp_path)(Leg(0, 0, 0, step, None)) for step in (2, 4, 5)]
-    assert few.losses == pytest.approx(np.mean([one.losses for one in each], axis=0))
+    assert few.score.losses == pytest.approx(np.mean([one.score.losses for one in each], axis=0))
 
 
 @pytest.mark.parametrize("pause", [3, 4])
@@ -74,9 +74,9 @@ def test_a_score_is_the_same_over_two_legs(pause: int, tmp_path: Path) -> None:
     whole = run(Leg(0, 0, 0, 7, None))
     first = run(Leg(0, 0, 0, pause, None))
     second = worker(tmp_path, **SCORED, distill=PAPER_TERMS)(Leg(0, 1, pause, 7, first.state))
-    assert np.array_equal(whole.losses, second.losses)
-    assert np.array_equal(whole.distances, second.distances)
-    assert whole.metric == second.metric
+    assert np.array_equal(whole.score.losses, second.score.losses)
+    assert np.array_equal(whole.score.distances, second.score.distances)
+    assert whole.score.metric == second.score.metric
     assert whole.state == second.state
 
 

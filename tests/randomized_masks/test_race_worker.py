@@ -60,11 +60,15 @@ def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -
     first = run(Leg(candidate, 0, 0, 3, None))
     run(Leg(1 - candidate, 0, 0, 3, None))  # another candidate in between leaves no trace
     second = worker(tmp_path, **how)(Leg(candidate, 1, 3, 8, first.state))
-    assert np.array_equal(whole.losses, second.losses)
-    assert (whole.distances is None) == (second.distances is None) == (how is not DISTILLED)
-    if whole.distances is not None:
-        assert np.array_equal(whole.distances, second.distances)
-    assert whole.metric == second.metric
+    assert np.array_equal(whole.score.losses, second.score.losses)
+    assert (
+        (whole.score.distances is None)
+        == (second.score.distances is None)
+        == (how is not DISTILLED)
+    )
+    if whole.score.distances is not None:
+        assert np.array_equal(whole.score.distances, second.score.distances)
+    assert whole.score.metric == second.score.metric
     assert whole.state == second.state
 
 
@@ -106,9 +110,9 @@ def test_the_state_is_as_sparse_as_the_mask(tmp_path: Path) -> None:
 def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str, Any]) -> None:
     run = worker(tmp_path, learning_rate=1e30, max_grad_norm=1e30, **how)
     result = run(Leg(0, 0, 0, 4, None))
-    assert math.isnan(result.metric)
-    assert np.isnan(result.losses).all()
-    assert len(result.losses) == 32
+    assert math.isnan(result.score.metric)
+    assert np.isnan(result.score.losses).all()
+    assert len(result.score.losses) == 32
     kept = RungFiles(tmp_path / "rungs").put(result)
     assert math.isnan(kept.score.loss)
     assert kept.score.kind == ("distance" if how else "loss")
@@ -118,7 +122,7 @@ def test_a_diverging_candidate_is_broken_not_fatal(tmp_path: Path, how: dict[str
 
 def test_a_distilled_race_nears_the_dense_model(tmp_path: Path) -> None:
     run = worker(tmp_path, scale=20.0, **DISTILLED, learning_rate=1e-2, full_steps=80)
-    early, late = (run(Leg(1, 0, 0, step, None)).distances for step in (1, 80))
+    early, late = (run(Leg(1, 0, 0, step, None)).score.distances for step in (1, 80))
     assert early is not None
     assert late is not None
     assert (early >= 0).all()
@@ -153,13 +157,13 @@ def test_a_teacher_is_asked_once_a_step_while_there_is_room(
 
     monkeypatch.setattr(Asked, "__call__", counted)
     legs = [Leg(i, 0, 0, 4, None) for i in (0, 1)]
-    whole = [worker(tmp_path, **DISTILLED)(leg).losses for leg in legs]
+    whole = [worker(tmp_path, **DISTILLED)(leg).score.losses for leg in legs]
     run, before = worker(tmp_path, **DISTILLED), len(asked)
-    shared = [run(leg).losses for leg in legs]
+    shared = [run(leg).score.losses for leg in legs]
     assert len(asked) - before == 4
     monkeypatch.setattr(teacher, "REMEMBERED_BYTES", 0)
     run, before = worker(tmp_path, **DISTILLED), len(asked)
-    forgotten = [run(leg).losses for leg in legs]
+    forgotten = [run(leg).score.losses for leg in legs]
     assert len(asked) - before == 8
     assert np.array_equal(whole, shared)
     assert np.array_equal(whole, forgotten)
