@@ -38,7 +38,7 @@ from servers import mlflow_server  # noqa: E402
 
 from rpmask.files import write_whole  # noqa: E402
 from rpmask.steps.context import Context  # noqa: E402
-from rpmask.steps.recipes import TASK_DEFAULTS  # noqa: E402
+from rpmask.steps.defaults import TASK_DEFAULTS  # noqa: E402
 from rpmask.steps.requests import SampleRequest, ScreenRequest  # noqa: E402
 from rpmask.steps.sample import sample  # noqa: E402
 from rpmask.steps.screen import screen  # noqa: E402

@@ -99,33 +99,23 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True)
-class DataChoice(Checked):
+class DataChoice(Checked, panel=DATA):
     """Data options of a task. Later steps inherit them from the first one."""
 
     data_dir: str | None = setting(
-        None,
-        "Folder in the classic GLUE layout (RTE/train.tsv, ...)",
-        none="RPMASK_GLUE_DIR",
-        panel=DATA,
+        None, "Folder in the classic GLUE layout (RTE/train.tsv, ...)", none="RPMASK_GLUE_DIR"
     )
-    train: str | None = setting(
-        None, "Your own training rows: CSV, TSV, JSON(L) or Parquet", panel=DATA
-    )
-    dev: str | None = setting(None, "Your own dev rows", panel=DATA)
-    text: str = setting("text", "Column of the text", panel=DATA)
-    text_pair: str | None = setting(None, "Column of the second text", panel=DATA)
-    label: str = setting("label", "Column of the label", panel=DATA)
-    kind: str | None = setting(
-        None, "classification or regression", none="read from the labels", panel=DATA
-    )
+    train: str | None = setting(None, "Your own training rows: CSV, TSV, JSON(L) or Parquet")
+    dev: str | None = setting(None, "Your own dev rows")
+    text: str = setting("text", "Column of the text")
+    text_pair: str | None = setting(None, "Column of the second text")
+    label: str = setting("label", "Column of the label")
+    kind: str | None = setting(None, "classification or regression", none="read from the labels")
     selection_rows: int | None = setting(
-        None,
-        "Training rows to hold out for selection",
-        none="a fifth, at most 1000",
-        panel=DATA,
+        None, "Training rows to hold out for selection", none="a fifth, at most 1000"
     )
-    train_rows: int | None = setting(None, "Training rows to use", none="all", panel=DATA)
-    max_length: int = setting(128, "Longest input, in tokens", at_least=2, panel=DATA)
+    train_rows: int | None = setting(None, "Training rows to use", none="all")
+    max_length: int = setting(128, "Longest input, in tokens", at_least=2)
     split_seed: int = 0
 
     def check(self) -> None:

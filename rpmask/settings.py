@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
@@ -31,7 +31,7 @@ class Setting:
 
     help: str = ""
     flags: tuple[str, ...] = ()
-    panel: str | None = None
+    panel: str | None = None  # the panel of `--help`; that of the record if None
     metavar: str | None = None
     shown: str = ""
     none: str = ""
@@ -60,9 +60,9 @@ class Setting:
         )
 
 
-def setting(default: Any, help: str = "", **about: Any) -> Any:
+def setting(default: Any, help: str = "", *flags: str, **about: Any) -> Any:
     """Declare a dataclass field with a `Setting`; `about` holds the other fields of the `Setting`."""
-    metadata = {_KEY: Setting(help, **about)}
+    metadata = {_KEY: Setting(help, flags, **about)}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -97,7 +97,13 @@ def flags_of(spec: Field[Any]) -> tuple[str, ...]:
 
 
 class Checked(Record):
-    """A record whose fields have limits."""
+    """A record whose fields have limits; `panel` is the panel of its options in `--help`."""
+
+    PANEL: ClassVar[str] = ""
+
+    def __init_subclass__(cls, panel: str = "", **others: Any) -> None:
+        super().__init_subclass__(**others)
+        cls.PANEL = panel
 
     def check(self) -> None:
         """Refuse a value outside its field's limits, here and in the records that this one holds."""

@@ -18,7 +18,7 @@ from rpmask.settings import Checked, setting, setting_like, settings_of
 @dataclass(frozen=True)
 class Inner(Checked):
     rate: float = setting(0.5, "Rate", above=0, below=2)
-    names: tuple[str, ...] = setting(("a",), "Names", flags=("--name", "-n"), choices=("a", "b"))
+    names: tuple[str, ...] = setting(("a",), "Names", "--name", "-n", choices=("a", "b"))
     hidden: int = setting(1, at_least=1)
 
 
@@ -27,7 +27,11 @@ class Outer(Checked):
     inner: Inner = settings_of(Inner)
     rows: int | None = setting(None, "Rows", none="all", at_least=0, auto=True)
     race: float = setting_like(Inner, "rate", default=1.0, flags=("--race-rate",))
-    extra: dict[str, Any] = setting({}, "Extra", flags=("--set",))
+    extra: dict[str, Any] = setting(
+        {},
+        "Extra",
+        "--set",
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,7 @@ class Selection(Source):
     """The selection that is trained, or the model and the data of a dense training."""
 
     run: str | None = setting_like(
-        Source,
-        "run",
-        help="A select run, or models:/NAME@selected",
-        none="the latest select",
+        Source, "run", help="A select run, or models:/NAME@selected", none="the latest select"
     )
     model: str = setting_like(SampleRequest, "model")
 

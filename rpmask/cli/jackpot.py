@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rpmask.cli.options import Given, fill, verb
-from rpmask.cli.sources import DATA_OPTIONS, check_task, check_task_of, find_model, refuse_with
+from rpmask.cli.sources import DATA_OPTIONS, check_task_of, find_model, refuse_with
 from rpmask.cli.tracking import Tracking
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
@@ -50,7 +50,6 @@ def jackpot(
     if request.start in DRAWN_STARTS:
         task, data = request.task, request.data
         request = replace(request, model=find_model(task, data, given, tracking))
-        check_task(task, data)
     else:
         from rpmask.steps.starts import find_origin
 

@@ -54,11 +54,11 @@ def verb(
         for name, parameter in declared.items():
             if name in own:
                 parameters.append(parameter.replace(kind=KEYWORD_ONLY))
-            for path, spec, kind in _settings(records.get(name)):
+            for path, spec, about, kind in _settings(records.get(name)):
                 option = option_name(spec)
                 if option not in (*skip, *own, *found):
                     values = _values(path, records[name], defaults or {})
-                    parameters.append(_parameter(spec, kind, values))
+                    parameters.append(_parameter(spec, about, kind, values))
                     found[option] = spec
 
         @wraps(function)
@@ -104,11 +104,11 @@ def typed(given: Given, names: Iterable[str]) -> list[str]:
 
 def options_of(record: type) -> list[str]:
     """The names of a record's options."""
-    return [option_name(spec) for _, spec, _ in _settings(record())]
+    return [option_name(spec) for _, spec, *_ in _settings(record())]
 
 
-def _settings(record: Any, path: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
-    """Where each setting with an option is found in a record, its field and its type."""
+def _settings(record: Any, path: str = "") -> Iterator[tuple[str, Field[Any], Setting, Any]]:
+    """The path, the field, the setting and the type of every option of a record."""
     if record is None:
         return
     kinds = typing.get_type_hints(type(record))
@@ -117,7 +117,9 @@ def _settings(record: Any, path: str = "") -> Iterator[tuple[str, Field[Any], An
         if is_group(spec):
             yield from _settings(getattr(record, spec.name), f"{path}{spec.name}.")
         elif about is not None and about.help:
-            yield f"{path}{spec.name}", spec, kinds[spec.name]
+            if about.panel is None:
+                about = replace(about, panel=getattr(record, "PANEL", ""))
+            yield f"{path}{spec.name}", spec, about, kinds[spec.name]
 
 
 def _values(path: str, record: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,10 +129,10 @@ def _values(path: str, record: Any, defaults: Mapping[str, Any]) -> dict[str, An
     return {"": read(record), **others}
 
 
-def _parameter(spec: Field[Any], kind: Any, values: dict[str, Any]) -> inspect.Parameter:
-    about = setting_of(spec)
-    assert about is not None
-    option: dict[str, Any] = {"metavar": about.metavar, "rich_help_panel": about.panel}
+def _parameter(
+    spec: Field[Any], about: Setting, kind: Any, values: dict[str, Any]
+) -> inspect.Parameter:
+    option: dict[str, Any] = {"metavar": about.metavar, "rich_help_panel": about.panel or None}
     inner = _plain_type(kind)
     if about.auto:
         option |= {"parser": _or_auto(inner), "metavar": f"<{inner.__name__}>"}

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from rpmask.cli.options import Given, fill, typed, verb
-from rpmask.cli.sources import check_task, find_model, resolve_precision
+from rpmask.cli.sources import find_model, resolve_precision
 from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
-from rpmask.steps.recipes import starting_point
+from rpmask.steps.defaults import starting_point
 from rpmask.steps.requests import RunRequest
 
 
@@ -54,7 +54,6 @@ def run(
     request.check()
     sampling = request.sample
     model = find_model(sampling.task, sampling.data, given, tracking)
-    check_task(sampling.task, sampling.data)
     from rpmask.steps.context import available_cores
     from rpmask.steps.pipeline import run_levels
 

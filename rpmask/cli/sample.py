@@ -11,7 +11,6 @@ from rpmask.cli.options import Given, verb
 from rpmask.cli.sources import (
     DATA_OPTIONS,
     HAS_ITS_OWN,
-    check_task,
     check_task_of,
     find_model,
     refuse_with,
@@ -19,7 +18,7 @@ from rpmask.cli.sources import (
 from rpmask.cli.space import TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.randomized_masks import paper
-from rpmask.steps.recipes import starting_point
+from rpmask.steps.defaults import starting_point
 from rpmask.steps.requests import SampleRequest
 
 Parent = Annotated[
@@ -56,7 +55,6 @@ def sample(
     if parent is None and request.like is None:
         model = find_model(request.task, request.data, given, tracking)
         request = replace(request, model=model)
-        check_task(request.task, request.data)
     from rpmask.steps.continuing import earlier, inside
     from rpmask.steps.sample import sample as draw
 

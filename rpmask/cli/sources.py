@@ -29,7 +29,7 @@ class Source:
     run: str | None = setting(
         None,
         "Run to continue from",
-        flags=("--from",),
+        "--from",
         metavar="RUN_ID",
         none="the latest finished run of the step before",
     )
@@ -76,34 +76,31 @@ def check_task_of(source: str, own: str, given: Given) -> None:
 
 
 def find_model(task: str, data: DataChoice, given: Given, tracking: Tracking) -> str:
-    """The model as given, the task's own for a built-in task, or the paper's encoder for other texts."""
-    if "model" in given:
-        return str(given["model"])
-    from rpmask.tasks.registry import is_image_task, known_name
+    """The model as given, the task's own for a built-in task, or the paper's encoder for other texts.
 
-    if known_name(task) in BUILT_IN:
-        return known_name(task)
-    folder = Path(data.data_dir) if data.data_dir else None
-    if data.train is None and is_image_task(task, folder):
-        raise RpmaskError(
-            f"The task '{task}' needs a model.",
-            "Name one with --model: a folder, a hub id such as google/vit-base-patch16-224, or "
-            "models:/NAME@ALIAS.",
-        )
-    check_task(task, data)  # report an unknown task before looking for a model
+    A task that is unknown or out of reach is refused first, before anything heavy is loaded.
+    """
+    from rpmask.tasks.registry import check_within_reach, is_image_task, known_name
+
+    name, model = known_name(task), given.get("model")
+    if model is None and name in BUILT_IN:
+        return name
+    if data.train is None:
+        folder = Path(data.data_dir) if data.data_dir else None
+        if model is None and is_image_task(task, folder):
+            raise RpmaskError(
+                f"The task '{task}' needs a model.",
+                "Name one with --model: a folder, a hub id such as google/vit-base-patch16-224, or "
+                "models:/NAME@ALIAS.",
+            )
+        check_within_reach(task, folder)
+    if model is not None:
+        return str(model)
     from rpmask.train import model_hub
 
     tracking.say(f"No --model is given; using {PAPER_MODEL}, the paper's.")
     model_hub.check_within_reach(PAPER_MODEL)
     return PAPER_MODEL
-
-
-def check_task(task: str, data: DataChoice) -> None:
-    """Refuse a task that is unknown or out of reach, before anything heavy is loaded."""
-    from rpmask.tasks.registry import check_within_reach
-
-    if data.train is None:
-        check_within_reach(task, Path(data.data_dir) if data.data_dir else None)
 
 
 def refuse_with(what: str, given: Given, names: list[str], why: str) -> None:

@@ -8,34 +8,29 @@ from rpmask.cli.options import Given, options_of
 from rpmask.cli.sources import refuse_with
 from rpmask.errors import RpmaskError
 from rpmask.records import IMPORTANCES, SearchSpace
-from rpmask.settings import SAMPLING, setting
+from rpmask.settings import SAMPLING, Checked, setting
 
 DEFAULT = SearchSpace()
 
 
 @dataclass(frozen=True)
-class TypedSpace:
+class TypedSpace(Checked, panel=SAMPLING):
     """The options of the search space."""
 
     temperature: str = setting(
         DEFAULT.spelled("temperature"),
         "Randomness of the draws: a value, or a list A,B,C or a range LOW..HIGH for the study to search",
-        panel=SAMPLING,
     )
     sample_ratio: str = setting(
         DEFAULT.spelled("sample_ratio"),
         "Draws per dropped weight; with more draws a mask is closer to its centre",
-        panel=SAMPLING,
     )
     importance: str = setting(
         ",".join(DEFAULT.importances),
         f"Centres to draw around, comma-separated: {', '.join(IMPORTANCES)}",
-        panel=SAMPLING,
     )
     allocation: str = setting(
-        "uniform,global",
-        "uniform, global, or a blend between 0 and 1; comma-separated",
-        panel=SAMPLING,
+        "uniform,global", "uniform, global, or a blend between 0 and 1; comma-separated"
     )
 
     def parsed(self) -> SearchSpace:

@@ -27,12 +27,13 @@ class Tracking:
     )
     force: bool = setting(False, "Run again, even if the same step has already finished")
     as_json: bool = setting(
-        False, "Print one JSON object on stdout and nothing else there", flags=("--json",)
+        False, "Print one JSON object on stdout and nothing else there", "--json"
     )
     quiet: bool | None = setting(
         None,
         "Hide progress; or show the logs of libraries and the traceback of an error",
-        flags=("--quiet/--verbose", "-q/-v"),
+        "--quiet/--verbose",
+        "-q/-v",
     )
 
     @property

@@ -9,7 +9,6 @@ from rpmask.cli.sample import Parent
 from rpmask.cli.sources import (
     DATA_OPTIONS,
     HAS_ITS_OWN,
-    check_task,
     check_task_of,
     find_model,
     refuse_with,
@@ -40,7 +39,6 @@ def tune(
     else:
         model = find_model(sampling.task, sampling.data, given, tracking)
         sampling = replace(sampling, model=model)
-        check_task(sampling.task, sampling.data)
     from rpmask.steps.continuing import inside
     from rpmask.steps.tune import tune as search
 

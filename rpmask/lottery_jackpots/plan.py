@@ -14,7 +14,7 @@ AUGMENTATIONS = ("none", "crop", "crop-flip")
 
 
 @dataclass(frozen=True)
-class SearchPlan(Checked):
+class SearchPlan(Checked, panel=SEARCH):
     """How a jackpot is searched. The defaults are those of the paper's CIFAR script, for any task.
 
     norm_statistics: what batch norms do (`norms.py`). `batch`, as published, normalises by the batch and
@@ -23,37 +23,31 @@ class SearchPlan(Checked):
     augment: how images are cropped and flipped (`cropping.py`); the paper uses `crop-flip`.
     """
 
-    epochs: int = setting(30, "Epochs of the search", at_least=1, panel=SEARCH)
-    batch_size: int = setting(256, "Rows per step", at_least=1, panel=SEARCH)
-    optimizer: str = setting(
-        "sgd", "sgd, as in the paper, or adam", choices=OPTIMIZERS, panel=SEARCH
-    )
+    epochs: int = setting(30, "Epochs of the search", at_least=1)
+    batch_size: int = setting(256, "Rows per step", at_least=1)
+    optimizer: str = setting("sgd", "sgd, as in the paper, or adam", choices=OPTIMIZERS)
     learning_rate: float = setting(
         0.1,
         "Learning rate of the scores; with sgd it falls along a cosine, once per epoch",
         above=0,
-        panel=SEARCH,
     )
-    momentum: float = setting(0.9, "Momentum of sgd", panel=SEARCH)
-    weight_decay: float = setting(5e-4, "Weight decay of the scores, with sgd", panel=SEARCH)
+    momentum: float = setting(0.9, "Momentum of sgd")
+    weight_decay: float = setting(5e-4, "Weight decay of the scores, with sgd")
     restriction: str = setting(
         "quartic",
         "How the share of swaps falls, once per epoch: quartic, cosine or off",
         choices=RESTRICTIONS,
-        panel=SEARCH,
     )
     norm_statistics: str = setting(
         "batch",
         "Batch norms: batch (the batch's statistics, running ones updated, as in the paper), frozen "
         "(the dense model's), or reestimated (on the training rows, each epoch)",
         choices=NORM_STATISTICS,
-        panel=SEARCH,
     )
     augment: str = setting(
         "none",
         "Random image changes: none, crop, or crop-flip, which must not be used on digits",
         choices=AUGMENTATIONS,
-        panel=SEARCH,
     )
     seed: int = setting_like(TrainPlan, "seed")
     threads: int = setting_like(TrainPlan, "threads")

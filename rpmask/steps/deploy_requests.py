@@ -17,9 +17,7 @@ class ExportRequest(Checked):
     """The parameters of `export`. Answers are compared on rows of the selection split."""
 
     source: str = CHAMPION
-    form: str = setting(
-        "packed", "packed, dense, csr, compact or onnx", flags=("--to",), choices=FORMS
-    )
+    form: str = setting("packed", "packed, dense, csr, compact or onnx", "--to", choices=FORMS)
     values: str = setting(
         "fp32", "Type of a packed model's weights: fp32, fp16, bf16 or int8", choices=VALUES
     )

@@ -19,11 +19,11 @@ from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee
 from rpmask.steps.decides import step_digest
+from rpmask.steps.defaults import freezes
 from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest
 from rpmask.steps.material import Material, find_material
 from rpmask.steps.outcome import note, outcome
 from rpmask.steps.promotion import SELECTION, promote_again, promotion
-from rpmask.steps.recipes import freezes
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.shown import data_params
 from rpmask.steps.training import MASK_FILE, Training, fit

@@ -45,7 +45,8 @@ class JackpotRequest(Checked):
     model: str | None = setting(
         None,
         "A folder, a hub id, models:/NAME@ALIAS, or demo",
-        flags=("--model", "-m"),
+        "--model",
+        "-m",
         none="a built-in task's own; for other texts bert-base-uncased",
         auto=True,
     )
@@ -53,7 +54,8 @@ class JackpotRequest(Checked):
         "magnitude",
         f"Where to begin: {', '.join(DRAWN_STARTS)}, a select, finetune or jackpot RUN_ID, "
         "RUN_ID:INDEX for a candidate of a pool, or models:/NAME@ALIAS",
-        flags=("--from", "--start"),
+        "--from",
+        "--start",
         metavar="START",
     )
     sparsity: float = setting_like(SampleRequest, "sparsity", default=0.9)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from rpmask.randomized_masks.early_evaluation import RaceRules, rung_steps
 from rpmask.randomized_masks.race_training import RaceTraining
+from rpmask.steps.defaults import freezes
 from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
-from rpmask.steps.recipes import freezes
 from rpmask.steps.screen_request import RACE_REFIT_ROWS, ScreenRequest
 from rpmask.streams import generator
 from rpmask.train.batches import Split

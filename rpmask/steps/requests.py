@@ -28,27 +28,23 @@ PAPER_SPACE = SearchSpace(
 class SampleRequest(Checked):
     """The parameters of `sample`. start and teacher default to the model itself."""
 
-    task: str = setting(
-        "demo", "demo, a GLUE task, or a name for your own data", flags=("--task", "-t")
-    )
+    task: str = setting("demo", "demo, a GLUE task, or a name for your own data", "--task", "-t")
     model: str = setting(
         "demo",
         "A folder, a hub id, models:/NAME@ALIAS, or demo",
-        flags=("--model", "-m"),
+        "--model",
+        "-m",
         shown="a built-in task's own; for other texts bert-base-uncased",
         auto=True,
     )
     k: int = setting(
-        8,
-        "Number of masks to draw, including the control",
-        flags=("--k", "-k"),
-        auto=True,
-        at_least=1,
+        8, "Number of masks to draw, including the control", "--k", "-k", auto=True, at_least=1
     )
     sparsity: float = setting(
         0.9375,
         "Share of the encoder's weights to drop",
-        flags=("--sparsity", "-s"),
+        "--sparsity",
+        "-s",
         above=0,
         below=1,
         hint="0.9375 drops fifteen of sixteen weights.",
@@ -151,11 +147,7 @@ class RunRequest(Checked):
         3.0, "Epochs of the dense model, if it has to be trained", above=0, panel=TRAINING
     )
     dense_learning_rate: float = setting(
-        5e-5,
-        "Peak learning rate of the dense model",
-        flags=("--dense-rate",),
-        above=0,
-        panel=TRAINING,
+        5e-5, "Peak learning rate of the dense model", "--dense-rate", above=0, panel=TRAINING
     )
     level_schedule: str = setting("linear", choices=SCHEDULES)
     distilled_epochs: float = setting(
@@ -193,6 +185,6 @@ class TuneRequest(Checked):
 class ReportRequest(Checked):
     """The parameters of `report`. each gives a row per run instead of a row per setting."""
 
-    task: str | None = setting(None, "Only this task", flags=("--task", "-t"), none="all")
+    task: str | None = setting(None, "Only this task", "--task", "-t", none="all")
     each: bool = setting(False, "One row per run, instead of one row for all seeds")
-    log: bool = setting(True, "Log the HTML page to a run of its own", flags=("--log/--no-log",))
+    log: bool = setting(True, "Log the HTML page to a run of its own", "--log/--no-log")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rpmask.errors import RpmaskError
 from rpmask.randomized_masks import paper
-from rpmask.settings import ENGINE, SAMPLING, SCREENING, Checked, setting, setting_like
+from rpmask.settings import ENGINE, SAMPLING, SCREENING, TRAINING, Checked, setting, setting_like
 from rpmask.train.plan import REFIT_FROM, Distillation, TrainPlan
 from rpmask.words import percent
 
@@ -17,7 +17,7 @@ RACE_REFIT_ROWS = 32
 
 
 @dataclass(frozen=True)
-class ScreenRequest(Checked):
+class ScreenRequest(Checked, panel=SCREENING):
     """The parameters of `screen`. budget is the share of K full epochs that may be spent.
 
     twins are copies of the control with a few weights exchanged. The spread between them is the noise of
@@ -34,54 +34,40 @@ class ScreenRequest(Checked):
 
     seed: int = setting_like(TrainPlan, "seed")
     budget: float = setting(
-        0.25,
-        "Share of the steps that training every candidate in full would take",
-        above=0,
-        panel=SCREENING,
+        0.25, "Share of the steps that training every candidate in full would take", above=0
     )
-    full: bool = setting(False, "Train every candidate in full, as in the paper", panel=SCREENING)
-    examples: int = setting(
-        500, "Held-out examples to compare candidates on", at_least=1, panel=SCREENING
-    )
-    rungs: int = setting(3, "Number of comparisons", at_least=1, panel=SCREENING)
-    eta: float = setting(
-        2.0, "Keep the top 1/ETA at each rung", metavar="ETA", at_least=1, panel=SCREENING
-    )
+    full: bool = setting(False, "Train every candidate in full, as in the paper")
+    examples: int = setting(500, "Held-out examples to compare candidates on", at_least=1)
+    rungs: int = setting(3, "Number of comparisons", at_least=1)
+    eta: float = setting(2.0, "Keep the top 1/ETA at each rung", metavar="ETA", at_least=1)
     behind: float = 3.0
     twins: int = setting(
         3,
         "Copies of the control with a few weights exchanged, trained within the budget; their spread is the "
         "training noise in the verdict. 0 for none",
-        panel=SCREENING,
     )
     epochs: float = paper.EARLY_EPOCHS
-    batch_size: int = setting_like(TrainPlan, "batch_size")
+    batch_size: int = setting_like(TrainPlan, "batch_size", panel=TRAINING)
     learning_rate: float = setting(
-        paper.EARLY_LEARNING_RATE,
-        "Learning rate of the race",
-        flags=("--race-rate",),
-        above=0,
-        panel=SCREENING,
+        paper.EARLY_LEARNING_RATE, "Learning rate of the race", "--race-rate", above=0
     )
     refit: int | None = setting(
         None,
         "Rows on which least squares refits each candidate's kept weights before the race",
-        flags=("--race-refit",),
+        "--race-refit",
         none=f"{RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on",
         at_least=0,
-        panel=SCREENING,
     )
     distilled: bool | None = setting(
         None,
         "Whether candidates learn from the dense model, as in training, or from labels alone",
-        flags=("--race-distill/--race-labels",),
+        "--race-distill/--race-labels",
         none="distilled",
-        panel=SCREENING,
     )
     distill: Distillation = field(default_factory=Distillation)
     dropout: float | None = 0.0
     freeze_embeddings: bool | None = None
-    precision: str = setting_like(TrainPlan, "precision", choices=("fp32", "bf16"))
+    precision: str = setting_like(TrainPlan, "precision", choices=("fp32", "bf16"), panel=TRAINING)
     storage: str | None = setting(
         None, "Optuna storage, an RDB URL", none=".rpmask/optuna.journal", panel=SAMPLING
     )

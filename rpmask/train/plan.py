@@ -29,7 +29,7 @@ def refit_rows(given: int | None, default: int, sparsity: float) -> int:
 
 
 @dataclass(frozen=True)
-class Distillation(Checked):
+class Distillation(Checked, panel=TRAINING):
     """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's.
 
     The last three say how a term is computed (`train/distill.py`). logit_loss: `divergence`, a mean over the
@@ -38,29 +38,13 @@ class Distillation(Checked):
     learns, the answer of the `teacher` or the `labels`.
     """
 
-    labels: float = setting(
-        0.3, "Weight of the label loss", flags=("--distill-labels",), at_least=0, panel=TRAINING
-    )
-    logits: float = setting(
-        0.7,
-        "Weight of the teacher's logits",
-        flags=("--distill-logits",),
-        at_least=0,
-        panel=TRAINING,
-    )
+    labels: float = setting(0.3, "Weight of the label loss", "--distill-labels", at_least=0)
+    logits: float = setting(0.7, "Weight of the teacher's logits", "--distill-logits", at_least=0)
     hidden: float = setting(
-        1.0,
-        "Weight of the teacher's hidden states",
-        flags=("--distill-hidden",),
-        at_least=0,
-        panel=TRAINING,
+        1.0, "Weight of the teacher's hidden states", "--distill-hidden", at_least=0
     )
     attention: float = setting(
-        0.0,
-        "Weight of the teacher's attention maps",
-        flags=("--distill-attention",),
-        at_least=0,
-        panel=TRAINING,
+        0.0, "Weight of the teacher's attention maps", "--distill-attention", at_least=0
     )
     temperature: float = setting(2.0, above=0)
     layer_map: tuple[int, ...] = ()
@@ -95,7 +79,7 @@ LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 
 
 @dataclass(frozen=True)
-class TrainPlan(Checked):
+class TrainPlan(Checked, panel=TRAINING):
     """How a model is trained. extra are arguments of transformers.TrainingArguments by name.
 
     dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
@@ -110,69 +94,51 @@ class TrainPlan(Checked):
     is in steps; 0 spreads `evaluations` over the training. A max_grad_norm of 0 clips nothing.
     """
 
-    epochs: float = setting(
-        6.0, "Epochs of training; in `run`, of the last level", above=0, panel=TRAINING
-    )
+    epochs: float = setting(6.0, "Epochs of training; in `run`, of the last level", above=0)
     max_steps: int = -1
-    learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0, panel=TRAINING)
-    batch_size: int = setting(32, "Rows per step", at_least=1, panel=TRAINING)
+    learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0)
+    batch_size: int = setting(32, "Rows per step", at_least=1)
     warmup: float = 0.1
     weight_decay: float = setting(0.01, at_least=0)
     dropout: float | None = setting(
-        0.0,
-        "Dropout rate while pruned weights train",
-        none="the model's own",
-        at_least=0,
-        below=1,
-        panel=TRAINING,
+        0.0, "Dropout rate while pruned weights train", none="the model's own", at_least=0, below=1
     )
     refit: int | None = setting(
         None,
         "Rows on which least squares refits the kept weights before they train",
         none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on, 0 after a jackpot",
         at_least=0,
-        panel=TRAINING,
     )
     freeze_embeddings: bool | None = setting(
         None,
         "Whether token, position and segment embeddings stay fixed in training",
-        flags=("--freeze-embeddings/--train-embeddings",),
+        "--freeze-embeddings/--train-embeddings",
         none="frozen, but trained for the demo and in dense models",
-        panel=TRAINING,
     )
     augment: int = setting(
         0,
         "Perturbed copies per row, distilled from the teacher; the number of steps stays the same",
         at_least=0,
-        panel=TRAINING,
     )
     evaluations: int = setting(
-        6,
-        "Evaluations on the selection split; the best weights are kept",
-        at_least=1,
-        panel=TRAINING,
+        6, "Evaluations on the selection split; the best weights are kept", at_least=1
     )
     patience: int = setting(
-        0,
-        "Stop after this many evaluations without improvement; 0 never stops",
-        at_least=0,
-        panel=TRAINING,
+        0, "Stop after this many evaluations without improvement; 0 never stops", at_least=0
     )
-    seed: int = setting(0, "Seed of everything random in this step")
-    threads: int = setting(1, "CPU threads to train with", shown="all cores", at_least=1)
+    seed: int = setting(0, "Seed of everything random in this step", panel="")
+    threads: int = setting(1, "CPU threads to train with", shown="all cores", at_least=1, panel="")
     precision: str = setting(
         "fp32",
         "fp32, bf16, fp16, or auto: the faster of fp32 and bf16 on this machine",
         choices=PRECISIONS,
-        panel=TRAINING,
     )
     distill: Distillation = settings_of(Distillation)
     extra: dict[str, Any] = setting(
         {},
         "Any argument of transformers.TrainingArguments; may be repeated",
-        flags=("--set",),
+        "--set",
         metavar="KEY=VALUE",
-        panel=TRAINING,
     )
     schedule: str = setting("linear", choices=SCHEDULES)
     max_grad_norm: float = setting(1.0, at_least=0)

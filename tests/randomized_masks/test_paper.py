@@ -15,7 +15,7 @@ from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.records import DataChoice
 from rpmask.steps.decides import code_version
-from rpmask.steps.recipes import starting_point
+from rpmask.steps.defaults import starting_point
 from rpmask.steps.requests import RunRequest, ScreenRequest
 from rpmask.train.plan import Distillation, TrainPlan
 
