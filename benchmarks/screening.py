@@ -53,7 +53,8 @@ from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.tune import tune
 from rpmask.train.batches import calibration_rows
-from rpmask.train.models import load_classifier, locate, skeleton
+from rpmask.train.model_place import locate
+from rpmask.train.models import load_classifier, skeleton
 from rpmask.train.observer import Silent
 
 USUAL = ScreenRequest(threads=1)

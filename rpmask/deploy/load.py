@@ -56,7 +56,7 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
     """What can be said of a model folder that is no export, as save_pretrained or MLflow wrote it."""
     from transformers import AutoConfig
 
-    from rpmask.train.models import locate
+    from rpmask.train.model_place import locate
 
     place = locate(str(path))
     try:
@@ -125,7 +125,8 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         return csr.install(model, routes)
     if manifest.form == "compact":
         return compact.read(folder, manifest.inputs, manifest.standard)
-    from rpmask.train.models import locate, name_padding
+    from rpmask.train.model_place import locate
+    from rpmask.train.models import name_padding
 
     found: Any = dense.read(Path(locate(str(folder)).weights), manifest.inputs)
     if manifest.inputs == "text":

@@ -47,6 +47,7 @@ class Target:
 
 def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
     """Time a registered model, an export or a model folder, and write the table to MLflow."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.runs import StepKey
 
     request.check()
@@ -66,7 +67,7 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
             params={"model": target.name, "task": target.task, **wanted, **inputs},
             tags={},
         )
-        with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+        with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
             if run.reused:
                 context.console.say(f"This was timed before: run {run.run_id}.")
                 return run.result()
@@ -88,9 +89,9 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
 
 
 def _target(source: str, context: Context) -> Target:
-    from rpmask.tracking.registry import fetch, is_logged_model, is_mlflow_address
+    from rpmask.tracking.registry import fetch, is_mlflow_address, is_version_address
 
-    if source.startswith("models:/") and not is_logged_model(source):
+    if is_version_address(source):
         registered = find_registered(source, context)
         found = load(registered.folder)
         target = _described(found, registered.address, source, None, context)

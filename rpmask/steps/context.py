@@ -62,6 +62,12 @@ class Context:
 
         return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
 
+    def require_store(self) -> None:
+        """Refuse a tracking store that does not exist, for a verb that only reads: it must not create one."""
+        from rpmask.tracking.server import require_store
+
+        require_store(self.tracking_uri)
+
     def under(self, run_id: str) -> Context:
         """The same context, its runs nested under this one."""
         inner = replace(self, parent=run_id)

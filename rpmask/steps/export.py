@@ -63,6 +63,7 @@ def default_folder(request: ExportRequest, context: Context) -> Path:
 
 def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any]:
     """Write a registered model to `out` in the form that is asked for."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.runs import StepKey
 
     request.check()
@@ -80,7 +81,7 @@ def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any
         params={"task": found.task, "model": found.address, **wanted},
         tags={"rpmask.source": found.address, "rpmask.form": request.form},
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This was exported before: run {run.run_id}.")
             return _again(run.run_id, run.result(), out, context)

@@ -79,6 +79,7 @@ def finetune_dense(
 
 
 def _train(request: FinetuneRequest, context: Context, material: Material) -> dict[str, Any]:
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import fetch, pin
     from rpmask.tracking.runs import StepKey
 
@@ -109,7 +110,7 @@ def _train(request: FinetuneRequest, context: Context, material: Material) -> di
         params=_shown_params(request, material),
         tags={"rpmask.selection": material.selection_run_id} if material.selection_run_id else {},
     )
-    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This was trained before: run {run.run_id}.")
             return _finished(request, run)
@@ -215,14 +216,13 @@ def _register(
     model: nn.Module,
 ) -> tuple[dict[str, Any], bool]:
     """The registered version, and whether it is champion."""
-    from rpmask.tracking.aliases import CHAMPION, DENSE
-    from rpmask.tracking.registry import register
+    from rpmask.tracking.register import register, saved
+    from rpmask.tracking.registry import CHAMPION, DENSE
 
     with promotion(run.tracker, result, request.retain) as promoted:
         registered = register(
             run,
-            model,
-            prepared.tokenizer,
+            saved(model, prepared.tokenizer),
             prepared.spec,
             tags={
                 "rpmask.step": "finetune",
@@ -262,8 +262,10 @@ def deciding(request: FinetuneRequest) -> dict[str, Any]:
 
 
 def _log_datasets(run: StepRun, data: TaskData) -> None:
+    from rpmask.tracking.datasets import log_datasets
+
     splits = {"train": data.train, "selection": data.selection, **data.dev}
-    run.log_datasets(data.spec.name, data.source, splits, data.digests)
+    log_datasets(run, data.spec.name, data.source, splits, data.digests)
 
 
 def _shown_params(request: FinetuneRequest, material: Material) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from rpmask.records import DataChoice
 from rpmask.tasks.own_files import OwnFiles
 from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
-from rpmask.train.batches import Encoded, encode
-from rpmask.train.images import ImageRows, encode_images, load_image_processor
-from rpmask.train.models import load_tokenizer, locate, readable
+from rpmask.train.model_place import locate
 
 if TYPE_CHECKING:
     from rpmask.tracking.tracker import Tracker
+    from rpmask.train.batches import Encoded
+    from rpmask.train.images import ImageRows
 
 
 MODEL_FILES = (
@@ -105,17 +105,31 @@ def encoded(
 
 
 def _reader(spec: TaskSpec, source: str) -> Any:
-    return (load_image_processor if spec.inputs == "image" else load_tokenizer)(source)
+    if spec.inputs == "image":
+        from rpmask.train.images import load_image_processor
+
+        return load_image_processor(source)
+    from rpmask.train.models import load_tokenizer
+
+    return load_tokenizer(source)
 
 
 def _length(spec: TaskSpec, choice: DataChoice, source: str) -> int:
     """How many tokens of a text are read: no more than the model beside the tokenizer takes."""
-    return choice.max_length if spec.inputs == "image" else readable(source, choice.max_length)
+    if spec.inputs == "image":
+        return choice.max_length
+    from rpmask.train.models import readable
+
+    return readable(source, choice.max_length)
 
 
 def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded | ImageRows:
     if spec.inputs == "image":
+        from rpmask.train.images import encode_images
+
         return encode_images(split, tokenizer)
+    from rpmask.train.batches import encode
+
     return encode(split, tokenizer, spec, max_length)
 
 

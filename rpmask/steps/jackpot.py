@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     """Search from the start that was asked for, and write what was found to MLflow."""
+    from rpmask.tracking.datasets import log_datasets
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import check_dense, fetch, pin
     from rpmask.tracking.runs import StepKey
 
@@ -80,7 +82,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         params=jackpot_params(request, origin),
         tags={"rpmask.start": origin.run_id or origin.name},  # a run is on the leaderboard's road
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This search was done before: run {run.run_id}.")
             return run.result()
@@ -88,7 +90,8 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         start = origin.mask
         if start is None:
             start = _drawn(request, context, run, prepared, folder, tensors, digest)
-        run.log_datasets(
+        log_datasets(
+            run,
             data.spec.name,
             data.source,
             {"train": data.train, "selection": data.selection, **data.dev},
@@ -207,14 +210,13 @@ def _finish(
     mask: Mask,
     model: nn.Module,
 ) -> dict[str, Any]:
-    from rpmask.tracking.aliases import JACKPOT
-    from rpmask.tracking.registry import register
+    from rpmask.tracking.register import register, saved
+    from rpmask.tracking.registry import JACKPOT
 
     _write(run, result, start, mask)
     registered = register(
         run,
-        model,
-        prepared.tokenizer,
+        saved(model, prepared.tokenizer),
         prepared.spec,
         tags={
             "rpmask.step": "jackpot",

@@ -42,6 +42,7 @@ def find_mask(reference: str, context: Context) -> FoundMask:
         raise RpmaskError(
             f"There is no mask file '{reference}'.", "Name a file, or RUN_ID#CANDIDATE of a pool."
         )
+    context.require_store()
     path = context.tracker.artifacts.path(reference, "mask.safetensors")
     return FoundMask(reference, load_mask(path), read_header(path).recipe)
 
@@ -49,6 +50,7 @@ def find_mask(reference: str, context: Context) -> FoundMask:
 def _candidate(reference: str, context: Context) -> tuple[Pool, int]:
     """The pool and the index that RUN_ID#CANDIDATE names."""
     run_id, _, number = reference.replace(":", "#").partition("#")
+    context.require_store()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(run_id, "sample"), "pool.json", Pool)
     if not number.isdecimal() or int(number) >= len(pool.candidates):

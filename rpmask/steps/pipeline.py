@@ -26,6 +26,7 @@ from rpmask.words import percent
 
 def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     """Every level of the road."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import champion_address, check_dense, pin
     from rpmask.tracking.runs import StepKey
 
@@ -54,7 +55,7 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
         },
         tags={},
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This road was walked before: run {run.run_id}.")
             return run.result()

@@ -36,6 +36,8 @@ def predict(
     """
     from rpmask.tracking.registry import fetch, is_mlflow_address, reads_pairs
 
+    if is_mlflow_address(source):
+        context.require_store()
     folder = Path(fetch(context.tracker, source) if is_mlflow_address(source) else source)
     length = read_length(source, context) or Manifest.max_length
     model = load(folder, max_length=length, pair=reads_pairs(folder))

@@ -58,8 +58,7 @@ def kept_on_selection(result: FinetuneResult) -> float:
 
 def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
     """Decide about a finished training once more, since another share may be asked for now."""
-    from rpmask.tracking.aliases import CHAMPION
-    from rpmask.tracking.registry import move_alias
+    from rpmask.tracking.registry import CHAMPION, move_alias
 
     model: Mapping[str, Any] = run.result()["model"]
     with promotion(run.tracker, result, retain) as promoted:

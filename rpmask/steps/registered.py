@@ -52,6 +52,7 @@ def find_registered(source: str, context: Context) -> Registered:
             f"'{source}' is not a registered model.",
             "Name one as models:/NAME@ALIAS or models:/NAME/VERSION.",
         )
+    context.require_store()
     tracker = context.tracker
     address = pin(tracker, source)
     run_id = run_of(tracker, address)
@@ -90,9 +91,9 @@ def read_task(source: str, context: Context) -> str:
 
 def _known_record(source: str, context: Context) -> Recorded | None:
     """What the step that registered a version wrote down, if it was a step of ours."""
-    from rpmask.tracking.registry import is_logged_model, run_of
+    from rpmask.tracking.registry import is_version_address, run_of
 
-    if not source.startswith("models:/") or is_logged_model(source):
+    if not is_version_address(source):
         return None
     run_id = run_of(context.tracker, source)
     try:

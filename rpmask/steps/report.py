@@ -40,8 +40,10 @@ def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow
     """The rows, read from MLflow; nothing is written."""
     from rpmask.charts.leaderboard import leaderboard_rows
     from rpmask.charts.results import results_of
-    from rpmask.tracking.facts import champion_runs, finished_steps
+    from rpmask.tracking.facts import finished_steps
+    from rpmask.tracking.registry import champion_runs
 
+    context.require_store()
     tracker = context.tracker
     results = results_of(finished_steps(tracker, request.task))
     if not results:
@@ -58,6 +60,7 @@ def publish(
     rows: Sequence[LeaderboardRow], request: ReportRequest, context: Context
 ) -> dict[str, Any]:
     """Log the page, unless the same rows were logged before; what `--json` prints."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.runs import StepKey
 
     found = {"runs": count(rows), "rows": [finite(asdict(row)) for row in rows]}
@@ -74,7 +77,7 @@ def publish(
         params={"task": request.task, "each": request.each},
         tags={},
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             return run.result()
         run.log_text(PAGE, html_page(rows))

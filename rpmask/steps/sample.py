@@ -46,6 +46,7 @@ WORTH_SAYING = 0.01  # of the weights that are pruned, what is left dense beside
 
 def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
     """Draw the pool and write it to MLflow."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import fetch, pin
     from rpmask.tracking.runs import StepKey
 
@@ -88,7 +89,7 @@ def sample(request: SampleRequest, context: Context) -> dict[str, Any]:
         params=sample_params(request),
         tags={f"rpmask.{name}": run_id for name, run_id in links.items() if run_id},
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This pool was drawn before: run {run.run_id}.")
             return run.result()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[str, Any]:
     """Race the pool of a `sample` run."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import fetch
     from rpmask.tracking.runs import StepKey
 
@@ -60,7 +61,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
         params={"model": pool.model, "pool": pool_run_id, **_shown_params(decides)},
         tags={"rpmask.pool": pool_run_id},
     )
-    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This pool was screened before: run {run.run_id}.")
             return run.result()

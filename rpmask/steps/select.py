@@ -7,11 +7,12 @@ one of them, asks for the first of the ranking whatever the evidence.
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
-from rpmask.masks.masked import MaskHold
 from rpmask.masks.packed_format import save_mask
 from rpmask.randomized_masks.losses import read_losses
 from rpmask.randomized_masks.verdict import (
@@ -28,15 +29,17 @@ from rpmask.steps.decides import step_digest
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.requests import SelectRequest
-from rpmask.train.models import load_classifier, load_tokenizer
+from rpmask.train.masked_copy import copy_masked
 from rpmask.words import percent
 
 if TYPE_CHECKING:
+    from rpmask.tasks.spec import TaskSpec
     from rpmask.tracking.runs import Chart, StepRun
 
 
 def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict[str, Any]:
     """Select from the race of a `screen` run."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.runs import StepKey
 
     request.check()
@@ -55,7 +58,7 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
         params={"model": pool.model, "screen": screen_run_id, **request.to_dict()},
         tags={"rpmask.screen": screen_run_id, "rpmask.pool": report.pool_run_id},
     )
-    with tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This race was judged before: run {run.run_id}.")
             return run.result()
@@ -205,19 +208,13 @@ def _charts(
 
 def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
     """The starting weights under the selected mask, not yet trained."""
-    from rpmask.tracking.aliases import SELECTED
-    from rpmask.tracking.registry import fetch, register
+    from rpmask.tracking.register import register
+    from rpmask.tracking.registry import SELECTED, fetch
 
-    start = fetch(run.tracker, pool.start)
     spec = spec_of(pool.task, pool.data)
-    model = load_classifier(start, spec)
-    hold = MaskHold(model, mask)
-    hold.apply()
-    hold.verify()
     return register(
         run,
-        model,
-        load_tokenizer(start),
+        partial(_write_model, fetch(run.tracker, pool.start), spec, mask),
         spec,
         tags={
             "rpmask.step": "select",
@@ -228,6 +225,23 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
         description=_note(selection, pool, None),
         aliases=(SELECTED,),
     )
+
+
+def _write_model(start: str, spec: TaskSpec, mask: Mask, weights: Path, components: Path) -> None:
+    """Write the starting model under the mask; where its files can be copied, nothing has to be loaded."""
+    if copy_masked(start, spec, mask, weights, components):
+        return
+    from rpmask.masks.masked import MaskHold
+    from rpmask.tracking.register import saved
+    from rpmask.train.images import load_image_processor
+    from rpmask.train.models import load_classifier, load_tokenizer
+
+    model = load_classifier(start, spec)
+    hold = MaskHold(model, mask)
+    hold.apply()
+    hold.verify()
+    reader = load_image_processor(start) if spec.inputs == "image" else load_tokenizer(start)
+    saved(model, reader)(weights, components)
 
 
 def _noise(selection: Selection) -> str:

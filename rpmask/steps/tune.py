@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     """Ask, screen and tell, a generation at a time."""
+    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import pin
     from rpmask.tracking.runs import StepKey
 
@@ -52,7 +53,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
         },
         tags={},
     )
-    with context.tracker.open(step_key, force=context.force, parent=context.parent) as run:
+    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
         if run.reused:
             context.console.say(f"This was tuned before: run {run.run_id}.")
             return run.result()

@@ -1,13 +1,9 @@
-"""What MLflow says when a thing is not there. Everything else it raises is an outage, or a defect.
-
-Only absence may be turned into "there is none": a server that is away for a minute would otherwise have no
-champion, no runs and no artifacts for that minute.
-"""
+"""Tell "there is none" from an outage: only the first may be reported as absence."""
 
 from __future__ import annotations
 
-# To MLflow an alias that stands on nothing is an invalid parameter, and so is a name that nothing can have.
-# A proxy's own "404 page not found" is ENDPOINT_NOT_FOUND: the proxy answers, the store does not.
+# MLflow reports an alias that points at nothing, or a name that nothing can have, as an invalid parameter.
+# A proxy's own "404 page not found" is ENDPOINT_NOT_FOUND: that is an outage, for the store was not asked.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 
 

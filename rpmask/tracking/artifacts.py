@@ -1,4 +1,4 @@
-"""The one reader of what steps leave in MLflow."""
+"""Read the artifacts of runs."""
 
 from __future__ import annotations
 
@@ -20,32 +20,40 @@ from rpmask.tracking.manifest import MANIFEST, TAG, changed, digest_of_file, rea
 
 R = TypeVar("R", bound=Record)
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-UPLOADING = ".artifact.uploading.*"  # MLflow's name for a file on its way
+UPLOADING = ".artifact.uploading.*"  # MLflow's name for a file during its upload
 
 
-def bring(uri: str, cache: Path) -> Path:
-    """Where an artifact lies on this machine; one that does not is downloaded into the cache.
-
-    MLflow's own download copies local artifacts too, into temporary folders that nobody removes. It fails
-    in the same way for what is not there and for a store that is not: so the store is asked what it has.
-    FileNotFoundError is absence, MlflowException an outage.
-    """
+def local_path(uri: str) -> Path | None:
+    """The path of an artifact on this machine's disk; None if its store is elsewhere."""
     parts = urlsplit(uri)
-    if parts.scheme in ("", "file"):
-        return Path(unquote(parts.path) if parts.scheme else uri)
+    if parts.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parts.path)) if parts.scheme else Path(uri)
+
+
+def local_copy(uri: str, cache: Path) -> Path:
+    """The path of an artifact, downloaded into the cache unless it is on this machine.
+
+    MLflow's own download copies local artifacts too, into temporary folders that it never removes. It also
+    fails in the same way for a missing artifact and for a store that is away, so the store is asked for a
+    list. FileNotFoundError means absence, MlflowException an outage.
+    """
+    path = local_path(uri)
+    if path is not None:
+        return path
     cache.mkdir(parents=True, exist_ok=True)
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(cache)))
-    except Exception as error:  # each kind of store raises its own family
-        if not _listed(uri):
+    except Exception as error:  # each kind of store raises exceptions of its own
+        if not _may_exist(uri):
             raise FileNotFoundError(errno.ENOENT, "There is no such artifact", uri) from error
         if isinstance(error, MlflowException):
             raise
         raise MlflowException(f"{uri} cannot be fetched: {error}") from error
 
 
-def _listed(uri: str) -> bool:
-    """Whether an artifact is in its folder; true where the store does not say."""
+def _may_exist(uri: str) -> bool:
+    """Whether an artifact is in its folder; also true if the store does not answer."""
     folder, _, name = uri.rstrip("/").rpartition("/")
     try:
         found = mlflow.artifacts.list_artifacts(artifact_uri=folder)
@@ -54,38 +62,37 @@ def _listed(uri: str) -> bool:
     return any(PurePosixPath(entry.path).name == name for entry in found)
 
 
-def sweep(uri: str) -> None:
-    """Remove what uploads that were cut short left in a run's artifact folder on this machine."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("", "file"):
-        for path in Path(unquote(parts.path)).rglob(UPLOADING):
-            path.unlink(missing_ok=True)
+def delete_partial_uploads(uri: str) -> None:
+    """Remove the files that interrupted uploads left in a run's artifact folder on this machine."""
+    folder = local_path(uri)
+    for path in folder.rglob(UPLOADING) if folder is not None else ():
+        path.unlink(missing_ok=True)
 
 
 class ArtifactStore:
-    """Artifacts of runs, fetched where they are not on this machine already."""
+    """Artifacts of runs; those on another machine are downloaded into a cache."""
 
     def __init__(self, client: MlflowClient, cache: Path) -> None:
         self._client, self._cache = client, cache
         self._manifests: dict[str, dict[str, str]] = {}
 
     def path(self, run_id: str, name: str) -> Path:
-        """A local path of an artifact, which is the one that the run wrote."""
+        """The local path of an artifact, checked against the run's manifest."""
         missing = RpmaskError(
             f"Run '{run_id}' has no artifact '{name}'.",
             "It may have been deleted; run the step again with --force.",
         )
         try:
             run = self._client.get_run(run_id)
-            root = run.info.artifact_uri.rstrip("/")
+            root, cache = run.info.artifact_uri.rstrip("/"), self._cache / run_id
             if run_id not in self._manifests:
-                said = run.data.tags.get(TAG)
+                digest = run.data.tags.get(TAG)
                 self._manifests[run_id] = (
-                    read_manifest(bring(f"{root}/{MANIFEST}", self._cache / run_id), said, run_id)
-                    if said
+                    read_manifest(local_copy(f"{root}/{MANIFEST}", cache), digest, run_id)
+                    if digest
                     else {}
                 )
-            path = bring(f"{root}/{name}", self._cache / run_id)
+            path = local_copy(f"{root}/{name}", cache)
             if not path.exists():
                 raise missing
             written = self._manifests[run_id].get(name)
@@ -100,16 +107,16 @@ class ArtifactStore:
         return path
 
     def json(self, run_id: str, name: str) -> Any:
-        """A JSON artifact."""
+        """The content of a JSON artifact."""
         return read_json(self.path(run_id, name), name, run_id)
 
     def record(self, run_id: str, name: str, kind: type[R]) -> R:
-        """A record, refused if a newer rpmask wrote it or it belongs to another run."""
+        """A record; refused if a newer rpmask wrote it or it belongs to another run."""
         return read_record(self.path(run_id, name), name, run_id, kind)
 
 
 def read_json(path: Path, name: str, run_id: str) -> Any:
-    """A JSON file of a run."""
+    """The content of a run's JSON file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -120,7 +127,7 @@ def read_json(path: Path, name: str, run_id: str) -> Any:
 
 
 def read_record(path: Path, name: str, run_id: str, kind: type[R]) -> R:
-    """A record of a run, as `ArtifactStore.record` has it."""
+    """A record in a run's file, with the checks of `ArtifactStore.record`."""
     raw = read_json(path, name, run_id)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The candidates' runs under a screening's."""
+"""The runs of the candidates, nested under the run of a `screen`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, RunTag
 
-from rpmask.tracking.client import undivided
-from rpmask.tracking.runs import PARENT, StepRun, shown
+from rpmask.tracking.runs import PARENT, StepRun, as_param
+from rpmask.tracking.signals import signals_deferred
 
 
 def children(run: StepRun) -> dict[int, str]:
-    """Run ids of the candidates' runs that exist, by candidate."""
+    """Ids of the candidates' runs that exist, by candidate."""
     query = f"tags.`{PARENT}` = '{run.run_id}' and tags.`rpmask.step` = 'candidate'"
     tracker = run.tracker
     found = tracker.client.search_runs([tracker.experiment_id], query, max_results=5000)
@@ -30,7 +30,7 @@ def log_child(
     metrics: list[tuple[str, float, int]],
     known: str | None,
 ) -> str:
-    """One candidate's run, written at once; `known` is the run to fill if it exists."""
+    """Write the run of one candidate and close it; `known` is the id of the run if it exists already."""
     client, key = run.tracker.client, run.key
     own = {f"rpmask.{name}": value for name, value in tags.items()}
     base = {
@@ -41,7 +41,7 @@ def log_child(
         "rpmask.level": str(key.level),
     }
     now = int(time.time() * 1000)
-    with undivided(run.tracker.uri):  # a run that was begun is one that will be closed
+    with signals_deferred(run.tracker.uri):  # otherwise a stop here leaves the run open
         run_id = known
         if run_id is None:
             run_id = client.create_run(
@@ -52,10 +52,10 @@ def log_child(
             for metric in {metric for metric, _, _ in metrics if known}
             for point in client.get_metric_history(run_id, metric)
         }
-        # Each kind is a transaction of its own, and a database waits for its disk at every one.
+        # One call: each is a transaction, and a database waits for its disk in every one.
         client.log_batch(
             run_id,
-            params=[Param(k, shown(v)) for k, v in params.items() if v is not None],
+            params=[Param(k, as_param(v)) for k, v in params.items() if v is not None],
             tags=[RunTag(k, v) for k, v in own.items()] if known else [],
             metrics=[Metric(k, v, now, step) for k, v, step in metrics if (k, step) not in logged],
         )

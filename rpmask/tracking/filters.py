@@ -1,8 +1,8 @@
-"""MLflow's search filters, with whatever a user typed inside them.
+"""MLflow's search filters for values that a user typed.
 
-MLflow has two kinds of quotes and no way to escape one. A value that both are in, or a backslash, which its
-parser takes for an escape and its database for none, is searched by pattern: `_` stands for each such
-character. That may find more, so whoever searches compares what was found with the value itself.
+MLflow cannot escape a quote. A value with both kinds of quotes, or with a backslash (which its parser reads
+as an escape and its database does not), is searched by a pattern in which `_` stands for each such
+character. The pattern may match more, so the caller compares what it finds with the value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NOT_QUOTABLE = re.compile(r"['\"\\]")
 
 
 def clause(attribute: str, value: str) -> str:
-    """A clause that holds where an attribute has the value, and in rare cases elsewhere."""
+    """A filter for runs whose attribute has this value; it may match a few other values too."""
     quote = next((mark for mark in "'\"" if mark not in value), None)
     if quote is None or "\\" in value:
         return f"{attribute} LIKE '{NOT_QUOTABLE.sub('_', value)}'"
@@ -21,5 +21,5 @@ def clause(attribute: str, value: str) -> str:
 
 
 def tag_clause(name: str, value: str) -> str:
-    """The clause for an rpmask tag."""
+    """The same filter for an rpmask tag."""
     return clause(f"tags.`rpmask.{name}`", value)

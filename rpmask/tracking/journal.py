@@ -1,7 +1,7 @@
-"""Optuna's journal, under a lock that ends with its holder and with its last line whole.
+"""Optuna's journal file, with a lock that the kernel frees and a last line that is always whole.
 
-Optuna's own locks are files: one that a killed process left behind is waited for, and behind a
-relative path for ever. The kernel frees this one.
+Optuna's own locks are files: when a process is killed, the next one waits for the file it left, and with a
+relative path it waits forever.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ LONGEST_LINE = 1 << 20
 
 
 class KernelLock(JournalFileOpenLock):
-    """Held while a line is appended; a line that a full disk or a kill cut short is taken away."""
+    """Held while a line is appended. Taking it removes a line that a full disk or a kill cut short."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._held: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        """Wait for the lock; the journal then ends with a whole line."""
+        """Wait for the lock; afterwards the journal ends with a whole line."""
         self._held = self._journal.with_name(f"{self._journal.name}.flock").open("ab")
         fcntl.flock(self._held, fcntl.LOCK_EX)
-        _mend(self._journal)
+        _drop_partial_line(self._journal)
         return True
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Free the lock."""
         if self._held is not None:
             self._held.close()
             self._held = None
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """The studies in a journal file; made if it is not there."""
+    """The studies in a journal file, which is created if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=KernelLock(path)))
 
 
-def _mend(path: Path) -> None:
-    """Take away what follows the last line's end: nobody was told that it was written."""
+def _drop_partial_line(path: Path) -> None:
+    """Remove what follows the last line break: no caller was told that it was written."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         start = max(0, size - LONGEST_LINE)

@@ -1,7 +1,7 @@
-"""Metric points on their way to the tracking server: on disk at once, so that no kill loses one.
+"""Metric points on disk, so that no kill loses one that MLflow has not received.
 
-A step that is continued from a checkpoint does not come by the steps before it again; the points of
-those that were not sent yet are only here.
+A step that continues from a checkpoint does not repeat the training steps before it: their points exist
+only here.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from mlflow.entities import Metric
 
 
 class PointFile:
-    """The points of one run, a line each; what a kill cut short is passed over."""
+    """The points of one run, one line each; a line that a kill cut short is skipped."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._path = folder / f"points-{run_id[:12]}.jsonl"
 
     def add(self, name: str, value: float, step: int) -> Metric:
-        """Keep a point; what MLflow is to be sent."""
+        """Write a point; return it as MLflow takes it."""
         point = Metric(name, float(value), int(time.time() * 1000), step)
         line = json.dumps([point.key, point.value, point.timestamp, point.step])
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{line}\n")  # what a kill cut short ends before it
+            file.write(f"\n{line}\n")  # the first line break ends a line that was cut short
         return point
 
-    def kept(self) -> Iterator[Metric]:
-        """Every point that was kept, sent or not."""
+    def written(self) -> Iterator[Metric]:
+        """Every point in the file, sent or not."""
         if not self._path.exists():
             return
         for line in self._path.read_text(encoding="utf-8").split("\n"):

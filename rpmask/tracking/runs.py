@@ -1,4 +1,4 @@
-"""The MLflow run of one step: its metrics, artifacts, children and end."""
+"""The MLflow run of one step: its parameters, metrics, artifacts and end."""
 
 from __future__ import annotations
 
@@ -13,34 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from rpmask.files import write_whole
 from rpmask.jsonrecord import digest_of, finite
-from rpmask.tracking.client import undivided
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
+from rpmask.tracking.signals import signals_deferred
+from rpmask.tracking.tracker import NOTE, Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rpmask.tracking.tracker import Tracker
-
 RESULT = "result.json"
 FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
-NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
-ATTEMPTS = 3
-ADDED_BEFORE = ("unique constraint", "duplicate entry")  # as SQLite, PostgreSQL and MySQL say it
 
 
 @dataclass(frozen=True)
 class StepKey:
-    """What a step's run is called and found by."""
+    """The name of a step's run, and the key that it is found by."""
 
     step: str
     key: str
@@ -54,7 +48,7 @@ class StepKey:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, the file name it gets, and the line under it on the page of all charts."""
+    """A figure, its file name, and its caption on the page of all charts."""
 
     name: str
     caption: str
@@ -62,7 +56,7 @@ class Chart:
 
 
 class StepRun:
-    """The MLflow run of one step. Metrics are buffered; artifacts are written whole."""
+    """The MLflow run of one step. Metrics are sent in batches; artifacts are written whole."""
 
     def __init__(
         self,
@@ -88,20 +82,20 @@ class StepRun:
             history = self._client.get_metric_history(run_id, name)
             self._seen.update((point.key, point.step) for point in history)
         if resumed:
-            for point in PointFile(self.work, run_id).kept():
+            for point in PointFile(self.work, run_id).written():
                 if (point.key, point.step) not in self._seen:
                     self._seen.add((point.key, point.step))
                     self._points.append(point)
 
     @property
     def work(self) -> Path:
-        """Where the step keeps what it needs to continue after an interruption."""
+        """The folder for what the step needs to continue after an interruption."""
         self._work.mkdir(parents=True, exist_ok=True)
         return self._work
 
     @property
     def seconds(self) -> float:
-        """How long the step has taken, in all the processes that worked on it."""
+        """How long the step has taken, over all processes that worked on it."""
         return self._before + time.monotonic() - self._started
 
     @property
@@ -115,24 +109,24 @@ class StepRun:
             return 0.0
 
     def _keep_seconds(self) -> None:
-        """For the process that continues: a kill loses what came after the last point."""
+        """Save the time for a process that continues; a kill loses what came after the last point."""
         self._kept = time.monotonic()
         write_whole(self.work / self._clock.name, json.dumps(self.seconds).encode())
 
-    def clear_work(self) -> None:
-        """Forget what was kept to continue after an interruption."""
+    def delete_work(self) -> None:
+        """Delete the resume folder."""
         if self._work.exists():
             shutil.rmtree(self._work)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Parameters as given; those that `mlflow run` logged already stay as they are."""
+        """Log parameters, except those that `mlflow run` logged already."""
         known = self._client.get_run(self.run_id).data.params
-        new = [Param(k, shown(v)) for k, v in params.items() if v is not None and k not in known]
+        new = [Param(k, as_param(v)) for k, v in params.items() if v is not None and k not in known]
         if new:
             self._client.log_batch(self.run_id, params=new)
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
-        """A point of a curve; a point that an interrupted run logged already is not logged twice."""
+        """Log a point of a curve, unless an interrupted attempt has logged it already."""
         if time.monotonic() - self._kept > FLUSH_SECONDS:
             self._keep_seconds()
         if (name, step) in self._seen:
@@ -193,46 +187,15 @@ class StepRun:
             (folder / f"{self.key.step}.html").write_text(html, encoding="utf-8")
             self.log_folder(Path(temporary))
 
-    def log_datasets(
-        self, task: str, source: str, splits: Mapping[str, Any], digests: Mapping[str, str]
-    ) -> None:
-        """The splits a step reads, with their digests; MLflow keeps 36 characters of one."""
-        inputs = []
-        for name, split in splits.items():
-            # As floats: MLflow warns of integer columns, which cannot hold a missing value.
-            table = split.remove_columns([c for c in split.column_names if c == "image"])
-            frame = table.to_pandas().astype({"label": "float64", "row": "float64"})
-            dataset = from_pandas(
-                frame,
-                source=CodeDatasetSource(tags={"rpmask.source": source}),
-                name=f"{task}-{name}",
-                digest=digests[name][:36],
-            )
-            tag = InputTag(MLFLOW_DATASET_CONTEXT, name)
-            inputs.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
-        self._log_inputs(inputs)
-
-    def _log_inputs(self, inputs: list[DatasetInput]) -> None:
-        """MLflow looks whether a dataset is known, then adds it: of two steps at once one is too late."""
-        for attempts_left in reversed(range(ATTEMPTS)):
-            try:
-                self._client.log_inputs(self.run_id, datasets=inputs)
-            except mlflow.exceptions.MlflowException as error:
-                known = any(words in str(error).lower() for words in ADDED_BEFORE)
-                if not (known and attempts_left):
-                    raise
-            else:
-                return
-
     @contextmanager
     def current(self) -> Iterator[None]:
-        """The run as MLflow's current one, for those of its calls that take no run id."""
-        with undivided(self.tracker.uri):
+        """Make the run MLflow's current one, for those of its calls that take no run id."""
+        with signals_deferred(self.tracker.uri):
             mlflow.start_run(run_id=self.run_id)
             try:
                 yield
             finally:
-                mlflow.end_run("RUNNING")  # the step goes on; it closes its run itself
+                mlflow.end_run("RUNNING")  # `finish` or `fail` closes it
 
     def result(self) -> dict[str, Any]:
         """What the finished run printed with --json."""
@@ -240,7 +203,7 @@ class StepRun:
         return {**stored, "reused": True}
 
     def finish(self, result: Mapping[str, Any], note: str, **seconds: float) -> dict[str, Any]:
-        """Write the result and close the run as finished; seconds are those of its parts."""
+        """Write the result and close the run; `seconds` are those of the parts of the step."""
         document = {
             "run_id": self.run_id,
             "experiment": self.tracker.experiment,
@@ -262,10 +225,10 @@ class StepRun:
         self.log_text(MANIFEST, manifest)
         self._client.set_tag(self.run_id, TAG, digest)
         self._client.set_tag(self.run_id, NOTE, note)
-        with undivided(self.tracker.uri):
+        with signals_deferred(self.tracker.uri):
             self._client.set_terminated(self.run_id, "FINISHED")
             self._ended = True
-        self.clear_work()
+        self.delete_work()
         return document
 
     def fail(self, status: str, reason: str) -> None:
@@ -285,14 +248,14 @@ class StepRun:
             if kind is not None and not self._ended:
                 stopped = issubclass(kind, (KeyboardInterrupt, SystemExit))
                 self.fail("KILLED" if stopped else "FAILED", f"{kind.__name__}: {error}")
-        except mlflow.exceptions.MlflowException:
-            # The store is away or full: the run stays RUNNING there until the same command continues
-            # it, and what ended the step is the error to report.
+        except MlflowException:
+            # The store is away or full. The run stays RUNNING until the same command continues it; the
+            # error that ended the step is the one to report.
             return
 
 
-def shown(value: Any) -> str:
-    """A parameter's value as MLflow keeps it."""
+def as_param(value: Any) -> str:
+    """A parameter's value as MLflow stores it."""
     if isinstance(value, (list, tuple)):
         return ",".join(str(item) for item in value)
     return str(value)

@@ -1,7 +1,7 @@
-"""An export as an MLflow model that `mlflow models serve` answers from, whatever its form.
+"""An export as an MLflow model, whatever its form, that `mlflow models serve` can answer from.
 
-The model is code (served.py) and the export as its artifact; the package's own code travels along, so
-that an environment built from its requirements needs no rpmask from anywhere.
+The model is code (served.py) with the export as its artifact. The code of this package is part of it, so
+that an environment built from its requirements needs no installed rpmask.
 """
 
 from __future__ import annotations
@@ -11,36 +11,35 @@ import tempfile
 from pathlib import Path
 
 import mlflow
-import pandas as pd
-from mlflow.models import ModelSignature, infer_signature
 
 import rpmask
 from rpmask.deploy.manifest import FILE, Manifest, read_manifest
 from rpmask.logs import hushed
-from rpmask.tracking.registry import fetch, requirement
+from rpmask.tracking.register import requirement, text_signature
+from rpmask.tracking.registry import fetch
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
 
 ARTIFACT = "export"
 CODE = Path(__file__).with_name("served.py")
 PACKAGES = ("torch", "transformers", "safetensors", "accelerate", "numpy", "scipy", "pandas")
-OF_ONNX = ("onnxruntime",)
+ONNX_PACKAGES = ("onnxruntime",)
 
 
 def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
-    """Log the folder as a model of this run; its address. Images are logged as files only."""
+    """Log the export as a model of this run and return its address; an image model is logged as files."""
     if manifest.inputs != "text":
         step.log_folder(folder)
         return ""
-    packages = (*PACKAGES, *(OF_ONNX if manifest.form == "onnx" else ()))
-    # MLflow says where the model went, which the step says itself.
+    packages = (*PACKAGES, *(ONNX_PACKAGES if manifest.form == "onnx" else ()))
+    # MLflow prints the model's address, which the step prints itself.
     with step.current(), tempfile.TemporaryDirectory() as temporary, hushed():
         info = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(CODE),
             artifacts={ARTIFACT: str(folder.resolve())},
-            code_paths=[str(_code(Path(temporary)))],
-            signature=_signature(manifest),
+            code_paths=[str(_copy_code(Path(temporary)))],
+            signature=text_signature(manifest.pair, labels=manifest.kind == "classification"),
             pip_requirements=[requirement(package) for package in packages],
             metadata={"rpmask": rpmask.__version__, "form": manifest.form},
         )
@@ -48,29 +47,19 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
 
 
 def copy_export(tracker: Tracker, run_id: str, uri: str, folder: Path) -> None:
-    """The export that a run logged, as a new folder: from its model, or of images from its files."""
+    """Copy an export out of a run to a new folder: from its logged model, or from its files for images."""
     if uri:
         shutil.copytree(next((Path(fetch(tracker, uri)) / "artifacts").iterdir()), folder)
         return
-    kept = tracker.artifacts.path(run_id, FILE).parent
-    for name in (FILE, *read_manifest(kept).files):
+    logged = tracker.artifacts.path(run_id, FILE).parent
+    for name in (FILE, *read_manifest(logged).files):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tracker.artifacts.path(run_id, name), place)
 
 
-def _code(folder: Path) -> Path:
-    """The package without the demo's data."""
+def _copy_code(folder: Path) -> Path:
+    """Copy the package without the data of the built-in tasks."""
     source = Path(rpmask.__file__).parent
     only_code = shutil.ignore_patterns("__pycache__", "demo", "digits")
     return Path(shutil.copytree(source, folder / "rpmask", ignore=only_code))
-
-
-def _signature(manifest: Manifest) -> ModelSignature:
-    example = pd.DataFrame({"text": ["The mask was drawn."]})
-    if manifest.pair:
-        example["text_pair"] = ["Something was drawn."]
-    answer = pd.DataFrame({"score": [0.5]})
-    if manifest.kind == "classification":
-        answer.insert(0, "label", ["0"])
-    return infer_signature(example, answer)

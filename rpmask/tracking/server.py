@@ -1,4 +1,4 @@
-"""Reach the tracking server, or say within a few seconds that it does not answer."""
+"""Connect to the tracking store, or report within a few seconds that it does not answer."""
 
 from __future__ import annotations
 
@@ -12,60 +12,86 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import mlflow
-
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.logs import lower
-from rpmask.tracking.client import Client
 from rpmask.tracking.locks import hold_lock
 
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
 CONNECT_SECONDS = 3.0
-AWAY = "INTERNAL_ERROR"  # of a request that failed, or whose answer is 500
-UNKNOWN_TO_IT = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+AWAY = "INTERNAL_ERROR"  # the code of a request that failed, or whose answer is 500
+DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+
+
+def chosen_uri(uri: str | None) -> str:
+    """The store's address: as given, else MLFLOW_TRACKING_URI, else mlflow.db in this folder."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def require_store(uri: str | None) -> None:
+    """Refuse a SQLite store that does not exist: a verb that only reads must not create an empty one."""
+    uri = chosen_uri(uri)
+    path = _database(uri)
+    if path is not None and not _has_content(path):
+        raise RpmaskError(
+            f"There is no tracking store at {uri}.",
+            "Correct --tracking-uri or MLFLOW_TRACKING_URI, or go to the folder that holds mlflow.db; "
+            "`rpmask sample` and `rpmask run` make a new store.",
+        )
 
 
 def connect(uri: str | None) -> str:
-    """Point MLflow at the server; a fresh database is initialised by one process at a time."""
+    """Point MLflow at the store. One process at a time creates a new database."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    from rpmask.tracking.signals import Client
+
     for name in ("mlflow", "alembic"):
         lower(name, logging.WARNING)
-    # For every run that ends MLflow asks a server for it and writes its address to stdout, which
-    # belongs to a verb's result.
+    # At the end of every run MLflow asks a server for the run and prints its address on stdout, which
+    # belongs to the verb's result.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    uri = chosen_uri(uri)
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https"):
-        _probe(uri, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        _check_answers(
+            uri, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        )
     mlflow.set_tracking_uri(uri)
     with hold_lock(f"initialise|{identity(uri)}"):
         try:
-            _make_whole(uri)
-            with _impatient():
+            path = _database(uri)
+            if path is not None and path.parent.is_dir() and not _has_content(path):
+                _create(path)
+            with _short_timeout():
                 Client().search_experiments(max_results=1)
-        except (mlflow.exceptions.MlflowException, OSError) as error:
-            if getattr(error, "error_code", "") in UNKNOWN_TO_IT:
-                raise RpmaskError(
-                    f"The tracking server at {uri} wants a user and a password, or other ones.",
-                    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-                    "MLFLOW_TRACKING_TOKEN.",
-                ) from error
-            first = str(error).splitlines()[0]
-            if not uri.startswith(SQLITE) and getattr(error, "error_code", "") == AWAY:
-                raise RunFailed(
-                    f"The tracking store {uri} cannot be used: {first}",
-                    "Wait for it or start it, then give the same command again; or correct --tracking-uri.",
-                ) from error
-            raise RpmaskError(
-                f"The tracking store {uri} cannot be used: {first}",
-                "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
-            ) from error
+        except (MlflowException, OSError) as error:
+            raise _unusable(uri, error) from error
     return uri
 
 
+def _unusable(uri: str, error: Exception) -> RpmaskError:
+    code, first = getattr(error, "error_code", ""), str(error).splitlines()[0]
+    if code in DENIED:
+        return RpmaskError(
+            f"The tracking server at {uri} wants a user and a password, or other ones.",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+        )
+    if code == AWAY and not uri.startswith(SQLITE):
+        return RunFailed(
+            f"The tracking store {uri} cannot be used: {first}",
+            "Wait for it or start it, then give the same command again; or correct --tracking-uri.",
+        )
+    return RpmaskError(
+        f"The tracking store {uri} cannot be used: {first}",
+        "Give --tracking-uri (sqlite:///FILE or http://HOST:PORT), or leave it out.",
+    )
+
+
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """The first request waits for seconds; later ones for the minutes that a restart may take."""
+def _short_timeout() -> Iterator[None]:
+    """Wait seconds for the first request; later ones may take the minutes of a restart."""
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
     before = {name: os.environ.get(name) for name in patience}
     os.environ.update(patience)
@@ -79,16 +105,22 @@ def _impatient() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _make_whole(uri: str) -> None:
-    """Make a SQLite database that is not there yet: beside its place, and moved there when it is whole.
+def _database(uri: str) -> Path | None:
+    """The file of a SQLite store."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
-    MLflow makes its tables in many steps, and one that was stopped among them can never go on.
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _create(path: Path) -> None:
+    """Create a database next to its place, and move it there when it is whole.
+
+    MLflow creates its tables in many steps, and cannot continue after an interruption among them.
     """
-    path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or not path.parent.is_dir():
-        return
-    if path.exists() and path.stat().st_size:
-        return
+    from rpmask.tracking.signals import Client
+
     made = path.with_name(f".{path.name}.new")
     made.unlink(missing_ok=True)
     made.with_name(f"{made.name}-journal").unlink(missing_ok=True)
@@ -97,12 +129,12 @@ def _make_whole(uri: str) -> None:
 
 
 def identity(uri: str) -> str:
-    """The same for two spellings of the same SQLite file; for locks."""
-    path = uri.removeprefix(SQLITE)
-    return uri if path == uri else f"{SQLITE}{Path(path).resolve()}"
+    """The same text for every spelling of a SQLite file's path; names of locks contain it."""
+    path = _database(uri)
+    return uri if path is None else f"{SQLITE}{path.resolve()}"
 
 
-def _probe(uri: str, host: str, port: int) -> None:
+def _check_answers(uri: str, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
@@ -114,8 +146,8 @@ def _probe(uri: str, host: str, port: int) -> None:
 
 
 def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
-    """Run MLflow's own UI on 127.0.0.1 in the foreground, or name the server that has one."""
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    """Run MLflow's UI on 127.0.0.1 in the foreground, or name the server that has one."""
+    uri = chosen_uri(uri)
     if urlsplit(uri).scheme in ("http", "https"):
         say(f"The tracking server has its own UI: {uri}")
         return
@@ -127,6 +159,6 @@ def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
     connect(uri)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     say(f"MLflow's UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
-    # The UI alone: MLflow would start ten more processes for jobs that nothing here asks for.
+    # Without its job runner, for which MLflow would start ten more processes.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False, env=env)

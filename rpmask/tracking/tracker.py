@@ -1,77 +1,76 @@
-"""Find, continue or start the MLflow run of a step.
-
-A step is known by its key: inputs, parameters, code version. A finished run with the key is used
-again; one that was interrupted is continued under the same run id; and a key is computed by one
-process at a time on a machine, which a lock held for the process's life makes sure of.
-"""
+"""The tracking server and one of its experiments: find runs, and what they are."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from rpmask.errors import RpmaskError
 from rpmask.tracking.absence import is_absent
-from rpmask.tracking.artifacts import ArtifactStore, sweep
-from rpmask.tracking.client import Client, undivided
+from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.filters import tag_clause
-from rpmask.tracking.locks import hold_lock
-from rpmask.tracking.runs import NOTE, PARENT, StepKey, StepRun
 from rpmask.tracking.server import connect, identity
+from rpmask.tracking.signals import Client, signals_deferred
 
 KIND = "mlflow.experimentKind"
+NOTE = "mlflow.note.content"  # the tag of the description that the UI shows
 ABOUT = (
-    "Masks drawn, raced, chosen and trained by **rpmask**. A `run` holds its levels' steps; a `screen` "
-    "holds its candidates. Every run's description says what was done and what to do next; its charts "
-    "are under Artifacts, in `charts`."
+    "Masks that **rpmask** drew, raced, chose and trained. A `run` holds the steps of its levels, a `screen` "
+    "its candidates. The description of every run says what was done and what to do next; its charts are "
+    "artifacts, in `charts`."
 )
+DEAD = ("FAILED", "KILLED")
 
 
 class Tracker:
-    """One tracking server and one experiment, which is made with its first run."""
+    """One tracking server and one experiment, which is created with its first run.
+
+    attached_run is the run that `mlflow run` created for the first step of a project, until that step takes
+    it.
+    """
 
     def __init__(self, uri: str | None, experiment: str, *, folder: Path) -> None:
         self.uri = connect(uri)
         self.client = Client()
         self.folder = folder
-        self._attach = os.environ.get("MLFLOW_RUN_ID")
+        self.attached_run = os.environ.get("MLFLOW_RUN_ID")
         self.experiment, self._chosen = experiment, ""
-        if self._attach:  # `mlflow run` made the run and chose its experiment
-            self._chosen = self.client.get_run(self._attach).info.experiment_id
+        if self.attached_run:  # `mlflow run` chose the experiment
+            self._chosen = self.client.get_run(self.attached_run).info.experiment_id
             self.experiment = self.client.get_experiment(self._chosen).name
         self.artifacts = ArtifactStore(self.client, folder / "cache")
 
     @cached_property
     def experiment_id(self) -> str:
-        """The experiment's id, for what is written into it; one that is not there yet is made."""
+        """The id of the experiment, which is created if it does not exist."""
         if self._chosen:
             return self._chosen
-        with undivided(self.uri):
+        with signals_deferred(self.uri):
             found = mlflow.set_experiment(self.experiment)
         if KIND not in found.tags:
-            # Say in the UI what the experiment holds, and have it shown as model training.
+            # The UI shows the description, and the experiment as one of model training.
             self.client.set_experiment_tag(found.experiment_id, KIND, "custom_model_development")
             self.client.set_experiment_tag(found.experiment_id, NOTE, ABOUT)
         return str(found.experiment_id)
 
     @property
     def place(self) -> str:
-        """The store and the experiment: what locks and work folders are a part of."""
+        """The store and the experiment; names of locks and work folders contain it."""
         return f"{identity(self.uri)}|{self.experiment_id}"
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was ever written into the experiment; asking does not make it."""
-        known = "experiment_id" in self.__dict__  # it was asked for, and so made, in this process
-        return not known and self.client.get_experiment_by_name(self.experiment) is None
+        """Whether the experiment does not exist; asking does not create it."""
+        created = "experiment_id" in self.__dict__  # by this process
+        return not created and self.client.get_experiment_by_name(self.experiment) is None
 
     def find(self, **tags: str) -> list[Run]:
         """Runs of this experiment with these rpmask tags, latest first."""
@@ -89,7 +88,7 @@ class Tracker:
     def latest(self, step: str, task: str) -> str:
         """The latest finished run of a step for a task."""
         for run in self.find(step=step, task=task):
-            if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
+            if is_result(run):
                 return str(run.info.run_id)
         raise RpmaskError(
             f"There is no finished `{step}` of the task '{task}' in the experiment "
@@ -98,7 +97,7 @@ class Tracker:
         )
 
     def step_of(self, run_id: str, step: str) -> str:
-        """Check that a run is a finished run of a step."""
+        """The run's id, if it is a finished run of this step."""
         found = self.step_name(run_id)
         if found != step:
             raise RpmaskError(
@@ -107,10 +106,10 @@ class Tracker:
         return run_id
 
     def step_name(self, run_id: str) -> str:
-        """Which step a finished run is of."""
+        """The step of a finished run."""
         try:
             run = self.client.get_run(run_id)
-        except mlflow.exceptions.MlflowException as error:
+        except MlflowException as error:
             if not is_absent(error):
                 raise
             raise RpmaskError(
@@ -125,18 +124,9 @@ class Tracker:
         return str(run.data.tags.get("rpmask.step", "no rpmask run"))
 
     def task_of(self, run_id: str) -> str:
-        """Which task a finished run is of."""
+        """The task of a finished run."""
         self.step_name(run_id)
-        return str(self.client.get_run(run_id).data.tags.get("rpmask.task", ""))
-
-    @contextmanager
-    def unattached(self) -> Iterator[None]:
-        """Steps that open within this get runs of their own, even where `mlflow run` made one."""
-        attach, self._attach = self._attach, None
-        try:
-            yield
-        finally:
-            self._attach = attach
+        return self.tag_of(run_id, "task") or ""
 
     def tag_of(self, run_id: str, name: str) -> str | None:
         """An rpmask tag of a run."""
@@ -151,73 +141,22 @@ class Tracker:
         return runs
 
     def lost(self, pool_run_id: str) -> bool:
-        """Whether a pool's drawing or every screening of it failed or was killed."""
-        dead = ("FAILED", "KILLED")
-        if self.client.get_run(pool_run_id).info.status in dead:
+        """Whether the pool's own run, or every screening of it, failed or was killed."""
+        if self.client.get_run(pool_run_id).info.status in DEAD:
             return True
         screens = self.find(step="screen", pool=pool_run_id)
-        return bool(screens) and all(run.info.status in dead for run in screens)
+        return bool(screens) and all(run.info.status in DEAD for run in screens)
 
     @contextmanager
-    def open(
-        self, key: StepKey, *, force: bool = False, parent: str | None = None
-    ) -> Iterator[StepRun]:
-        """The run of a step: finished already, interrupted and now continued, or new."""
-        with ExitStack() as stack:
-            stack.enter_context(hold_lock(f"{self.place}|{key.key}"))
-            with undivided(self.uri):  # a run that was begun is one that will be closed
-                step = self._begun(key, force, parent)
-                stack.enter_context(step)
-            yield step
+    def unattached(self) -> Iterator[None]:
+        """Give steps inside the block runs of their own, even where `mlflow run` created one."""
+        attached, self.attached_run = self.attached_run, None
+        try:
+            yield
+        finally:
+            self.attached_run = attached
 
-    def _begun(self, key: StepKey, force: bool, parent: str | None) -> StepRun:
-        attach = self._attach if parent is None else None
-        if not force:
-            for run in self.find(key=key.key):
-                if run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags:
-                    if attach:
-                        self._point_to(attach, run.info.run_id, key)
-                    done = StepRun(self, key, run.info.run_id, reused=True)
-                    done.clear_work()  # it may have ended between its last word and this
-                    return done
-            for run in self.find(key=key.key, host=socket.gethostname()):
-                if run.info.status in ("RUNNING", "FAILED", "KILLED") and not attach:
-                    self.client.update_run(run.info.run_id, status="RUNNING")
-                    step = StepRun(self, key, run.info.run_id, resumed=run)
-                    step.log_params(key.params)  # it may have ended before it did
-                    sweep(run.info.artifact_uri)
-                    return step
-        tags = {
-            "rpmask.step": key.step,
-            "rpmask.key": key.key,
-            "rpmask.task": key.task,
-            "rpmask.level": str(key.level),
-            "rpmask.host": socket.gethostname(),
-            **key.tags,
-        }
-        if key.sparsity is not None:
-            tags["rpmask.sparsity"] = f"{key.sparsity:g}"
-        if parent:
-            tags[PARENT] = parent
-        if attach:
-            self._attach = None  # the project's run belongs to the first step that opens
-            run_id = attach
-            self._relabel(run_id, key, tags)
-        else:
-            run_id = self.client.create_run(
-                self.experiment_id, tags=tags, run_name=key.name
-            ).info.run_id
-        step = StepRun(self, key, run_id)
-        if force:
-            step.clear_work()  # it starts from nothing, whatever an earlier one left there
-        step.log_params(key.params)
-        return step
 
-    def _relabel(self, run_id: str, key: StepKey, tags: Mapping[str, str]) -> None:
-        self.client.update_run(run_id, name=key.name)
-        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-
-    def _point_to(self, run_id: str, original: str, key: StepKey) -> None:
-        self._attach = None
-        note = f"Nothing to do: this `{key.step}` had already finished as run `{original}`."
-        self._relabel(run_id, key, {"rpmask.step": key.step, "rpmask.reused": original, NOTE: note})
+def is_result(run: Run) -> bool:
+    """Whether a run finished and holds a result, rather than a note that an earlier run holds it."""
+    return run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags

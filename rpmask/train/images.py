@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from rpmask.errors import RpmaskError
-from rpmask.train.models import locate
+from rpmask.train.model_place import locate
 
 if TYPE_CHECKING:
     from datasets import Dataset

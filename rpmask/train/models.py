@@ -1,15 +1,10 @@
-"""Where a model is read from: a folder, an MLflow model folder, the hub's cache, or the hub.
-
-Local places are looked at first, and a hub that cannot be reached is said so within two seconds.
-"""
+"""Load a classifier, its weights alone, or its tokenizer; read what its configuration says."""
 
 from __future__ import annotations
 
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,58 +13,8 @@ from torch import nn
 from rpmask.errors import RpmaskError
 from rpmask.masks.checkpoint import SafetensorsWeights
 from rpmask.masks.weights import Prunable, TensorWeights, WeightSource
-from rpmask.tasks.builtin import DIGITS_FOLDER, demo_model_dir
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.model_hub import cached, from_hub
-
-LONGEST_SOURCE = 1000  # characters; a path that is longer cannot be looked at
-DEMO, DIGITS = "demo", "digits"  # the models inside the package
-
-
-@dataclass(frozen=True)
-class ModelPlace:
-    """Folders of the weights, of the tokenizer and of the image processor."""
-
-    weights: str
-    tokenizer: str
-    processor: str
-
-    @classmethod
-    def at(cls, folder: str) -> ModelPlace:
-        """All in one folder, as save_pretrained leaves them."""
-        return cls(folder, folder, folder)
-
-
-def locate(source: str) -> ModelPlace:
-    """Find a model: `demo`, `digits`, a folder, or a hub id. MLflow addresses are fetched before."""
-    if source == DEMO:
-        return ModelPlace.at(str(demo_model_dir()))
-    if source == DIGITS:
-        return ModelPlace.at(str(demo_model_dir(DIGITS_FOLDER)))
-    if len(source) > LONGEST_SOURCE:
-        raise RpmaskError(
-            f"'{source[:60]}...' is no model: a name of {len(source):,} characters.",
-            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
-        )
-    path = Path(source).expanduser()
-    if (path / "MLmodel").exists():
-        parts = path / "components"
-        return ModelPlace(
-            str(path / "model"), str(parts / "tokenizer"), str(parts / "image_processor")
-        )
-    if (path / "config.json").exists():
-        return ModelPlace.at(str(path))
-    if path.exists():
-        raise RpmaskError(
-            f"'{source}' is not a Hugging Face model folder: it has no config.json.",
-            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
-        )
-    if source.startswith((".", "/", "~")) or source.count("/") > 1 or "\0" in source:
-        raise RpmaskError(
-            f"There is no folder '{source}'.",
-            "Name a folder that save_pretrained wrote, a hub id, or models:/NAME@alias.",
-        )
-    return ModelPlace.at(cached(source) or from_hub(source))
+from rpmask.train.model_place import ModelPlace, locate
 
 
 def _auto_class(task: TaskSpec) -> Any:

@@ -28,7 +28,7 @@ from rpmask.steps.export import default_folder, export
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.predict import predict, read_rows
-from rpmask.train.models import locate
+from rpmask.train.model_place import locate
 
 Road = tuple[Path, dict[str, Any]]
 PAIRS = [

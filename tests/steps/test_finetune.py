@@ -21,6 +21,7 @@ from rpmask.steps.promotion import SELECTION
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.training import MASK_FILE
 from rpmask.tracking import registry
+from rpmask.tracking.opening import open_run
 from rpmask.tracking.runs import StepKey
 from rpmask.tracking.tracker import Tracker
 
@@ -68,7 +69,7 @@ def test_a_champion_of_this_run_was_promoted_by_it(
         return {"name": "rpmask-toy", "version": 1, "alias": None}
 
     monkeypatch.setattr(registry, "register", register)
-    with tracker.open(KEY) as run:
+    with open_run(tracker, KEY) as run:
         reigning = {"rpmask.run": run.run_id if mine else "other"}
         reigning |= {"rpmask.sparsity": "0.9", SELECTION: "0.8"}
         monkeypatch.setattr(registry, "champion", lambda tracker, task: reigning)

@@ -15,7 +15,8 @@ from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
 from rpmask.steps.inputs import encoded, load_data, prepare, read_as, source_digest
 from rpmask.steps.requests import FinetuneRequest
-from rpmask.train.models import load_classifier, locate
+from rpmask.train.model_place import locate
+from rpmask.train.models import load_classifier
 from rpmask.train.plan import TrainPlan
 
 POSITIONS = 64  # the demo's

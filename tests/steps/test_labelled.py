@@ -18,7 +18,7 @@ from rpmask.steps.predict import predict, read_labelled
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.metrics import score
-from rpmask.train.models import locate
+from rpmask.train.model_place import locate
 
 DEV = Path(locate("demo").weights).parent / "dev.jsonl"
 RTE = Manifest("dense", "rte", "here", labels=GLUE["rte"].spec.labels)

@@ -11,7 +11,8 @@ from commands import answer, rpmask
 
 from rpmask.masks.weights import find_prunable
 from rpmask.tasks.registry import get_spec
-from rpmask.train.models import DEMO, DIGITS, load_classifier, locate
+from rpmask.train.model_place import DEMO, DIGITS, locate
+from rpmask.train.models import load_classifier
 
 SMALL = ("--train-rows", "64", "--selection-rows", "32", "--k", "2", "--importance", "magnitude")
 

@@ -21,10 +21,11 @@ from rpmask.results import FinetuneResult
 from rpmask.steps import finetune as step
 from rpmask.steps.material import Material
 from rpmask.steps.requests import FinetuneRequest
-from rpmask.tracking import registry
+from rpmask.tracking import register, registry
 from rpmask.tracking.artifacts import ArtifactStore
-from rpmask.tracking.client import Client
-from rpmask.tracking.facts import champion_runs
+from rpmask.tracking.opening import open_run
+from rpmask.tracking.registry import champion_runs
+from rpmask.tracking.signals import Client
 from rpmask.tracking.tracker import Tracker
 
 NO_RUN = "0" * 32
@@ -120,7 +121,7 @@ def test_an_outage_does_not_dethrone_the_champion(
 ) -> None:
     """Nothing is registered when nobody can say whom the new model would have to beat."""
     given: list[Any] = []
-    monkeypatch.setattr(registry, "register", lambda *_, **named: given.append(named))
+    monkeypatch.setattr(register, "register", lambda *_, **named: given.append(named))
     material = Material("rte", "m", "m", level=1, sparsity=0.5, data=DataChoice(), mask=object())  # type: ignore[arg-type]
     result = FinetuneResult(
         selection_run_id=None,
@@ -166,7 +167,7 @@ def test_artifacts_that_cannot_be_fetched_are_not_deleted(
 
 
 def test_an_artifact_that_was_deleted_is_absent(here: Tracker) -> None:
-    with here.open(KEY) as run:
+    with open_run(here, KEY) as run:
         run.log_json("pool.json", {})
         run.finish({}, "")
     path = here.artifacts.path(run.run_id, "pool.json")
@@ -207,5 +208,5 @@ def test_a_model_with_a_quote_is_found_by_its_run(here: Tracker) -> None:
         here.client.create_registered_model(name)
         here.client.create_model_version(name, "s", run_id=NO_RUN)
     run: Any = SimpleNamespace(tracker=here, run_id=NO_RUN, resumed=True)
-    assert registry._registered_before(run, "rpmask-a'b\"c") == "1"
-    assert registry._registered_before(run, "rpmask-it's") is None
+    assert register._registered_before(run, "rpmask-a'b\"c") == "1"
+    assert register._registered_before(run, "rpmask-it's") is None

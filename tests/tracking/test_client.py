@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.tracking import client as client_module
-from rpmask.tracking.client import Client, undivided
+from rpmask.tracking import signals as client_module
+from rpmask.tracking.signals import Client, signals_deferred
 
 STORE = "sqlite:///mlflow.db"
 
@@ -31,7 +31,7 @@ def stopping() -> Iterator[None]:
 
 def signalled(uri: str, times: int) -> Iterator[int]:
     """A call, inside of another one, that as many signals fall into; each that it outlives is yielded."""
-    with undivided(uri), undivided(uri):
+    with signals_deferred(uri), signals_deferred(uri):
         for time in range(times):
             signal.raise_signal(signal.SIGTERM)
             yield time
@@ -56,7 +56,7 @@ def test_the_first_signal_waits_for_the_end_and_one_sent_again_does_not(
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with `rpmask ... &`
     try:
-        with undivided(STORE):
+        with signals_deferred(STORE):
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -69,7 +69,7 @@ def test_a_server_is_not_waited_for() -> None:
 
 
 def test_what_goes_wrong_inside_is_told_without_a_signal() -> None:
-    with pytest.raises(ZeroDivisionError), undivided(STORE):
+    with pytest.raises(ZeroDivisionError), signals_deferred(STORE):
         _ = 1 / 0
     with pytest.raises(Stopped):
         signal.raise_signal(signal.SIGTERM)

@@ -11,7 +11,8 @@ from datasets import Dataset
 from mlflow import MlflowClient
 from test_points import KEY
 
-from rpmask.tracking.runs import ATTEMPTS
+from rpmask.tracking.datasets import ATTEMPTS, log_datasets
+from rpmask.tracking.opening import open_run
 from rpmask.tracking.tracker import Tracker
 
 ROWS = {"train": Dataset.from_dict({"text": ["a", "b"], "label": [0, 1], "row": [0, 1]})}
@@ -36,12 +37,12 @@ def test_the_one_that_came_too_late_looks_again(
 
     monkeypatch.setattr(MlflowClient, "log_inputs", late)
     tracker = Tracker(uri, "datasets", folder=tmp_path / ".rpmask")
-    with tracker.open(KEY) as run:
+    with open_run(tracker, KEY) as run:
         if holds:
-            run.log_datasets("demo", "here", ROWS, {"train": "0" * 64})
+            log_datasets(run, "demo", "here", ROWS, {"train": "0" * 64})
         else:
             with pytest.raises(mlflow.exceptions.MlflowException, match=said[:10].strip("(")):
-                run.log_datasets("demo", "here", ROWS, {"train": "0" * 64})
+                log_datasets(run, "demo", "here", ROWS, {"train": "0" * 64})
     inputs = MlflowClient(uri).get_run(run.run_id).inputs.dataset_inputs
     assert [one.dataset.name for one in inputs] == ["demo-train"] * holds
     assert len(calls) == (times + 1 if holds else times)

@@ -13,6 +13,7 @@ from test_points import KEY
 
 from rpmask.errors import RpmaskError
 from rpmask.tracking.facts import finished_steps
+from rpmask.tracking.opening import open_run
 from rpmask.tracking.tracker import KIND, Tracker
 
 
@@ -35,7 +36,7 @@ def test_looking_makes_none(tracker: Tracker) -> None:
 
 
 def test_the_first_run_makes_it_with_its_description(tracker: Tracker) -> None:
-    with tracker.open(KEY) as run:
+    with open_run(tracker, KEY) as run:
         run.finish({}, "")
     found = tracker.client.get_experiment_by_name("new")
     assert KIND in found.tags

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from rpmask.tracking.children import log_child
+from rpmask.tracking.opening import open_run
 from rpmask.tracking.runs import StepKey
 from rpmask.tracking.tracker import Tracker
 
@@ -25,7 +26,7 @@ KEY = StepKey(
 def test_what_was_buffered_at_a_kill_is_logged_once(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = Tracker(uri, "points", folder=tmp_path / ".rpmask")
-    with tracker.open(KEY) as killed:
+    with open_run(tracker, KEY) as killed:
         killed.metric("loss", 0.5, 1)
         killed.flush()
         killed.metric("loss", 0.4, 2)
@@ -33,7 +34,7 @@ def test_what_was_buffered_at_a_kill_is_logged_once(tmp_path: Path) -> None:
         (file,) = killed.work.glob("points-*")
         # The kill came in the middle of a line.
         file.write_text(file.read_text() + '["loss", 0.')
-    with tracker.open(KEY) as again:
+    with open_run(tracker, KEY) as again:
         assert again.run_id == killed.run_id
         again.metric("loss", 0.4, 2)
         again.metric("loss", 0.3, 4)
@@ -46,7 +47,7 @@ def test_what_was_buffered_at_a_kill_is_logged_once(tmp_path: Path) -> None:
 def test_a_child_that_was_made_but_not_filled_is_filled(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = Tracker(uri, "children", folder=tmp_path / ".rpmask")
-    with tracker.open(KEY) as run:
+    with open_run(tracker, KEY) as run:
         name = "candidate 0"
         points = [("loss", 0.5, 1), ("loss", 0.4, 2)]
         empty = log_child(run, 0, name, params={}, tags={}, metrics=[], known=None)

@@ -12,9 +12,13 @@ from test_points import KEY
 from toy import TOY_TASK
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from rpmask.errors import RunFailed
-from rpmask.tracking import registry
+from rpmask.errors import RpmaskError, RunFailed
+from rpmask.tracking import register as register_module
+from rpmask.tracking.opening import open_run
+from rpmask.tracking.register import register, saved
+from rpmask.tracking.registry import fetch
 from rpmask.tracking.tracker import Tracker
+from rpmask.train.models import load_classifier
 
 IMAGES = replace(TOY_TASK, inputs="image")
 
@@ -36,10 +40,8 @@ def tiny_vit() -> ViTForImageClassification:
 def test_a_vit_is_registered_and_read_back(tmp_path: Path) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
     model, processor = tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8})
-    with tracker.open(KEY) as run:
-        found = registry.register(
-            run, model, processor, IMAGES, tags={}, description="", aliases=()
-        )
+    with open_run(tracker, KEY) as run:
+        found = register(run, saved(model, processor), IMAGES, tags={}, description="", aliases=())
     assert found == {"name": "rpmask-toy", "version": 1, "alias": None}
 
 
@@ -49,15 +51,32 @@ def test_a_vit_is_registered_and_read_back(tmp_path: Path) -> None:
 def test_a_weight_that_changed_on_the_way_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str
 ) -> None:
+    def damaged(tracker: Tracker, source: str) -> str:
+        folder = fetch(tracker, source)
+        file = Path(folder) / "model" / "model.safetensors"
+        stored = load_file(file)
+        name = next(name for name in stored if name.endswith(layer))
+        stored[name] = torch.nextafter(stored[name], torch.tensor(1e3))
+        save_file(stored, file, metadata={"format": "pt"})
+        return folder
+
+    monkeypatch.setattr(register_module, "fetch", damaged)
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
+    write = saved(tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8}))
+    with (
+        pytest.raises(RunFailed, match="does not hold the weights"),
+        open_run(tracker, KEY) as run,
+    ):
+        register(run, write, IMAGES, tags={}, description="", aliases=("champion",))
+    with pytest.raises(RpmaskError, match="no model"):
+        fetch(tracker, "models:/rpmask-toy@champion")
+
+
+def test_what_was_registered_holds_the_weights(tmp_path: Path) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
     model = tiny_vit()
-    model.save_pretrained(tmp_path / "model")
-    (tmp_path / "MLmodel").touch()
-    monkeypatch.setattr(registry, "fetch", lambda tracker, source: str(tmp_path))
-    assert registry._verify(None, "rpmask-toy", "1", model, IMAGES)
-    file = tmp_path / "model" / "model.safetensors"
-    stored = load_file(file)
-    name = next(name for name in stored if name.endswith(layer))
-    stored[name] = torch.nextafter(stored[name], torch.tensor(1e3))
-    save_file(stored, file, metadata={"format": "pt"})
-    with pytest.raises(RunFailed, match="does not hold the weights"):
-        registry._verify(None, "rpmask-toy", "1", model, IMAGES)
+    write = saved(model, ViTImageProcessor(size={"height": 8, "width": 8}))
+    with open_run(tracker, KEY) as run:
+        register(run, write, IMAGES, tags={}, description="", aliases=())
+    found = load_classifier(fetch(tracker, "models:/rpmask-toy/1"), IMAGES).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.train.models import locate
+from rpmask.train.model_place import locate
 
 NAME = "someone/model"
 COMMIT = "0123456789" * 4

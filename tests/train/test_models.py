@@ -16,11 +16,11 @@ from rpmask.errors import RpmaskError
 from rpmask.masks.checkpoint import SafetensorsWeights
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.tasks.registry import get_spec
+from rpmask.train.model_place import locate
 from rpmask.train.models import (
     has_head,
     load_classifier,
     load_tokenizer,
-    locate,
     positions,
     restored_classifier,
     skeleton,

@@ -1,0 +1,205 @@
+"""Register a model: write it as an MLflow model, log it, read it back, and only then move aliases to it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import mlflow
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import add_to_model
+from mlflow.types import ColSpec, Schema
+
+import rpmask
+from rpmask.errors import RunFailed
+from rpmask.logs import hushed
+from rpmask.tasks.spec import TaskSpec
+from rpmask.tracking.filters import clause
+from rpmask.tracking.registry import FILES, fetch, files_digest, model_name
+from rpmask.tracking.runs import StepRun
+from rpmask.tracking.signals import signals_deferred
+
+# What serving needs, and no more. MLflow would add torchvision, which breaks a CPU install.
+REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "accelerate")
+INSTANCES = {"text": "TextClassificationPipeline", "image": "ImageClassificationPipeline"}
+READERS = {"text": "tokenizer", "image": "image_processor"}
+READER_TYPES = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
+
+# Writes the weights with their configuration to one folder, the tokenizer or image processor to another.
+Writer = Callable[[Path, Path], None]
+
+
+def saved(model: Any, reader: Any) -> Writer:
+    """Write a model that is in memory, and its tokenizer or image processor."""
+
+    def write(weights: Path, components: Path) -> None:
+        model.to("cpu").save_pretrained(weights)
+        reader.save_pretrained(components)
+
+    return write
+
+
+def register(
+    step: StepRun,
+    write: Writer,
+    task: TaskSpec,
+    *,
+    tags: Mapping[str, str],
+    description: str,
+    aliases: tuple[str, ...],
+) -> dict[str, Any]:
+    """Log and register the model, compare what the store holds with what was written, move the aliases."""
+    client = step.tracker.client
+    name = model_name(task.name)
+    version = _registered_before(step, name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write(folder / "model", folder / "components" / READERS[task.inputs])
+        files = files_digest(folder)
+        if version is None:
+            _delete_unregistered(step)
+            logged = _log(step, _ModelFolder(folder, task, description))
+            with signals_deferred(step.tracker.uri), hushed():
+                version = mlflow.register_model(f"models:/{logged}", name).version
+    if files_digest(Path(fetch(step.tracker, f"models:/{name}/{version}"))) != files:
+        raise RunFailed(
+            f"Version {version} of '{name}' does not hold the weights that were registered.",
+            "The artifact store changed or lost a file; run the step again.",
+        )
+    for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
+        client.set_model_version_tag(name, str(version), key, value)
+    client.update_model_version(name, str(version), description)
+    for alias in aliases:
+        client.set_registered_model_alias(name, alias, str(version))
+    return {"name": name, "version": int(version), "alias": aliases[0] if aliases else None}
+
+
+def _registered_before(step: StepRun, name: str) -> str | None:
+    """The version that an interrupted attempt of this run registered."""
+    if not step.resumed:
+        return None
+    query = f"{clause('name', name)} and run_id = '{step.run_id}'"
+    versions = step.tracker.client.search_model_versions(query)
+    found = [version for version in versions if version.name == name]
+    return str(found[0].version) if found else None
+
+
+def _delete_unregistered(step: StepRun) -> None:
+    """Delete models, whole or not, that an interrupted attempt of this run logged but did not register."""
+    if not step.resumed:
+        return
+    client = step.tracker.client
+    query = f"source_run_id = '{step.run_id}'"
+    for logged in client.search_logged_models([step.tracker.experiment_id], filter_string=query):
+        client.delete_logged_model(logged.model_id)
+        location = urlsplit(logged.artifact_location)
+        if location.scheme in ("", "file"):
+            shutil.rmtree(unquote(location.path), ignore_errors=True)
+
+
+def _log(step: StepRun, flavor: _ModelFolder) -> str:
+    with step.current():
+        info = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=flavor,
+            flavor_name="transformers",
+            metadata={"rpmask": rpmask.__version__},
+        )
+    return str(info.model_id)
+
+
+@dataclass(frozen=True)
+class _ModelFolder:
+    """A folder with weights and tokenizer, made an MLflow model of the flavor `transformers`.
+
+    `mlflow.transformers.log_model` writes the same files, but imports transformers and builds a pipeline.
+    """
+
+    folder: Path
+    task: TaskSpec
+    description: str
+
+    def save_model(self, path: str, mlflow_model: Model) -> None:
+        """Add MLflow's own files and move the folder to `path`; MLflow calls this."""
+        inputs = self.task.inputs
+        config = json.loads((self.folder / "model" / "config.json").read_text(encoding="utf-8"))
+        packages = (*REQUIREMENTS, *(("pillow",) if inputs == "image" else ()))
+        environment = write_environment(self.folder, packages)
+        (self.folder / "model_card.md").write_text(
+            f"---\ntags: [rpmask, pruned]\n---\n# {model_name(self.task.name)}\n\n{self.description}\n",
+            encoding="utf-8",
+        )
+        mlflow_model.signature = (
+            image_signature() if inputs == "image" else text_signature(self.task.pair, labels=True)
+        )
+        mlflow_model.add_flavor(
+            "transformers",
+            transformers_version=version_of("transformers"),
+            code=None,
+            task=f"{inputs}-classification",
+            instance_type=INSTANCES[inputs],
+            pipeline_model_type=config["architectures"][0],
+            source_model_name=model_name(self.task.name),
+            model_binary="model",
+            torch_dtype="torch.float32",
+            components=[READERS[inputs]],
+            **{f"{READERS[inputs]}_type": READER_TYPES[inputs]},
+        )
+        add_to_model(mlflow_model, loader_module="mlflow.transformers", env=environment)
+        mlflow_model.model_size_bytes = sum(
+            file.stat().st_size for file in self.folder.rglob("*") if file.is_file()
+        )
+        mlflow_model.save(str(self.folder / "MLmodel"))
+        shutil.move(self.folder, path)
+
+
+def write_environment(folder: Path, packages: Sequence[str]) -> dict[str, str]:
+    """Write the environment that MLflow builds to serve a model, for pip and for conda; the files' names."""
+    pinned = [requirement(package) for package in packages]
+    python = platform.python_version()
+    conda = [
+        "name: mlflow-env",
+        "channels:",
+        "- conda-forge",
+        "dependencies:",
+        f"- python={python}",
+    ]
+    virtualenv = [f"python: {python}", "build_dependencies:", "- pip", "- setuptools", "- wheel"]
+    lines = {
+        "requirements.txt": pinned,
+        "conda.yaml": [*conda, "- pip", "- pip:", *(f"  - {package}" for package in pinned)],
+        "python_env.yaml": [*virtualenv, "dependencies:", "- -r requirements.txt"],
+    }
+    for name, found in lines.items():
+        (folder / name).write_text("\n".join(found) + "\n", encoding="utf-8")
+    return {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
+
+
+def requirement(package: str) -> str:
+    """An installed package with its version, as pip reads it, without a build tag such as +cpu."""
+    return f"{package}=={version_of(package).partition('+')[0]}"
+
+
+def text_signature(pair: bool | None, *, labels: bool) -> ModelSignature:
+    """Texts, or pairs of texts, in; a score out, with a label for a classification."""
+    texts = ("text", "text_pair") if pair else ("text",)
+    outputs: list[Any] = [ColSpec("double", "score")]
+    if labels:
+        outputs.insert(0, ColSpec("string", "label"))
+    return ModelSignature(
+        inputs=Schema([ColSpec("string", name) for name in texts]), outputs=Schema(outputs)
+    )
+
+
+def image_signature() -> ModelSignature:
+    """Images in, as base64 text or an address; MLflow answers with a column for each class."""
+    return ModelSignature(inputs=Schema([ColSpec("string", "image")]))
