@@ -23,7 +23,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from rpmask.deploy import compact, csr, packed
-from rpmask.deploy.bench import bench, made_up
+from rpmask.deploy.bench import bench, random_batch
 from rpmask.deploy.build import dense_bytes, empty_model, fill
 from rpmask.deploy.manifest import VALUES
 from rpmask.deploy.measure import pinned
@@ -81,7 +81,7 @@ def sizes_and_loading(model: torch.nn.Module, mask: Mask) -> list[dict[str, Any]
                 state, _ = packed.read(place / packed.FILE)
                 found = fill(empty_model(place, "text"), state, place)
                 seconds.append(time.perf_counter() - started)
-            inputs = made_up(8, 128, 30000, NAMES)
+            inputs = random_batch(8, 128, 30000, NAMES)
             with torch.inference_mode():
                 difference = (found(**inputs).logits - model(**inputs).logits).abs().max()
             rows.append(
@@ -102,7 +102,7 @@ def sizes_and_loading(model: torch.nn.Module, mask: Mask) -> list[dict[str, Any]
 
 def timed_runtimes(model: torch.nn.Module, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as work:
-        found = runtimes_of(model, made_up(2, 8, 30000, NAMES), Path(work))
+        found = runtimes_of(model, random_batch(2, 8, 30000, NAMES), Path(work))
         grid = ((1, 32), (1, 128), (8, 128))
         rows = bench(found, grid, vocabulary=30000, names=NAMES, seconds=seconds)
     return {"rows": [row.to_dict() for row in rows], "absent": found.absent}

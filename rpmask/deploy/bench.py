@@ -1,4 +1,4 @@
-"""Time a model's runtimes over a grid of batches and lengths; every figure beside dense fp32's."""
+"""Time the runtimes of a model over a grid of batches and lengths, compared with dense fp32."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNLIMITED = 512
 
 @dataclass(frozen=True)
 class BenchRow(Record):
-    """One runtime on one shape of input. speedup is over the first runtime, max_abs_diff from its logits."""
+    """One runtime on one shape of input; speedup and max_abs_diff compare it with the first runtime."""
 
     runtime: str
     batch: int
@@ -45,15 +45,16 @@ def bench(
     seconds: float,
     repeats: int = REPEATS,
 ) -> tuple[BenchRow, ...]:
-    """Every runtime on every shape, in turns, for about `seconds` a shape.
+    """Time every runtime on every shape, in turns, for about `seconds` per shape.
 
-    One that refuses a shape has no row for it and is named in `runtimes.absent`; the first may not.
+    A runtime that fails on a shape has no row for it and is added to `runtimes.absent`. If the first one
+    fails, its error is raised.
     """
     first = next(iter(runtimes.answers))
     rows: list[BenchRow] = []
     with torch.inference_mode():
         for batch, tokens in grid:
-            inputs = made_up(batch, tokens, vocabulary, names)
+            inputs = random_batch(batch, tokens, vocabulary, names)
             calls = {name: partial(call, inputs) for name, call in runtimes.answers.items()}
             logits: dict[str, torch.Tensor] = {}
             for name, call in tuple(calls.items()):
@@ -82,13 +83,13 @@ def bench(
     return tuple(rows)
 
 
-def made_up(batch: int, tokens: int, vocabulary: int, names: Sequence[str]) -> Batch:
-    """Rows of random tokens, all of one length: how long they take does not depend on what they say."""
+def random_batch(batch: int, tokens: int, vocabulary: int, names: Sequence[str]) -> Batch:
+    """Rows of random tokens of one length; the time a model takes does not depend on the tokens."""
     random = np.random.default_rng(0)
-    made = {"input_ids": torch.from_numpy(random.integers(1, vocabulary, (batch, tokens)))}
-    made["attention_mask"] = torch.ones_like(made["input_ids"])
-    made["token_type_ids"] = torch.zeros_like(made["input_ids"])
-    return {name: made[name] for name in names}
+    inputs = {"input_ids": torch.from_numpy(random.integers(1, vocabulary, (batch, tokens)))}
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    return {name: inputs[name] for name in names}
 
 
 AUTO = "auto"
@@ -112,7 +113,7 @@ def parse_grid(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def shapes(text: str, most: int) -> tuple[tuple[int, int], ...]:
-    """The shapes asked for; `auto` is one row and eight, short and long, as far as the model reads."""
+    """The requested shapes; `auto` means one short row, one long row and eight long rows."""
     if text == AUTO:
         cells = ((batch, min(tokens, most)) for batch, tokens in DEFAULT_SHAPES)
         return tuple(dict.fromkeys(cells))
@@ -127,5 +128,5 @@ def shapes(text: str, most: int) -> tuple[tuple[int, int], ...]:
 
 
 def longest(config: Any) -> int:
-    """The longest input that is timed, in tokens: what the model takes, or 512 where nothing limits it."""
+    """The longest input to time, in tokens: the model's limit, or 512 if it has none."""
     return positions(config) or UNLIMITED

@@ -1,7 +1,7 @@
-"""A classifier's modules out of a folder's config.json, and the weights that are put into them.
+"""Build a classifier from the config.json of a folder and fill it with weights.
 
-Parameters begin on the meta device and are given the tensors that were read, so that nothing is drawn at
-random only to be overwritten: that is what makes a packed BERT-base load within two seconds.
+Parameters start on the meta device, so none is initialised at random only to be overwritten. This is why a
+packed BERT-base loads within two seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from rpmask.deploy.manifest import damaged
@@ -22,7 +23,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def auto_class(inputs: str) -> Any:
-    """The family of classifiers for texts or images."""
+    """The transformers class for classifiers of texts or of images."""
     import transformers
 
     if inputs == "image":
@@ -31,7 +32,7 @@ def auto_class(inputs: str) -> Any:
 
 
 def empty_model(folder: Path, inputs: str) -> nn.Module:
-    """The modules, without weights; buffers that the code computes are there."""
+    """The modules without weights; buffers that the code computes have their values."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig
 
@@ -45,7 +46,7 @@ def empty_model(folder: Path, inputs: str) -> nn.Module:
 
 
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn.Module:
-    """Give every parameter and stored buffer its tensor; none may be missing or left over."""
+    """Assign a tensor to every parameter and stored buffer; none may be missing or left over."""
     try:
         model.load_state_dict(dict(state), strict=True, assign=True)
     except RuntimeError as error:
@@ -57,36 +58,47 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn
 
 
 def stored_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What a file must hold: parameters and stored buffers, contiguous, on the CPU."""
+    """Parameters and stored buffers, contiguous, on the CPU."""
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
 
 
 def full_names(model: nn.Module) -> dict[str, str]:
-    """Canonical name, the one masks use, to the name in the whole model's state."""
+    """The name in the whole model's state for each canonical name, which masks use."""
     base = base_of(model)
     whole = {id(parameter): name for name, parameter in model.named_parameters()}
     return {name: whole[id(parameter)] for name, parameter in base.named_parameters()}
 
 
 def dense_bytes(model: nn.Module) -> int:
-    """Bytes of the weights as they are in memory, unpruned."""
+    """Bytes of the dense weights in memory."""
     return sum(value.numel() * value.element_size() for value in model.state_dict().values())
 
 
 def save_extras(model: Any, tokenizer: Any, folder: Path) -> None:
-    """config.json and the tokenizer, as every form needs them."""
+    """Write config.json and the tokenizer, which every form needs."""
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    check_file(path)
+    try:
+        with safe_open(path, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return opened.metadata() or {}, tensors
+    except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(path, f"it is not a whole safetensors file ({error})") from error
+
+
 def check_file(path: Path) -> None:
-    """A file of an export must be there before a library is asked to read it."""
+    """Refuse a missing file of an export before a library fails on it."""
     if not path.is_file():
         raise RpmaskError(f"There is no file {path}.", "Export the model again.")
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error, which libraries follow with many more, without its colours."""
-    told = COLOURS.sub("", str(error)).strip()
-    return (told.splitlines() or [type(error).__name__])[0][:200]
+    """The first line of a library's error, without colour codes."""
+    text = COLOURS.sub("", str(error)).strip()
+    return (text.splitlines() or [type(error).__name__])[0][:200]

@@ -1,10 +1,9 @@
-"""Form `compact`: neurons and heads that contribute nothing are cut out, and the matrices are smaller.
+"""Form `compact`: smaller matrices, without the neurons and heads that contribute nothing.
 
-A neuron or a head contributes nothing if what reads it, its columns of the matrix that follows, is all zero:
-its rows and its biases then go too, and the logits stay what they were. Where every feed-forward
-block keeps the same number of neurons and no head went, a smaller config.json says it all and
-transformers alone reads the model (`standard`); else rpmask's loader cuts the modules to the shapes
-in the file.
+A neuron or head contributes nothing if its columns in the matrix that reads it are all zero. Its rows and
+biases can then be removed without changing the logits. If every feed-forward block keeps the same number
+of neurons and no head is removed, a smaller config.json describes the model and transformers alone can read
+it (`standard`); otherwise rpmask's loader cuts the modules to the shapes in the file.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from rpmask.deploy import dense
-from rpmask.deploy.build import empty_model, fill, stored_state
+from rpmask.deploy.build import empty_model, fill, read_tensors, stored_state
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
@@ -33,16 +31,16 @@ from rpmask.masks.weights import base_of, find_prunable, is_matrix
 
 FILE = "compact.safetensors"
 FORMAT = "rpmask.compact"
-# What configurations call the width of the feed-forward block.
+# Names of the width of the feed-forward block in configurations.
 WIDTHS = ("intermediate_size", "hidden_dim", "n_inner")
-# What attention modules know of their heads, beside the shapes of their weights.
+# Attributes of attention modules that repeat the shapes of their weights.
 HEAD_COUNTS = ("num_attention_heads", "num_heads", "n_heads")
 HEAD_SIZES = ("all_head_size", "split_size")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What was removed of how much."""
+    """How many neurons and heads were removed."""
 
     neurons: int
     all_neurons: int
@@ -57,7 +55,7 @@ class Cut:
 
 
 def write(model: Any, folder: Path) -> tuple[Cut, bool]:
-    """Cut a copy of the model and write it; what went, and whether transformers alone reads it."""
+    """Cut a copy of the model and write it; what was removed, and whether transformers alone reads it."""
     smaller, cut = shrink(model)
     standard = _standard_config(model, smaller) if cut.heads == 0 else None
     if standard is not None:
@@ -70,19 +68,15 @@ def write(model: Any, folder: Path) -> tuple[Cut, bool]:
 
 
 def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
-    """The smaller model."""
+    """Read the smaller model."""
     if standard:
         return dense.read(folder, inputs)
     path = folder / FILE
-    try:
-        with safe_open(path, framework="pt") as opened:
-            if (opened.metadata() or {}).get("format") != FORMAT:
-                raise damaged(path, "it is not a compact model")
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:
-        raise damaged(path, f"it is not a whole safetensors file ({error})") from error
+    metadata, state = read_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise damaged(path, "it is not a compact model")
     model = empty_model(folder, inputs)
-    heads = _banks(model)[1]  # while the shapes are still the configuration's
+    heads = _banks(model)[1]  # before the shapes change
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")
         if is_matrix(module) and weight is not None and weight.shape != module.weight.shape:
@@ -91,7 +85,7 @@ def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
             _resize(module, weight, state.get(f"{name}.bias"))
     fill(model, state, path)
     for bank in heads:
-        _tell_heads(model, bank)
+        _count_heads(model, bank)
     return model
 
 
@@ -115,12 +109,12 @@ def shrink(model: nn.Module) -> tuple[Any, Cut]:
     for bank, alive in zip((*neurons, *heads), (*kept_neurons, *kept_heads), strict=True):
         _cut(smaller, bank, alive)
     for bank in heads:
-        _tell_heads(smaller, bank)
+        _count_heads(smaller, bank)
     return smaller, cut
 
 
 def _banks(model: nn.Module) -> tuple[tuple[Bank, ...], tuple[Bank, ...]]:
-    """Feed-forward blocks and attention layers; none where the model's names are not known."""
+    """Feed-forward blocks and attention layers; none if the names of the model's modules are unknown."""
     tensors = find_prunable(model, ("*",))
     found: list[tuple[Bank, ...]] = []
     for banks_of in (neuron_banks, head_banks):
@@ -132,12 +126,12 @@ def _banks(model: nn.Module) -> tuple[tuple[Bank, ...], tuple[Bank, ...]]:
 
 
 def _alive(model: nn.Module, bank: Bank) -> Bools:
-    """Units whose readers, the last tiling's columns, are not all zero; one is always kept: (units,)."""
+    """Units that the last tiling's columns read, at least one: (units,)."""
     reader = bank.tilings[-1]
     weight = base_of(model).get_parameter(reader.tensor.name).detach().cpu().float().numpy()
     alive: Bools = reader.sum(np.abs(weight)) > 0
     if not alive.any():
-        alive[0] = True  # a layer of no width is no layer
+        alive[0] = True  # a layer needs at least one unit
     return alive
 
 
@@ -161,7 +155,7 @@ def _places(flags: NDArray[np.bool_]) -> torch.Tensor:
 
 
 def _resize(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-    """Give a module a weight of another shape, and the attributes that repeat it."""
+    """Give a module a weight of another shape, and update the attributes that repeat it."""
     module.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     if bias is not None:
         module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
@@ -171,8 +165,8 @@ def _resize(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> Non
         module.nx, module.nf = weight.shape
 
 
-def _tell_heads(model: nn.Module, bank: Bank) -> None:
-    """Attention modules that count their heads are told how many the weights have now."""
+def _count_heads(model: nn.Module, bank: Bank) -> None:
+    """Set the number of heads in attention modules that store it."""
     first = bank.tilings[0]
     base: Any = base_of(model)
     path = first.tensor.name.rpartition(".")[0]
@@ -188,7 +182,7 @@ def _tell_heads(model: nn.Module, bank: Bank) -> None:
 
 
 def _standard_config(model: Any, smaller: Any) -> Any:
-    """A configuration whose model has exactly the smaller shapes, if one width can say so."""
+    """A configuration whose model has exactly the smaller shapes, if there is one."""
     banks = _banks(model)[0]
     name = banks[0].tilings[-1].tensor.name if banks else ""
     axis = banks[0].tilings[-1].tensor.input_axis if banks else 0

@@ -1,10 +1,10 @@
 """Form `csr`: the packed file, and which of its matrices are multiplied as CSR.
 
-Whether a sparse product is faster depends on the matrix, on how many rows of input there are (batch times
-tokens), on the processor and on its threads. So every kind of matrix is timed both ways, at the rows in
-ROWS, and CSR is used up to the largest number of rows to which it was always clearly faster. Where
-that is the last of ROWS, longer inputs are cut into pieces of it; where it is less, longer inputs are
-multiplied densely. A matrix for which it is nowhere faster stays an ordinary layer.
+Whether a sparse product is faster depends on the matrix, the number of input rows (batch times tokens), the
+processor and its threads. So each kind of matrix is timed both ways at the rows in ROWS, and CSR is used up
+to the largest number of rows at which it was faster there and at every smaller number. If that is the last
+of ROWS, longer inputs are split into pieces of that length; otherwise they are multiplied densely. A matrix
+that CSR never makes faster stays an ordinary layer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DENSITIES = 0.02  # matrices of one shape whose densities differ by less are tim
 
 
 class CsrLinear(nn.Module):
-    """A linear layer whose weight is CSR for inputs of up to `most` rows."""
+    """A linear layer that multiplies inputs of up to `most` rows by a CSR weight."""
 
     def __init__(self, linear: nn.Linear, most: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class CsrLinear(nn.Module):
         self.most = most
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
         self.register_buffer("csr", as_csr(linear.weight.detach()), persistent=False)
-        # Only a layer that is to multiply long inputs densely keeps the dense weight as well.
+        # The dense weight is kept only if long inputs are multiplied densely.
         dense = None if most >= ROWS[-1] else linear.weight.detach()
         self.register_buffer("dense", dense, persistent=False)
 
@@ -57,7 +57,7 @@ class CsrLinear(nn.Module):
         return found.reshape(*inputs.shape[:-1], self.out_features)
 
     def _sparse(self, flat: torch.Tensor) -> torch.Tensor:
-        columns = flat.t().contiguous()  # (in, rows), as the kernel reads it
+        columns = flat.t().contiguous()  # (in, rows), the kernel's layout
         if self.bias is None:
             return (self.csr @ columns).t()
         start = self.bias[:, None].expand(-1, flat.shape[0])
@@ -65,7 +65,7 @@ class CsrLinear(nn.Module):
 
 
 def as_csr(weight: torch.Tensor) -> torch.Tensor:
-    """The matrix as CSR with 32-bit indices, which the kernels take as they are."""
+    """The matrix as CSR with 32-bit indices, which the kernels take without conversion."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         found = weight.to_sparse_csr()
@@ -76,7 +76,7 @@ def as_csr(weight: torch.Tensor) -> torch.Tensor:
 
 
 def machine() -> str:
-    """What a measurement holds for: processor, threads, torch."""
+    """What a measurement is valid for: processor, threads, torch."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -88,7 +88,7 @@ def machine() -> str:
 def choose_routes(
     model: nn.Module, mask: Mask, *, rows: Sequence[int] = ROWS, repeats: int = REPEATS
 ) -> dict[str, int]:
-    """Up to how many rows of input each masked linear layer is faster as CSR, by name; 0 is never."""
+    """The number of input rows up to which each masked linear layer is faster as CSR, by name; 0 is never."""
     kinds: dict[tuple[int, int, int], list[str]] = {}
     for name in mask.names:
         if isinstance(_layer(model, name), nn.Linear):
@@ -104,7 +104,7 @@ def choose_routes(
 
 
 def install(model: nn.Module, routes: Mapping[str, int]) -> nn.Module:
-    """Put CSR layers where the routes say so."""
+    """Replace the layers that the routes name with CSR layers."""
     base = base_of(model)
     for name, most in routes.items():
         path, _, _ = name.rpartition(".")

@@ -1,7 +1,7 @@
-"""Form `dense`: what `save_pretrained` writes, with the pruned weights as exact zeros.
+"""Form `dense`: the files that `save_pretrained` writes, with the pruned weights as exact zeros.
 
-Every library reads it and none needs to know that it is pruned: there is no `sparsity_config`, which some
-runtimes refuse. It is as large and as fast as the model before pruning.
+Every library reads it. It has no `sparsity_config`, which some runtimes refuse. It is as large and as fast
+as the model before pruning.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from rpmask.train.models import read_weights
 
 
 def write(model: Any, folder: Path) -> None:
-    """Weights and config.json, as transformers writes them."""
+    """Write weights and config.json as transformers does."""
     model.save_pretrained(folder)
 
 
 def read(folder: Path, inputs: str) -> nn.Module:
-    """The model, as transformers reads it; weights that it would draw at random are no answer."""
+    """Read the model with transformers; refused if it would initialise weights at random."""
     try:
         model, missing = read_weights(auto_class(inputs), str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""A loaded model: batches in, logits out; texts in, labels out. The same for every form."""
+"""A loaded model of any form: logits of batches, labels of texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
 class Exported:
-    """What `rpmask.load` returns. module is None where another runtime computes."""
+    """The result of `rpmask.load`. module is None if another runtime computes."""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class Exported:
         self.answer = answer
 
     def logits(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits of a batch as the tokenizer gives it: (rows, classes)."""
+        """Logits of a batch of token ids: (rows, classes)."""
         with torch.inference_mode():
             return self.answer(batch)
 
     def predict(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[dict[str, Any]]:
-        """`{label, score}` of every text or pair of texts; of a regression `{score}`."""
+        """`{label, score}` for each text or pair of texts; `{score}` for a regression."""
         return [
             answer
             for start in range(0, len(rows), batch_size)
@@ -59,7 +59,7 @@ class Exported:
                 "Some rows are one text and others are two.", "Give the same to every row."
             )
         if self.manifest.pair is not None and any(pairs) != self.manifest.pair:
-            raise _other_rows(self.manifest)
+            raise _wrong_rows(self.manifest)
         first = [row[0] if isinstance(row, tuple) else row for row in rows]
         second = [row[1] for row in rows if isinstance(row, tuple)] or None
         tokens = self.tokenizer(
@@ -85,7 +85,7 @@ class Exported:
             yield {"label": label, "score": float(row[best])}
 
 
-def _other_rows(manifest: Manifest) -> RpmaskError:
+def _wrong_rows(manifest: Manifest) -> RpmaskError:
     if manifest.pair:
         return RpmaskError(
             "This model answers pairs of texts, and the rows are single texts.",
@@ -98,7 +98,7 @@ def _other_rows(manifest: Manifest) -> RpmaskError:
 
 
 def load_reader(folder: Path, manifest: Manifest) -> Any:
-    """The tokenizer, or the image processor of an image model."""
+    """The tokenizer of the model, or the image processor of an image model."""
     if manifest.inputs == "image":
         from rpmask.train.images import load_image_processor
 

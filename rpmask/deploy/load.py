@@ -1,4 +1,4 @@
-"""`rpmask.load(path)`: any export, or a plain Hugging Face folder, as something that answers.
+"""`rpmask.load(path)`: load an export of any form, or a plain Hugging Face folder.
 
 model = rpmask.load("deploy/packed")
 model.predict([("A man is cooking.", "Somebody cooks.")])
@@ -30,11 +30,10 @@ def load(
     max_length: int = Manifest.max_length,
     pair: bool | None = None,
 ) -> Exported:
-    """Load an export, every byte of it checked; on a GPU 2:4 matrices go onto its sparse kernels.
+    """Load an export, with a check of every byte; on a GPU, 2:4 matrices use its sparse kernels.
 
-    max_length is how many tokens of a text a plain folder's model is given, and pair whether it answers
-    two texts or one, where that is known; an export says so itself. Neither is given more tokens than it
-    has positions for.
+    max_length (tokens per text) and pair (whether the model reads pairs of texts, if known) are for a plain
+    folder; an export states its own. No model is given more tokens than it has positions for.
     """
     if device not in DEVICES:
         raise RpmaskError(f"There is no device '{device}'.", f"Give one of {', '.join(DEVICES)}.")
@@ -46,14 +45,14 @@ def load(
     export = export_in(folder)
     folder = export or folder
     manifest = plain(folder, max_length, pair) if export is None else open_export(export)
-    found = _read(folder, _within(folder, manifest))
+    found = _read(folder, _limited(folder, manifest))
     if device == "cuda":
         return _on_gpu(found)
     return found
 
 
 def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None = None) -> Manifest:
-    """What can be said of a model folder that is no export, as save_pretrained or MLflow wrote it."""
+    """The manifest of a model folder that is no export: one that save_pretrained or MLflow wrote."""
     from transformers import AutoConfig
 
     from rpmask.train.model_place import locate
@@ -81,8 +80,8 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
     )
 
 
-def _within(folder: Path, manifest: Manifest) -> Manifest:
-    """The record with no longer texts than the model takes."""
+def _limited(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with max_length no larger than the model allows."""
     from rpmask.train.models import readable
 
     if manifest.inputs == "image":
@@ -91,12 +90,12 @@ def _within(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def labels_of(config: Any) -> tuple[str, ...]:
-    """The names of the classes, in the order of the logits."""
+    """The labels, in the order of the logits."""
     return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
 
 
 def dense_module(found: Exported, folder: Path) -> nn.Module | None:
-    """The export's model with every matrix dense and whole; None of a form that does not hold it."""
+    """The model with every matrix dense and of full size; None for a form that does not hold it."""
     if found.manifest.form == "csr":
         return _unpacked(folder, found.manifest)[0]
     return found.module if found.manifest.form in ("packed", "dense") else None
@@ -119,7 +118,7 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         model, mask = _unpacked(folder, manifest)
         if manifest.form == "packed":
             return model
-        # Measured elsewhere, or with other threads, a route says nothing about this machine.
+        # A route measured on another machine, or with other threads, is not valid here.
         here = manifest.machine == csr.machine()
         routes = manifest.routes if here else csr.choose_routes(model, mask)
         return csr.install(model, routes)
@@ -141,7 +140,7 @@ def _unpacked(folder: Path, manifest: Manifest) -> tuple[nn.Module, Mask]:
 
 
 def _on_gpu(found: Exported) -> Exported:
-    """The same model on the GPU, in half precision."""
+    """Move the model to the GPU, in half precision."""
     module = found.module
     if module is None or found.manifest.form == "csr":
         raise RpmaskError(

@@ -1,8 +1,7 @@
-"""What an export says about itself: `rpmask.json`, and every other file of the folder by its digest.
+"""The manifest of an export, `rpmask.json`, with the digest of every other file in the folder.
 
-A folder is believed only as a whole: the record must be spelled exactly as it was written, and every
-file it names must have the size and sha256 it gives, before any of them is parsed. So a byte that
-changed, anywhere, is one clear error and never a strange model.
+The manifest must have its own digest, and every file the size and sha256 that it states, before any file is
+parsed. So a changed byte anywhere is one clear error and never a wrong model.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ LARGEST = 1 << 24  # bytes of rpmask.json: beyond any model's
 
 @dataclass(frozen=True)
 class FileEntry(Record):
-    """A file of the folder, as it must be."""
+    """The size and digest of a file."""
 
     bytes: int
     sha256: str
@@ -34,9 +33,9 @@ class FileEntry(Record):
 
 @dataclass(frozen=True)
 class Check(Record):
-    """How the export answered beside the model it was made from, on real rows.
+    """How the export's logits compare with those of its model, on real rows.
 
-    same_answers is the share of rows with the same class; None of a regression, which has none.
+    same_answers is the share of rows with the same class; None for a regression.
     """
 
     rows: int
@@ -47,11 +46,11 @@ class Check(Record):
 
 @dataclass(frozen=True)
 class Manifest(Record):
-    """The export: its form, the model it came from, how its inputs are read, its files.
+    """The export: its form, its model, how inputs are read, its files.
 
-    pair says whether its rows are two texts or one; None of a plain folder, which does not say.
-    standard says whether transformers alone reads it. routes and machine belong to csr: up to how many
-    rows of input each matrix is multiplied as CSR, and the machine where that was measured faster.
+    pair: whether a row is a pair of texts; None if unknown, as for a plain folder. standard: whether
+    transformers alone reads it. routes and machine are for csr: the number of input rows up to which each
+    matrix is multiplied as CSR, and the machine where that was measured.
     """
 
     form: str
@@ -80,12 +79,12 @@ class Manifest(Record):
 
     @property
     def bytes(self) -> int:
-        """Size of all files the record names."""
+        """Size of all files."""
         return sum(entry.bytes for entry in self.files.values())
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Take the digest of every file in the folder and write the record; the record as written."""
+    """Write the manifest with the digest of every file in the folder; return it."""
     files = {
         str(path.relative_to(folder)): _entry(path)
         for path in sorted(folder.rglob("*"))
@@ -93,17 +92,17 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     }
     manifest = replace(manifest, files=files, digest="")
     manifest = replace(manifest, digest=digest_of(manifest.to_dict()))
-    write_whole(folder / FILE, _spelled(manifest))
+    write_whole(folder / FILE, _serialized(manifest))
     return manifest
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds an export, whole or not."""
+    """Whether a folder holds an export, damaged or not."""
     return (folder / FILE).is_file()
 
 
 def export_in(folder: Path) -> Path | None:
-    """The export that a folder is, or that MLflow keeps in it as the artifact of a logged model."""
+    """The export in a folder: the folder itself, or the artifact inside a model that MLflow logged."""
     if is_export(folder):
         return folder
     if (folder / "MLmodel").is_file():
@@ -112,7 +111,7 @@ def export_in(folder: Path) -> Path | None:
 
 
 def open_export(folder: Path) -> Manifest:
-    """The record of a folder in which every byte is as it was written."""
+    """Read the manifest and check every file against it."""
     manifest = read_manifest(folder)
     for name, entry in manifest.files.items():
         path = folder / name
@@ -128,7 +127,7 @@ def open_export(folder: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The record alone: its own spelling and digest are checked, the files are not."""
+    """Read the manifest and check its own digest, but not the files."""
     path = folder / FILE
     try:
         if path.stat().st_size > LARGEST:
@@ -153,19 +152,19 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.from_dict(raw, FILE)
     except RpmaskError as error:
         raise damaged(folder, error.message.rstrip(".")) from error
-    if content != _spelled(manifest) or not _digest_fits(raw):
+    if content != _serialized(manifest) or not _digest_fits(raw):
         raise damaged(folder, f"{FILE} does not fit its own digest")
     _check_sense(folder, manifest)
     return manifest
 
 
 def damaged(place: Path, what: str) -> RpmaskError:
-    """The one error of every reader of exports."""
+    """The error of every reader of exports."""
     return RpmaskError(f"{place} is damaged: {what}.", "Copy it again, or export the model again.")
 
 
 def _check_sense(folder: Path, manifest: Manifest) -> None:
-    """What a digest cannot promise of a record that someone wrote by hand."""
+    """Refuse what a manifest written by hand could contain in spite of a correct digest."""
     if manifest.form not in FORMS:
         raise damaged(folder, f"there is no form '{manifest.form}'")
     for name in manifest.files:
@@ -178,7 +177,7 @@ def _digest_fits(raw: dict[str, Any]) -> bool:
     return bool(raw.get("digest") == digest_of({**raw, "digest": ""}))
 
 
-def _spelled(manifest: Manifest) -> bytes:
+def _serialized(manifest: Manifest) -> bytes:
     return canonical_json(manifest.to_dict()).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Timings that can be compared: calls take turns, so that a slow minute falls on all of them."""
+"""Compare timings fairly: calls take turns, so a slow minute affects all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 
-WARM = 2  # calls that are not counted
+WARM = 2  # calls before the timed ones
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Timing(Record):
 def interleaved(
     calls: Mapping[str, Callable[[], object]], *, repeats: int, seconds: float = float("inf")
 ) -> dict[str, Timing]:
-    """Time calls in turns; after `seconds` no new turn is begun, but three are always made."""
+    """Time calls in turns, at least three; no turn starts after `seconds`."""
     for call in calls.values():
         for _ in range(WARM):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    began = time.perf_counter()
+    begun = time.perf_counter()
     for turn in range(repeats):
-        if turn >= 3 and time.perf_counter() - began > seconds:
+        if turn >= 3 and time.perf_counter() - begun > seconds:
             break
         for name, call in calls.items():
             start = time.perf_counter()
@@ -52,7 +52,7 @@ def interleaved(
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Torch computes with this many threads inside."""
+    """Let torch use this many threads inside the block."""
     if threads < 1:
         raise RpmaskError(f"The number of threads is {threads}.", "Give at least 1.")
     before = torch.get_num_threads()
@@ -64,14 +64,14 @@ def pinned(threads: int) -> Iterator[None]:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in use now; 0 where the system does not say."""
+    """Memory that this process uses now; 0 if the system does not report it."""
     status = Path("/proc/self/statm")
     if not status.is_file():
         return 0
     import resource
 
     gc.collect()
-    # What was freed is still counted until the C library gives it back, which only glibc can be asked to.
+    # Freed memory counts until the C library returns it to the system; only glibc has a call for that.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,6 +1,6 @@
-"""Form `onnx`: portable to any ONNX runtime, and not faster than the dense model for being sparse.
+"""Form `onnx`: portable to any ONNX runtime. Sparsity makes it no faster.
 
-The zeros are stored and multiplied like every other weight; what may be faster is the runtime.
+Zeros are stored and multiplied like every other weight; only the runtime may be faster.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXTRA = RpmaskError(
 
 
 class _Logits(nn.Module):
-    """The model with its inputs by position and the logits alone as its answer."""
+    """The model with positional inputs, returning only the logits."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -43,17 +43,17 @@ class _Logits(nn.Module):
 
 
 def installed(packages: tuple[str, ...]) -> bool:
-    """Whether all of these can be imported."""
+    """Whether all of these packages can be imported."""
     return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Trace the model on an example batch; rows and tokens may be any number afterwards."""
+    """Trace the model on an example batch; the graph takes any number of rows and tokens."""
     if not installed(WRITERS):
         raise EXTRA
     path.parent.mkdir(parents=True, exist_ok=True)
     names = tuple(example)
-    # A single row would be taken for a constant of the graph.
+    # With a single row, the number of rows would become a constant of the graph.
     example = {name: torch.cat([value, value]) for name, value in example.items()}
     wrapped = _Logits(model.cpu().eval(), names).eval()
     rows = torch.export.Dim("rows", min=1)
@@ -85,7 +85,7 @@ def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> 
 
 
 class Session:
-    """An ONNX Runtime session that is called like a model."""
+    """An ONNX Runtime session, callable like a model."""
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         if not installed(READERS):
@@ -101,12 +101,12 @@ class Session:
             self._session: Any = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        # The runtime has an exception for every status, with no common base but this.
+        # The runtime's exceptions have no other common base.
         except Exception as error:
             raise damaged(path, f"ONNX Runtime cannot read it ({first_line(error)})") from error
         self.names = tuple(entry.name for entry in self._session.get_inputs())
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Logits of a batch; inputs the graph does not have are left out."""
+        """Logits of a batch; inputs that the graph does not have are ignored."""
         fed = {name: np.ascontiguousarray(batch[name].numpy()) for name in self.names}
         return torch.from_numpy(self._session.run(["logits"], fed)[0])

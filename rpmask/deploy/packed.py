@@ -1,8 +1,8 @@
-"""Form `packed`: for each masked matrix the code of its bits and the kept values, all else dense.
+"""Form `packed`: the coded bits and the kept values of each masked matrix; all other tensors dense.
 
-One safetensors file. The bits are coded as in a mask file (masks/coding.py), in 0.34 bits a weight at
-93.75 %; values are fp32, or every matrix, the embeddings too, is stored as fp16, bf16 or int8 with one
-scale a row. Vectors (biases, norms) are always fp32. Reading gives fp32 weights with exact zeros.
+One safetensors file. The bits are coded as in a mask file (masks/coding.py): 0.34 bits per weight at 93.75 %.
+Matrices, the embeddings included, are stored as fp32, fp16, bf16, or int8 with one scale per row. Vectors
+(biases, norms) are always fp32. Reading gives fp32 weights with exact zeros.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from rpmask.deploy.build import full_names, stored_state
+from rpmask.deploy.build import full_names, read_tensors, stored_state
 from rpmask.deploy.manifest import VALUES, damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
@@ -37,7 +36,7 @@ MOST_WEIGHTS = 1 << 40
 
 @dataclass(frozen=True)
 class MatrixEntry(Record):
-    """A masked matrix: its shape, how many weights are kept, how the bits are coded, its mask's name."""
+    """A masked matrix: its shape, number of kept weights, coding of its bits, and name in the mask."""
 
     shape: tuple[int, ...]
     kept: int
@@ -47,7 +46,7 @@ class MatrixEntry(Record):
 
 @dataclass(frozen=True)
 class Header(Record):
-    """What the file says about itself."""
+    """The header of the file."""
 
     values: str
     mask_digest: str
@@ -56,14 +55,14 @@ class Header(Record):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes on disk and as dense fp32, of each masked matrix."""
+    """Bytes of each masked matrix, on disk and as dense fp32."""
 
     stored: dict[str, int]
     dense: dict[str, int]
 
 
 def write(model: nn.Module, mask: Mask, path: Path, values: str = "fp32") -> Sizes:
-    """Write a masked model; a weight outside the mask that is not zero is refused."""
+    """Write a masked model; refused if a weight outside the mask is not zero."""
     if values not in VALUES:
         raise RpmaskError(f"There are no values '{values}'.", f"Give one of {', '.join(VALUES)}.")
     state = stored_state(model)
@@ -101,7 +100,7 @@ def write(model: nn.Module, mask: Mask, path: Path, values: str = "fp32") -> Siz
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Mask]:
-    """The whole state in fp32 with exact zeros, and the mask; both proved against the file's header."""
+    """The whole state in fp32 with exact zeros, and the mask; both checked against the header."""
     header, stored = _read(path)
     state: dict[str, torch.Tensor] = {}
     bits: dict[str, np.ndarray] = {}
@@ -136,7 +135,7 @@ def _is_matrix(tensor: torch.Tensor) -> bool:
 
 
 def _narrowed(weight: torch.Tensor, values: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The values as stored, and the scale of each row of an int8 matrix: (rows,)."""
+    """The values to store, and the scale of each row of an int8 matrix: (rows,)."""
     if values != "int8":
         return weight.to(DTYPES[values]), None
     rows = weight.reshape(weight.shape[0], -1).float()
@@ -156,15 +155,9 @@ def _widened(
 
 
 def _read(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
-    """Header and tensors, consistent with each other; nothing is decoded yet."""
-    try:
-        with safe_open(path, framework="pt") as opened:
-            header = _parse(path, opened.metadata() or {})
-            stored = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise RpmaskError(f"There is no file {path}.", "Export the model again.") from error
-    except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:
-        raise damaged(path, f"it is not a whole safetensors file ({error})") from error
+    """Header and tensors, checked against each other but not decoded."""
+    metadata, stored = read_tensors(path)
+    header = _parse(path, metadata)
     for name, entry in header.matrices.items():
         _check_matrix(path, name, entry, stored, DTYPES[header.values])
     return header, stored

@@ -1,4 +1,4 @@
-"""One model under every runtime of this machine, for `bench`; what is absent is named with the reason."""
+"""The runtimes of this machine for one model, which `bench` compares; absent ones have a reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = (
 
 @dataclass
 class Runtimes:
-    """What can be timed, how much memory each took to get ready, and what is absent and why."""
+    """Runtimes that can be timed, the memory each took to prepare, and why others are absent."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class Runtimes:
 
 
 class Absent(Exception):
-    """A runtime that this machine or this model does not have."""
+    """The machine or the model does not have a runtime."""
 
 
 def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
-    """Every runtime, ready and warmed up on the example; files it needs are written to `work`."""
+    """Prepare every runtime and run it once on the example; files are written to `work`."""
     makers: Mapping[str, Callable[[], Answer]] = {
         DENSE: lambda: called(copy.deepcopy(model)),
         "dense bf16": lambda: called(copy.deepcopy(model).to(torch.bfloat16)),
@@ -60,7 +60,8 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
     found = Runtimes()
     if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
         try:
-            onnx.write(model, example, work / onnx.FILE)  # apart, for it takes memory of its own
+            # Before the others, so that its own memory is not counted for the runtime.
+            onnx.write(model, example, work / onnx.FILE)
         except Exception as error:
             found.absent["ONNX Runtime"] = reason_of(error)
     for name, make in makers.items():
@@ -82,14 +83,14 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a runtime is absent: runtimes refuse a model with exceptions of every kind."""
+    """Why a runtime is absent; runtimes raise exceptions of every kind."""
     if isinstance(error, (Absent, RpmaskError)):
         return str(error)
     return f"it does not run this model ({first_line(error)})"
 
 
 def called(model: nn.Module) -> Answer:
-    """A module as a function from a batch to fp32 logits."""
+    """A function from a batch to fp32 logits."""
 
     def answer(batch: Batch) -> torch.Tensor:
         return model(**batch).logits.float()
@@ -98,9 +99,9 @@ def called(model: nn.Module) -> Answer:
 
 
 def _int8(model: nn.Module) -> nn.Module:
-    """Linear layers with int8 weights, inputs quantized as they come."""
+    """The model with int8 weights in linear layers; inputs are quantized dynamically."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated in favour of another package
+        warnings.simplefilter("ignore")  # it is deprecated; another package replaces it
         try:
             from torch.ao.quantization import quantize_dynamic
 

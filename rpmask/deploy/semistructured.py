@@ -1,7 +1,7 @@
 """2:4 masks on an NVIDIA GPU: torch's semi-structured kernels, which multiply by half of the weights.
 
-They need compute capability 8.0 (Ampere) or later, half precision, and matrices whose sides divide by 64.
-Where any of this is missing the layers stay dense and the answer is the same.
+They need compute capability 8.0 (Ampere) or later, half precision, and matrices whose sides are multiples
+of 64. Other layers stay dense and compute the same result.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def is_two_of_four(weight: torch.Tensor) -> bool:
 
 
 def fits_kernels(weight: torch.Tensor) -> bool:
-    """Whether the kernels take a matrix of this shape and pattern."""
+    """Whether the kernels accept a matrix of this shape and pattern."""
     return not any(side % SIDE for side in weight.shape) and is_two_of_four(weight)
 
 
 def available() -> str:
-    """Empty if the kernels work on this machine, else why they do not."""
+    """Why the kernels do not work on this machine; empty if they do."""
     if not torch.cuda.is_available():
         return "there is no CUDA device"
     if torch.version.hip is not None:
@@ -40,7 +40,7 @@ def available() -> str:
 
 
 def install(model: nn.Module, dtype: torch.dtype = torch.float16) -> tuple[str, ...]:
-    """Move a model to the GPU in half precision, its 2:4 matrices onto the kernels; which they are."""
+    """Move a model to the GPU in half precision; return the names of layers that use the kernels."""
     missing = available()
     if missing:
         raise RpmaskError(

@@ -1,4 +1,4 @@
-"""Write a model in one of the forms, read it back, and compare its answers with the model's own."""
+"""Write an export, read it back, and compare its logits with those of the model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rpmask.masks.weights import find_prunable
 
 Batch = dict[str, torch.Tensor]
 
-# Of the largest logit, or of 1 if that is larger: what arithmetic in another order changes, and what
-# rounding the weights does.
+# Relative to the largest logit, or to 1 if that is larger: the effect of another order of arithmetic, and of
+# rounding the weights.
 TOLERANCES = {"packed": 1e-6, "dense": 1e-6, "csr": 1e-4, "compact": 1e-5, "onnx": 1e-4}
 ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1, "int8": 0.2}
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported: the model, what reads its inputs, its mask, and real rows to compare on."""
+    """A model to export, its tokenizer, its mask, and real rows for the comparison."""
 
     model: Any
     tokenizer: Any
@@ -40,7 +40,7 @@ class Source:
 def write_export(
     source: Source, folder: Path, described: Manifest, tolerance: float | None = None
 ) -> tuple[Manifest, Exported]:
-    """The export's record and the export as it was read back; it answers as the model does."""
+    """Write an export and check it; return its manifest and the export as it was read back."""
     manifest = _write(source, folder, described)
     seal(folder, manifest)
     found = load(folder)
@@ -50,12 +50,12 @@ def write_export(
 
 
 def tolerance_of(manifest: Manifest) -> float:
-    """How far logits may be from the model's, relative to the largest."""
+    """The largest accepted difference from the model's logits, relative to the largest logit."""
     return max(TOLERANCES[manifest.form], ROUNDING[manifest.values])
 
 
 def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], tolerance: float) -> Check:
-    """Logits of the export beside the model's; RunFailed if they differ by more than the tolerance."""
+    """Compare the logits of the export and the model; RunFailed beyond the tolerance."""
     model.eval()
     with torch.inference_mode():
         expected = torch.cat([model(**batch).logits.float() for batch in batches])
@@ -70,8 +70,7 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
         if expected.shape[-1] > 1
         else None,
     )
-    # A NaN is not below anything.
-    if not difference <= check.tolerance:
+    if not difference <= check.tolerance:  # also true for NaN
         raise RunFailed(
             f"The export does not answer as the model does: on {check.rows} rows logits differ by "
             f"up to {difference:.2g}, more than {check.tolerance:.2g}.",
@@ -81,7 +80,7 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
 
 
 def mask_of_zeros(model: nn.Module) -> Mask:
-    """The mask that a model's own zeros are, over the tensors that may be pruned."""
+    """The mask of the non-zero weights, over the tensors that may be pruned."""
     tensors = find_prunable(model)
     base = getattr(model, "base_model", model)
     weights = {tensor.name: base.get_parameter(tensor.name) for tensor in tensors}
@@ -89,7 +88,7 @@ def mask_of_zeros(model: nn.Module) -> Mask:
 
 
 def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
-    """The form's files; the record with what writing them found out."""
+    """Write the files of the form; the manifest with what is known afterwards."""
     model, form = source.model, described.form
     manifest = replace(described, dense_bytes=dense_bytes(model))
     save_extras(model, source.tokenizer, folder)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from rpmask.deploy import csr
-from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, made_up, parse_grid, shapes
+from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, parse_grid, random_batch, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
 from rpmask.deploy.manifest import export_in
@@ -139,7 +139,7 @@ def _answers_as(export: Exported, original: Exported) -> bool:
     assert model is not None  # a registered model is a plain folder
     config: Any = model.config
     allowed = max(tolerance_of(manifest), manifest.check.tolerance if manifest.check else 0.0)
-    inputs = made_up(4, min(8, longest(config)), config.vocab_size, _inputs(original))
+    inputs = random_batch(4, min(8, longest(config)), config.vocab_size, _inputs(original))
     try:
         compare(export, model, (inputs,), allowed)
     except Exception:  # on a model of other shapes every runtime fails in its own way
@@ -192,7 +192,7 @@ def _config(target: Target) -> Any:
 
 def _runtimes(target: Target, work: Path, vocabulary: int) -> Runtimes:
     """Every runtime of the model; an export that is none of them is timed under its form's name."""
-    example = made_up(2, 8, vocabulary, target.inputs)
+    example = random_batch(2, 8, vocabulary, target.inputs)
     found = runtimes_of(target.model, example, work) if target.model is not None else Runtimes()
     if target.export is not None:
         found.answers[f"this {target.export.manifest.form}"] = target.export.logits

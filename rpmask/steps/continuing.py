@@ -9,7 +9,7 @@ from rpmask.records import MaskRecipe, Pool, ScreenReport
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context
 from rpmask.steps.requests import PAPER_SPACE, SampleRequest
-from rpmask.tracking.study import Ledger, study_exists
+from rpmask.tracking.study import Study, study_exists
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def settled_space(request: SampleRequest, before: Earlier, context: Context) -> 
         return replace(request, space=PAPER_SPACE)
     if before.study is None or not study_exists(request.storage, context.folder, before.study):
         return request
-    ledger = Ledger(request.storage, context.folder, before.study)
+    ledger = Study(request.storage, context.folder, before.study)
     return replace(request, space=ledger.agree(request.space))
 
 

@@ -16,12 +16,12 @@ from rpmask.records import MaskRecipe
 from rpmask.steps.continuing import Earlier
 from rpmask.steps.requests import SampleRequest
 from rpmask.streams import generator
-from rpmask.tracking.proposing import Asked
-from rpmask.tracking.study import Ledger
+from rpmask.tracking.proposing import Proposal
+from rpmask.tracking.study import Study
 
 
 def proposals(
-    request: SampleRequest, base: MaskRecipe, ledger: Ledger, owner: str, before: Earlier
+    request: SampleRequest, base: MaskRecipe, ledger: Study, owner: str, before: Earlier
 ) -> Iterator[tuple[MaskRecipe, int | None]]:
     """The recipes of a pool, each with its trial; the control is the first."""
     stream = f"{before.generation}/" if before.pool else ""
@@ -58,7 +58,7 @@ def _centre(base: MaskRecipe, importance: str, allocation: float) -> MaskRecipe:
     return replace(base, temperature=0.0, importance=importance, allocation=allocation)
 
 
-def _noisy(base: MaskRecipe, asked: Asked) -> MaskRecipe:
+def _noisy(base: MaskRecipe, asked: Proposal) -> MaskRecipe:
     return replace(
         base,
         temperature=asked.temperature,

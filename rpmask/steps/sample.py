@@ -34,7 +34,7 @@ from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.steps.shown import sample_params
 from rpmask.tasks.spec import TaskData
-from rpmask.tracking.study import Ledger
+from rpmask.tracking.study import Study
 from rpmask.train.models import skeleton, stored_weights
 from rpmask.words import percent
 
@@ -207,12 +207,12 @@ def _draw(
     )
 
 
-def _ledger(request: SampleRequest, context: Context, run: StepRun, before: Earlier) -> Ledger:
+def _ledger(request: SampleRequest, context: Context, run: StepRun, before: Earlier) -> Study:
     """The pool's study: a new one, or the one it continues, its lost trials queued again."""
     if before.pool is None:
         name = f"{request.task}-{percent(request.sparsity)}-{run.run_id[:12]}"
-        return Ledger(request.storage, context.folder, name)
-    ledger = Ledger(request.storage, context.folder, before.study or "")
+        return Study(request.storage, context.folder, name)
+    ledger = Study(request.storage, context.folder, before.study or "")
     for owner in ledger.owners() - {run.run_id}:
         if context.tracker.lost(owner):
             ledger.requeue(owner)

@@ -25,7 +25,7 @@ from rpmask.steps.poolmasks import load_masks
 from rpmask.steps.raceplan import held_out, plan_race, settled_race
 from rpmask.steps.requests import ScreenRequest
 from rpmask.steps.twins import draw_twins
-from rpmask.tracking.study import Ledger, study_exists
+from rpmask.tracking.study import Study, study_exists
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenRe
     """Close the trials that `sample` asked for; the study that a next pool continues."""
     if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
         return pool.study
-    ledger, numbers = Ledger(request.storage, context.folder, pool.study).of_race(
+    ledger, numbers = Study(request.storage, context.folder, pool.study).for_race(
         context.tracker.lineage(report.pool_run_id), report.run_id
     )
     refused = sum(

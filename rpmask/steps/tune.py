@@ -11,7 +11,8 @@ from rpmask.steps.densemodel import from_dense
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation
-from rpmask.tracking.study import Ledger, Told
+from rpmask.tracking.study import Study
+from rpmask.tracking.trials import TrialRecord
 from rpmask.words import MEASURED, percent
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
             context.console.say(f"This was tuned before: run {run.run_id}.")
             return run.result()
         done = _generations(request, first, context.under(run.run_id))
-        ledger = Ledger(first.storage, context.folder, done[-1]["screen"]["study"])
+        ledger = Study(first.storage, context.folder, done[-1]["screen"]["study"])
         trials, importances = ledger.history(), ledger.importances()
         best = _best(done)
         spent = sum(one["screen"]["steps_spent"] for one in done)
@@ -115,7 +116,7 @@ def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _charts(trials: list[Told], importances: dict[str, float], measured: str) -> list[Chart]:
+def _charts(trials: list[TrialRecord], importances: dict[str, float], measured: str) -> list[Chart]:
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 

@@ -1,13 +1,12 @@
-"""One process at a time on a name, among a user's processes on this machine.
+"""Locks by name: one process at a time, among the processes of one user on this machine.
 
-A lock is the kernel's `flock` on a file in a folder that is the user's alone: `.cache/rpmask/locks` in the
-home that the user database names or, where nothing can be written there or its file system has no locks,
-`/tmp/rpmask-locks-UID`. No variable of the environment decides which, so processes with other temporary
-folders or another HOME find the same file.
+A lock is the kernel's `flock` on a file in a folder that only the user can write to: `.cache/rpmask/locks`
+in the home that the user database names or, if that cannot be written or its file system has no locks,
+`/tmp/rpmask-locks-UID`. No environment variable has an influence, so processes with another HOME or TMPDIR
+use the same file. The kernel frees a lock when the process ends, however it ends.
 
-The kernel frees a lock when the process ends, however it ends. Processes of other users are not held up.
-Where the home is on a network (NFS since Linux 2.6.12, SMB) the server keeps the locks: they hold among all
-machines that mount it, and are freed once the server has noticed that a machine is gone.
+If the home is on a network (NFS since Linux 2.6.12, SMB), the server holds the locks: they apply to all
+machines that mount it, and are freed once the server notices that a machine is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from rpmask.errors import RpmaskError
 
-# What a home says that nothing can be written to, or whose file system has no locks.
+# Errors of a home that cannot be written, or whose file system has no locks.
 UNUSABLE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
     *(errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS),
@@ -33,39 +32,39 @@ UNUSABLE = {
 
 @contextmanager
 def hold_lock(name: str) -> Iterator[None]:
-    """Wait for the lock of this name and hold it; the kernel frees it if the process dies."""
-    path, handle = _acquired(hashlib.sha256(name.encode()).hexdigest()[:32])
+    """Wait for the lock with this name and hold it inside the block."""
+    path, handle = _acquire(hashlib.sha256(name.encode()).hexdigest()[:32])
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the next holder can have it
+        path.unlink(missing_ok=True)  # while it is still locked
         fcntl.flock(handle, fcntl.LOCK_UN)  # a forked child may hold a copy of the handle
         os.close(handle)
 
 
 def places() -> list[Path]:
-    """Folders for locks; the first that can be used is."""
+    """Folders for locks; the first that works is used."""
     fixed = Path(f"/tmp/rpmask-locks-{os.getuid()}")
     try:
         home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:  # a container may run as a number that nobody has
+    except KeyError:  # a container may run as a user id without an entry
         return [fixed]
     return [home / ".cache" / "rpmask" / "locks", fixed]
 
 
-def _acquired(name: str) -> tuple[Path, int]:
-    """The file of a lock and the handle that holds it."""
+def _acquire(name: str) -> tuple[Path, int]:
+    """The file of a lock, and the handle that holds the lock."""
     *others, last = places()
     for folder in others:
         try:
-            return folder / name, _locked(folder, name)
+            return folder / name, _lock(folder, name)
         except OSError as error:
             if error.errno not in UNUSABLE:
                 raise
-    return last / name, _locked(last, name)
+    return last / name, _lock(last, name)
 
 
-def _locked(folder: Path, name: str) -> int:
+def _lock(folder: Path, name: str) -> int:
     inside = _own_folder(folder)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -73,7 +72,7 @@ def _locked(folder: Path, name: str) -> int:
             handle = os.open(name, flags, 0o600, dir_fd=inside)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                if _is_still(handle, name, inside):
+                if _has_name(handle, name, inside):
                     return handle
             except BaseException:
                 os.close(handle)
@@ -89,8 +88,8 @@ def _locked(folder: Path, name: str) -> int:
         os.close(inside)
 
 
-def _is_still(handle: int, name: str, folder: int) -> bool:
-    """Whether the locked file is the one of that name: whoever held it before has removed it."""
+def _has_name(handle: int, name: str, folder: int) -> bool:
+    """Whether the locked file still has its name: the former holder removes the file."""
     try:
         there = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -99,9 +98,9 @@ def _is_still(handle: int, name: str, folder: int) -> bool:
 
 
 def _own_folder(path: Path) -> int:
-    """A handle of the folder, made if it is not there; refused if others could write names into it."""
+    """A handle of the folder, created if needed; refused if another user could create files in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):  # whatever is there is looked at below
+    with suppress(FileExistsError):  # what exists is checked below
         path.mkdir(mode=0o700)
     hint = f"Remove {path}; rpmask makes a folder of that name for its locks."
     try:

@@ -1,4 +1,4 @@
-"""How a study proposes a draw: the parameters that it suggests, and the seeded samplers that choose them."""
+"""The hyperparameters that a study proposes for a mask, and the seeded samplers that choose them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial, Trial
 from rpmask.errors import RpmaskError
 from rpmask.records import SAMPLERS, SearchSpace
 
-LAST = "allocation"  # the parameter that is asked for last
+LAST = "allocation"  # the parameter that is suggested last
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One trial's proposal."""
+class Proposal:
+    """The hyperparameters of one trial."""
 
     trial: int
     temperature: float
@@ -25,8 +25,8 @@ class Asked:
     allocation: float
 
 
-def suggested(trial: Trial, space: SearchSpace) -> Asked:
-    """Ask a new trial for its parameters: of a range any value, of a list one of its values."""
+def suggest(trial: Trial, space: SearchSpace) -> Proposal:
+    """Suggest the parameters of a new trial: any value of a range, or one value of a list."""
     for name in ("temperature", "sample_ratio"):
         values = getattr(space, name)
         if name in space.lists:
@@ -36,13 +36,13 @@ def suggested(trial: Trial, space: SearchSpace) -> Asked:
             trial.suggest_float(name, low, high, log=low < high)
     trial.suggest_categorical("importance", space.importances)
     trial.suggest_categorical(LAST, space.allocations)
-    return asked_of(trial)
+    return proposal_of(trial)
 
 
-def asked_of(trial: Trial | FrozenTrial) -> Asked:
-    """What a trial with all of its parameters proposes."""
+def proposal_of(trial: Trial | FrozenTrial) -> Proposal:
+    """The proposal of a trial that has all of its parameters."""
     params = trial.params
-    return Asked(
+    return Proposal(
         trial=trial.number,
         temperature=params["temperature"],
         sample_ratio=params["sample_ratio"],
@@ -52,12 +52,12 @@ def asked_of(trial: Trial | FrozenTrial) -> Asked:
 
 
 def seeded_sampler(name: str, seed: int, nth: int) -> optuna.samplers.BaseSampler:
-    """The sampler for the nth proposal of a pool."""
+    """The sampler for the nth proposal for a pool."""
     stream = int(np.random.SeedSequence((seed, nth)).generate_state(1)[0])
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=stream)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=stream)
-    if name == "qmc":  # a sequence: the storage counts its points, and all of them need one seed
+    if name == "qmc":  # one sequence for all proposals: the storage counts its points
         return optuna.samplers.QMCSampler(seed=seed, warn_asynchronous_seeding=False)
     raise RpmaskError(f"There is no sampler '{name}'.", f"Choose one of {', '.join(SAMPLERS)}.")

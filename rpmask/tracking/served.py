@@ -12,14 +12,14 @@ import rpmask
 
 
 class Served(PythonModel):
-    """An export behind MLflow's scoring server."""
+    """An export that MLflow's scoring server calls."""
 
     def load_context(self, context: Any) -> None:
-        """Read the export, every byte of it checked."""
+        """Load the export, which checks every byte."""
         self._model = rpmask.load(context.artifacts["export"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """One answer a row: label and score, of a regression the score."""
+        """One answer for each row: label and score, or only the score of a regression."""
         texts = [str(text) for text in model_input["text"]]
         if "text_pair" not in model_input.columns:
             return pd.DataFrame(self._model.predict(texts))

@@ -1,18 +1,16 @@
-"""The Optuna study as the ledger of the sampling hyperparameters: ask, report, tell.
+"""The Optuna study of the sampling hyperparameters.
 
-`sample` asks for the temperature, the sample ratio, the importance and the allocation of every
-candidate with randomness; `screen` reports each rung and tells the end. A study belongs to one
-`sample` run unless that run says it continues another's. It learns from one race of each pool: a pool that
-is raced again in another way begins a study of its own, with what was known before that race.
+`sample` asks for the temperature, sample ratio, importance and allocation of every candidate with
+randomness; `screen` reports each rung and how the candidate ended. Each `sample` run has a study of its own
+unless it continues another run's. A study learns from one race of each pool: racing a pool again in another
+way starts a copy of the study with the results that were known before the first race.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -23,38 +21,26 @@ from rpmask.logs import is_verbose
 from rpmask.records import RacedCandidate, SearchSpace
 from rpmask.tracking.journal import open_journal
 from rpmask.tracking.locks import hold_lock
-from rpmask.tracking.proposing import LAST, Asked, asked_of, seeded_sampler, suggested
+from rpmask.tracking.proposing import LAST, Proposal, proposal_of, seeded_sampler, suggest
+from rpmask.tracking.trials import TrialRecord, importances, trial_record
 
-OWNER = "pool"  # the trial attribute that names the `sample` run
-KIND = "ranked-by"  # the study attribute that says what its trials' values are
-CENTRES = "centres"  # the study attributes of the pools that hold masks without noise
-RACE = "race"  # the study attributes that name the race of each pool it learns from
-WAS = "was"  # the number that a trial had in the study that this one was copied from
-WHOLE = "whole"  # the study attribute of a copy that was made to its end
-ENOUGH = 8  # complete trials below which importances are noise
-
+# Attributes of a trial.
+OWNER = "pool"  # the `sample` run that asked for it
+WAS = "was"  # its number in the study that this one is a copy of
+# Attributes of a study.
+KIND = "ranked-by"  # what the values of its trials are, `loss` or `distance`
+CENTRES = "centres"  # CENTRES/RUN: the masks without noise that a pool holds
+RACE = "race"  # RACE/RUN: the race of a pool that the study learns from
+WHOLE = "whole"  # set on a copy when it is complete
 
 Centre = tuple[str, float]  # importance, allocation
 
 
-@dataclass(frozen=True)
-class Told:
-    """How one trial went; the value of a pruned one is its last rung's.
+class Study:
+    """One study in a journal file, or in a database that Optuna can use.
 
-    state: `complete`, `pruned`, `failed`, `running` or `waiting`.
-    """
-
-    number: int
-    state: str
-    value: float | None
-    params: dict[str, Any]
-
-
-class Ledger:
-    """One study in a journal file beside the tracking database, or in any RDB.
-
-    A trial belongs to the `sample` run that asked for it, its owner, and stays open until the screening
-    of that pool tells how it ended.
+    The owner of a trial is the `sample` run that asked for it. The trial stays open until the screening of
+    that pool reports how the candidate ended.
     """
 
     def __init__(self, storage: str | None, folder: Path, name: str) -> None:
@@ -69,49 +55,49 @@ class Ledger:
         )
 
     def agree(self, space: SearchSpace) -> SearchSpace:
-        """The space of this study: the first one it was asked with; the default follows it."""
+        """The space of this study, which its first request sets; the default space stands for it later."""
         known = self._study.user_attrs.get("space")
         if known is None:
             self._study.set_user_attr("space", space.to_dict())
             return space
-        settled = SearchSpace.from_dict(known)
-        if space not in (settled, SearchSpace()):
+        own = SearchSpace.from_dict(known)
+        if space not in (own, SearchSpace()):
             raise RpmaskError(
                 f"The study '{self.name}' searches another space than the one asked for: "
-                f"{_differences(settled, space)}.",
+                f"{_differences(own, space)}.",
                 "Leave those options out to continue it, or leave --like out for a study of its own.",
             )
-        return settled
+        return own
 
-    def ask(self, space: SearchSpace, *, owner: str, nth: int, sampler: str, seed: int) -> Asked:
-        """The nth proposal for a pool; one that an interrupted `sample` had asked for comes again.
+    def ask(self, space: SearchSpace, *, owner: str, nth: int, sampler: str, seed: int) -> Proposal:
+        """The nth proposal for a pool; an interrupted `sample` gets the same proposals again.
 
-        The sampler is seeded for each proposal, so that what it proposes depends on the trials told
-        before and not on how often the command was interrupted.
+        The sampler is seeded for each proposal, so a proposal depends on the results reported before and not
+        on how often the command was interrupted.
         """
         self._study.sampler = seeded_sampler(sampler, seed, nth)
         with hold_lock(f"study|{self._place}|{self.name}"):
-            self._forget_half_asked(owner)
+            self._close_incomplete(owner)
             own = [trial for trial in self._open() if trial.user_attrs.get(OWNER) == owner]
             if nth < len(own):
-                return asked_of(own[nth])
+                return proposal_of(own[nth])
             trial = self._study.ask()
             trial.set_user_attr(OWNER, owner)
-            return suggested(trial, space)
+            return suggest(trial, space)
 
-    def _forget_half_asked(self, owner: str) -> None:
+    def _close_incomplete(self, owner: str) -> None:
         """Close trials that a kill left without their owner or without all of their parameters.
 
-        The sampler would draw what is missing from another place of its stream.
+        The sampler would draw the missing ones from another place of its stream.
         """
         for trial in self._open():
             if trial.user_attrs.get(OWNER, owner) == owner and LAST not in trial.params:
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
     def claim_centres(self, owner: str, wanted: Sequence[Centre], room: int) -> list[Centre]:
-        """The first of these masks without noise that no other pool of the study holds; now this one does.
+        """Claim up to `room` of these masks without noise that no other pool of the study holds.
 
-        An interrupted pool is given its own again.
+        An interrupted pool gets its own again.
         """
         with hold_lock(f"study|{self._place}|{self.name}"):
             held = {
@@ -144,7 +130,7 @@ class Ledger:
         self._free(owner)
 
     def requeue(self, owner: str) -> None:
-        """The same for a pool whose screening failed; what it asked for is proposed again first."""
+        """Abandon a pool whose screening failed; its proposals are the next ones that the study makes."""
         for trial in self._open():
             if trial.user_attrs.get(OWNER) == owner:
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -155,67 +141,67 @@ class Ledger:
         if dict(self._claims()).get(owner):
             self._study.set_user_attr(f"{CENTRES}/{owner}", [])
 
-    def of_race(self, lineage: Sequence[str], race: str) -> tuple[Ledger, dict[int, int]]:
-        """The study that learns from this race of a pool, and what its trials are called there.
+    def for_race(self, lineage: Sequence[str], race: str) -> tuple[Study, dict[int, int]]:
+        """The study that learns from this race of a pool, and the numbers of the pool's trials in it.
 
-        lineage are the runs of the pool and of those that it continues, the pool first. It is this study if
-        no other race of the pool was told to it, else a copy of what it knew of those before.
+        lineage: the runs of the pool and of those that it continues, the pool first. The study is this one,
+        unless it has learned from another race of the pool: then it is a copy without that race's results.
         """
         owner = lineage[0]
         own = [
             t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get(OWNER) == owner
         ]
         with hold_lock(f"study|{self._place}|{self.name}"):
-            told = any(trial.value is not None for trial in own)
+            has_results = any(trial.value is not None for trial in own)
             known = self._study.user_attrs.get(f"{RACE}/{owner}")
-            if known == race or (known is None and not told):
+            if known == race or (known is None and not has_results):
                 self._study.set_user_attr(f"{RACE}/{owner}", race)
                 return self, {trial.number: trial.number for trial in own}
             copy = self._copied(f"{self.name}-{race[:12]}", lineage)
             trials = copy._study.get_trials(deepcopy=False)
             return copy, {t.user_attrs[WAS]: t.number for t in trials if WAS in t.user_attrs}
 
-    def _copied(self, name: str, lineage: Sequence[str]) -> Ledger:
-        """Another study with the trials of these pools, those of the first one open."""
+    def _copied(self, name: str, lineage: Sequence[str]) -> Study:
+        """A copy with the finished trials of the later pools, and the trials of the first pool open again."""
         owner, *before = lineage
         if name in optuna.get_all_study_names(self._storage):
             if (copy := self._named(name))._study.user_attrs.get(WHOLE):
                 return copy
-            optuna.delete_study(study_name=name, storage=self._storage)  # a kill cut it short
+            optuna.delete_study(
+                study_name=name, storage=self._storage
+            )  # a kill interrupted the copying
         copy = self._named(name)
         for trial in self._study.get_trials(deepcopy=False):
-            whose = trial.user_attrs.get(OWNER)
-            if whose in before and trial.state.is_finished():
+            its_owner = trial.user_attrs.get(OWNER)
+            if its_owner in before and trial.state.is_finished():
                 copy._study.add_trial(trial)
-            elif whose == owner:
-                attributes = {**trial.user_attrs, WAS: trial.number}
+            elif its_owner == owner:
                 copy._study.add_trial(
                     create_trial(
                         state=TrialState.RUNNING,
                         params=trial.params,
                         distributions=trial.distributions,
-                        user_attrs=attributes,
+                        user_attrs={**trial.user_attrs, WAS: trial.number},
                     )
                 )
-        known = self._study.user_attrs
-        kept = ["space", KIND if copy.kind else "", *(f"{CENTRES}/{run}" for run in lineage)]
-        for attribute in kept:
-            if attribute in known:
-                copy._study.set_user_attr(attribute, known[attribute])
+        attributes = self._study.user_attrs
+        for name in ("space", KIND if copy.kind else "", *(f"{CENTRES}/{run}" for run in lineage)):
+            if name in attributes:
+                copy._study.set_user_attr(name, attributes[name])
         copy._study.set_user_attr(WHOLE, True)
         return copy
 
-    def _named(self, name: str) -> Ledger:
-        return Ledger(self._url, self._folder, name)
+    def _named(self, name: str) -> Study:
+        return Study(self._url, self._folder, name)
 
     def _open(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def tell(self, trial: int, raced: RacedCandidate) -> bool:
-        """Report a candidate's rungs and close its trial; telling twice changes nothing.
+        """Report a candidate's rungs and close its trial; a second report changes nothing.
 
-        A study learns from one kind of value, that of the race it was told of first. A trial of a race with
-        another kind fails, and False is said of it.
+        A study learns from one kind of value, that of its first race. A trial of a race that ranks by another
+        kind fails, and the result is False.
         """
         frozen = self._study.get_trials(deepcopy=False)[trial]
         if frozen.state.is_finished():
@@ -239,30 +225,20 @@ class Ledger:
 
     @property
     def kind(self) -> str | None:
-        """What its values are, `loss` or `distance`, once it has some; losses until that was written down."""
-        told = any(trial.value is not None for trial in self._study.get_trials(deepcopy=False))
+        """The kind of its values, `loss` or `distance`; None without values. Old studies hold losses."""
+        has_results = any(
+            trial.value is not None for trial in self._study.get_trials(deepcopy=False)
+        )
         known: str | None = self._study.user_attrs.get(KIND)
-        return known or ("loss" if told else None)
+        return known or ("loss" if has_results else None)
 
-    def history(self) -> list[Told]:
-        """Every trial in the order it was asked for."""
-        return [
-            Told(
-                t.number,
-                "failed" if t.state == TrialState.FAIL else t.state.name.lower(),
-                _value(t),
-                dict(t.params),
-            )
-            for t in self._study.get_trials(deepcopy=False)
-        ]
+    def history(self) -> list[TrialRecord]:
+        """Every trial, in the order of asking."""
+        return [trial_record(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def importances(self) -> dict[str, float]:
         """Share of the variation that each hyperparameter explains; empty with too few trials."""
-        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
-            return {}
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+        return importances(self._study)
 
 
 def study_exists(storage: str | None, folder: Path, name: str) -> bool:
@@ -275,22 +251,15 @@ def _storage(url: str | None, folder: Path) -> BaseStorage:
         return open_journal(folder / "optuna.journal")
     try:
         return RDBStorage(url)
-    except Exception as error:  # SQLAlchemy and its drivers raise their own families
+    except Exception as error:  # SQLAlchemy and its drivers raise exceptions of their own
         raise RpmaskError(
             f"The Optuna storage '{url}' cannot be used: {str(error).splitlines()[0]}",
             "Give an RDB URL such as sqlite:///optuna.db, or leave --storage out.",
         ) from error
 
 
-def _value(trial: FrozenTrial) -> float | None:
-    if trial.state == TrialState.COMPLETE:
-        return trial.value
-    reported = trial.intermediate_values
-    return reported[max(reported)] if reported else None
-
-
-def _differences(settled: SearchSpace, asked: SearchSpace) -> str:
-    there, here = settled.to_dict(), asked.to_dict()
+def _differences(own: SearchSpace, other: SearchSpace) -> str:
+    there, here = own.to_dict(), other.to_dict()
     return ", ".join(
         f"{name} {there[name]}, not {here[name]}" for name in there if there[name] != here[name]
     )

@@ -56,7 +56,7 @@ def test_words_train_nothing_again(copy: Path) -> None:
     ("path", "old", "new", "changed", "same"),
     [
         ("records.py", "floor: float = 0.1", "floor: float = 0.2", "sample", None),
-        ("tracking/study.py", "ENOUGH = 8", "ENOUGH = 9", "sample", "finetune"),
+        ("tracking/study.py", 'WHOLE = "whole"', 'WHOLE = "all"', "sample", "finetune"),
         ("train/refit.py", "import torch", "import torch\n\nMORE = 1", "finetune", "sample"),
         (
             "randomized_masks/verdict.py",

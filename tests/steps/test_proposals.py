@@ -18,7 +18,7 @@ from rpmask.records import (
 from rpmask.steps.continuing import Earlier
 from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
-from rpmask.tracking.study import Ledger
+from rpmask.tracking.study import Study
 
 CENTRES = [("magnitude", 0.0), ("magnitude", 1.0), ("fisher", 0.0), ("fisher", 1.0)]
 BASE = MaskRecipe(weights_digest="w", seed=0, sparsity=0.9)
@@ -29,13 +29,13 @@ Planned = list[tuple[MaskRecipe, int | None]]
 
 
 def planned(
-    ledger: Ledger, owner: str, k: int, before: Earlier | None = None, space: SearchSpace = SPACE
+    ledger: Study, owner: str, k: int, before: Earlier | None = None, space: SearchSpace = SPACE
 ) -> Planned:
     request = SampleRequest(k=k, space=space)
     return list(proposals(request, BASE, ledger, owner, before or Earlier()))
 
 
-def pool(ledger: Ledger, owner: str, k: int, before: Earlier | None = None) -> list[MaskRecipe]:
+def pool(ledger: Study, owner: str, k: int, before: Earlier | None = None) -> list[MaskRecipe]:
     return [recipe for recipe, _ in planned(ledger, owner, k, before)]
 
 
@@ -60,7 +60,7 @@ def centres(recipes: list[MaskRecipe]) -> list[tuple[str, float]]:
 
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
 def test_centres_come_before_noise(tmp_path: Path, k: int) -> None:
-    recipes = pool(Ledger(None, tmp_path, "study"), "p", k)
+    recipes = pool(Study(None, tmp_path, "study"), "p", k)
     assert len(recipes) == k
     assert centres(recipes) == CENTRES[:k]
     assert all(recipe.temperature > 0 for recipe in recipes[len(CENTRES) :])
@@ -69,30 +69,29 @@ def test_centres_come_before_noise(tmp_path: Path, k: int) -> None:
 
 def test_by_default_centres_and_draws_are_around_fisher(tmp_path: Path) -> None:
     recipes = [
-        recipe
-        for recipe, _ in planned(Ledger(None, tmp_path, "study"), "p", 8, space=SearchSpace())
+        recipe for recipe, _ in planned(Study(None, tmp_path, "study"), "p", 8, space=SearchSpace())
     ]
     assert centres(recipes) == [("magnitude", 0.0), ("fisher", 0.0), ("fisher", 1.0)]
     assert {recipe.importance for recipe in recipes[3:]} == {"fisher"}
 
 
 def test_an_interrupted_pool_is_the_same_pool_and_asks_for_no_more_trials(tmp_path: Path) -> None:
-    whole = planned(Ledger(None, tmp_path / "a", "study"), "p", 6)
-    planned(Ledger(None, tmp_path / "b", "study"), "p", 6)
-    ledger = Ledger(None, tmp_path / "b", "study")
+    whole = planned(Study(None, tmp_path / "a", "study"), "p", 6)
+    planned(Study(None, tmp_path / "b", "study"), "p", 6)
+    ledger = Study(None, tmp_path / "b", "study")
     assert planned(ledger, "p", 6) == whole
     assert [told.number for told in ledger.history()] == [0, 1]
 
 
 def test_a_centre_that_is_named_twice_is_one_mask(tmp_path: Path) -> None:
     twice = SearchSpace(importances=("fisher", "fisher"), allocations=(1.0, 1.0))
-    recipes = [r for r, _ in planned(Ledger(None, tmp_path, "study"), "p", 4, space=twice)]
+    recipes = [r for r, _ in planned(Study(None, tmp_path, "study"), "p", 4, space=twice)]
     assert centres(recipes) == [("magnitude", 0.0), ("fisher", 1.0)]
 
 
 @pytest.mark.parametrize("lost", ["abandon", "requeue"])
 def test_a_later_generation_holds_the_centres_that_had_no_room(tmp_path: Path, lost: str) -> None:
-    ledger = Ledger(f"sqlite:///{tmp_path}/studies.db", tmp_path, "study")
+    ledger = Study(f"sqlite:///{tmp_path}/studies.db", tmp_path, "study")
     first = pool(ledger, "p", 3)
     assert centres(first) == CENTRES[:3]
     before = continuing(first, first[2])
@@ -107,7 +106,7 @@ def test_a_later_generation_holds_the_centres_that_had_no_room(tmp_path: Path, l
 
 
 def test_a_study_without_notes_knows_the_centres_of_the_pool_it_continues(tmp_path: Path) -> None:
-    first = pool(Ledger(None, tmp_path / "a", "study"), "p", 4)
+    first = pool(Study(None, tmp_path / "a", "study"), "p", 4)
     before = continuing(first, first[3])
-    second = pool(Ledger(None, tmp_path / "b", "study"), "q", 5, before)
+    second = pool(Study(None, tmp_path / "b", "study"), "q", 5, before)
     assert centres(second) == [CENTRES[0], CENTRES[3]]

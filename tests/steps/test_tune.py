@@ -10,7 +10,7 @@ import pytest
 from commands import answer, rpmask
 from mlflow import MlflowClient
 
-from rpmask.tracking.study import Ledger
+from rpmask.tracking.study import Study
 
 LITTLE = [
     *("--k", "4", "--train-rows", "256", "--selection-rows", "100", "--examples", "80"),
@@ -107,7 +107,7 @@ def test_another_race_of_the_same_pool_is_what_the_next_pool_continues(tmp_path:
     assert first["screen"]["steps_spent"] > short["generations"][0]["screen"]["steps_spent"]
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(pools[1][1]).data.tags["rpmask.race"] == first["screen"]["run_id"]
-    trials = Ledger(None, tmp_path / ".rpmask", long["study"]).history()
+    trials = Study(None, tmp_path / ".rpmask", long["study"]).history()
     scores = {c["score"] for one in long["generations"] for c in one["screen"]["candidates"]}
     assert {trial.value for trial in trials} <= scores
     again = answer(["tune", "--budget", "0.15", *little, "--force"], tmp_path)

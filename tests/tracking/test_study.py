@@ -12,16 +12,19 @@ import pytest
 
 from rpmask.errors import RpmaskError
 from rpmask.records import RacedCandidate, Score, SearchSpace
-from rpmask.tracking.study import Asked, Ledger
+from rpmask.tracking.proposing import Proposal
+from rpmask.tracking.study import Study
 
 SPACE = SearchSpace()
 
 
-def ledger(folder: Path) -> Ledger:
-    return Ledger(None, folder, "study")
+def ledger(folder: Path) -> Study:
+    return Study(None, folder, "study")
 
 
-def ask(study: Ledger, owner: str, count: int, sampler: str = "tpe", start: int = 0) -> list[Asked]:
+def ask(
+    study: Study, owner: str, count: int, sampler: str = "tpe", start: int = 0
+) -> list[Proposal]:
     return [
         study.ask(SPACE, owner=owner, nth=nth, sampler=sampler, seed=3)
         for nth in range(start, start + count)
@@ -33,11 +36,11 @@ def raced(status: str, *losses: float) -> RacedCandidate:
     return RacedCandidate(0, "recipe", "mask", status, rungs)
 
 
-def knobs(asked: list[Asked]) -> list[tuple[float, float, str, float]]:
+def knobs(asked: list[Proposal]) -> list[tuple[float, float, str, float]]:
     return [(a.temperature, a.sample_ratio, a.importance, a.allocation) for a in asked]
 
 
-def states(study: Ledger) -> list[str]:
+def states(study: Study) -> list[str]:
     return [told.state for told in study.history()]
 
 
@@ -124,15 +127,15 @@ def test_importances_need_enough_trials(tmp_path: Path) -> None:
 
 def test_storage_in_a_database(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/optuna.db"
-    study = Ledger(url, tmp_path, "study")
+    study = Study(url, tmp_path, "study")
     ask(study, "p", 2)
-    assert len(Ledger(url, tmp_path, "study").history()) == 2
+    assert len(Study(url, tmp_path, "study").history()) == 2
     assert optuna.get_all_study_names(url) == ["study"]
 
 
 def test_an_unusable_storage_is_named(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match="nosuchdb"):
-        Ledger("nosuchdb://host/x", tmp_path, "study")
+        Study("nosuchdb://host/x", tmp_path, "study")
 
 
 def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
     assert study.kind == "distance"
 
 
-def told(study: Ledger, numbers: Mapping[int, int], losses: Mapping[int, float]) -> None:
+def told(study: Study, numbers: Mapping[int, int], losses: Mapping[int, float]) -> None:
     for trial, loss in losses.items():
         assert study.tell(numbers[trial], raced("finished", loss))
 
@@ -157,26 +160,26 @@ def told(study: Ledger, numbers: Mapping[int, int], losses: Mapping[int, float])
 def test_a_pool_that_is_raced_again_teaches_a_study_of_its_own(tmp_path: Path) -> None:
     study = ledger(tmp_path)
     first = ask(study, "p", 2)
-    same, numbers = study.of_race(["p"], "short")
+    same, numbers = study.for_race(["p"], "short")
     assert same is study
     told(study, numbers, {0: 0.5, 1: 0.4})
     ask(study, "q", 1)  # a second generation, after the short race
-    again, numbers = study.of_race(["p"], "long")
+    again, numbers = study.for_race(["p"], "long")
     told(again, numbers, {0: 0.2, 1: 0.3})
     assert [t.value for t in again.history()] == [0.2, 0.3]
     assert [t.value for t in study.history()] == [0.5, 0.4, None]
     assert [t.params for t in again.history()] == [t.params for t in study.history()[:2]]
     # The same race once more, as after a kill, changes nothing.
-    once_more, numbers = ledger(tmp_path).of_race(["p"], "long")
+    once_more, numbers = ledger(tmp_path).for_race(["p"], "long")
     told(once_more, numbers, {0: 0.9, 1: 0.9})
     assert once_more.name == again.name != study.name
     assert [t.value for t in once_more.history()] == [0.2, 0.3]
     # A second generation after the long race knows the first one's trials as that race told them.
     later = ask(again, "r", 1)
     assert later[0].trial == len(first)
-    copy, numbers = again.of_race(["r", "p"], "third")
+    copy, numbers = again.for_race(["r", "p"], "third")
     told(copy, numbers, {2: 0.1})
-    other, numbers = again.of_race(["r", "p"], "fourth")
+    other, numbers = again.for_race(["r", "p"], "fourth")
     told(other, numbers, {2: 0.7})
     assert [t.value for t in copy.history()] == [0.2, 0.3, 0.1]
     assert [t.value for t in other.history()] == [0.2, 0.3, 0.7]
@@ -187,7 +190,7 @@ def test_a_copy_that_a_kill_cut_short_is_made_again(
 ) -> None:
     study = ledger(tmp_path)
     ask(study, "p", 2)
-    told(study, study.of_race(["p"], "short")[1], {0: 0.5, 1: 0.4})
+    told(study, study.for_race(["p"], "short")[1], {0: 0.5, 1: 0.4})
     real = optuna.study.Study.add_trial
     added: list[Any] = []
 
@@ -200,8 +203,8 @@ def test_a_copy_that_a_kill_cut_short_is_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(optuna.study.Study, "add_trial", add_trial)
         with pytest.raises(KeyboardInterrupt):
-            study.of_race(["p"], "long")
-    copy, numbers = ledger(tmp_path).of_race(["p"], "long")
+            study.for_race(["p"], "long")
+    copy, numbers = ledger(tmp_path).for_race(["p"], "long")
     told(copy, numbers, {0: 0.2, 1: 0.3})
     assert [t.value for t in copy.history()] == [0.2, 0.3]
 

@@ -8,18 +8,19 @@ import optuna
 import pytest
 
 from rpmask.records import SearchSpace
-from rpmask.tracking.study import Asked, Ledger
+from rpmask.tracking.proposing import Proposal
+from rpmask.tracking.study import Study
 
 
-def asked(folder: Path) -> list[Asked]:
-    ledger = Ledger(None, folder, "one")
+def asked(folder: Path) -> list[Proposal]:
+    ledger = Study(None, folder, "one")
     return [
         ledger.ask(SearchSpace(), owner="pool", nth=nth, sampler="random", seed=1)
         for nth in range(3)
     ]
 
 
-def drawn(proposals: list[Asked]) -> list[tuple[float, float, str, float]]:
+def drawn(proposals: list[Proposal]) -> list[tuple[float, float, str, float]]:
     return [(p.temperature, p.sample_ratio, p.importance, p.allocation) for p in proposals]
 
 
@@ -32,7 +33,7 @@ def test_killed_anywhere_in_a_proposal_it_proposes_the_same(tmp_path: Path) -> N
         (folder / "optuna.journal").write_bytes(b"".join(lines[:kept]))
         again = asked(folder)
         assert drawn(again) == drawn(expected), kept
-        study = Ledger(None, folder, "one")
+        study = Study(None, folder, "one")
         states = [told.state for told in study.history()]
         assert states.count("running") == 3
 
