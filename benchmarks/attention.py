@@ -24,7 +24,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from rpmask.files import write_whole
-from rpmask.train.freeze import frozen_embeddings
+from rpmask.train.parameters import frozen_embeddings
 
 SHAPES = ((32, 16), (32, 64), (16, 128), (8, 256), (4, 512))  # rows and tokens of a step
 PRECISIONS = ("fp32", "bf16")

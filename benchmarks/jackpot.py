@@ -48,7 +48,8 @@ from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.jackpot_request import TASK_SEARCHES
 from rpmask.steps.starts import HOT
 from rpmask.train.batches import calibration_rows, training_order
-from rpmask.train.evaluate import evaluate, example_losses
+from rpmask.train.evaluate import evaluate
+from rpmask.train.losses import example_losses
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
 

@@ -38,11 +38,11 @@ from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
 from rpmask.train.batches import Encoded
-from rpmask.train.freeze import frozen_embeddings
+from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.models import load_classifier
+from rpmask.train.parameters import frozen_embeddings
 from rpmask.train.plan import LABELS_ONLY, Distillation
-from rpmask.train.teacher import Asked, Kept, Numbered, keep_answers
-from rpmask.train.trainer import MaskedTrainer
+from rpmask.train.teacher import LiveTeacher, Numbered, RowCachedTeacher, cache_rows
 
 TASK = get_spec("sst2")
 WARM_UP = 2  # rounds that are not counted
@@ -99,7 +99,9 @@ class Allocations:
 class InTurn(transformers.TrainerCallback):
     """Makes each step of another kind and measures it; every second round goes backwards."""
 
-    def __init__(self, hold: MaskHold, networks: list[Any], kept: Kept, rounds: int) -> None:
+    def __init__(
+        self, hold: MaskHold, networks: list[Any], kept: RowCachedTeacher, rounds: int
+    ) -> None:
         self.trainer: MaskedTrainer | None = None
         self.seconds: dict[str, list[float]] = {name: [] for name in KINDS}
         self.clock: dict[str, list[float]] = {name: [] for name in KINDS}
@@ -119,7 +121,7 @@ class InTurn(transformers.TrainerCallback):
         self.trainer._terms = kind.terms
         self.trainer._teacher = None
         if kind.terms.needs_teacher:
-            asked = Asked(self._networks[1], kind.terms)
+            asked = LiveTeacher(self._networks[1], kind.terms)
             self.trainer._teacher = self._kept if kind.kept else asked
         if kind.masked:
             self._within.enter_context(self._hold.gradients_masked())
@@ -147,7 +149,7 @@ def measure(
     network: Any, teacher: Any, hold: MaskHold, data: Encoded, batch: int, rounds: int
 ) -> InTurn:
     """Train a step of every kind in each round."""
-    kept = keep_answers(teacher, data, Distillation())
+    kept = cache_rows(teacher, data, Distillation())
     assert kept is not None
     turns = InTurn(hold, [network, teacher], kept, rounds + WARM_UP)
     numbered = Numbered(data)

@@ -96,10 +96,10 @@ def find_model(task: str, data: DataChoice, given: Given, tracking: Tracking) ->
         check_within_reach(task, folder)
     if model is not None:
         return str(model)
-    from rpmask.train import model_hub
+    from rpmask.train.model_place import check_available
 
     tracking.say(f"No --model is given; using {PAPER_MODEL}, the paper's.")
-    model_hub.check_within_reach(PAPER_MODEL)
+    check_available(PAPER_MODEL)
     return PAPER_MODEL
 
 

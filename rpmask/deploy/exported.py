@@ -100,7 +100,7 @@ def _wrong_rows(manifest: Manifest) -> RpmaskError:
 def load_reader(folder: Path, manifest: Manifest) -> Any:
     """The tokenizer of the model, or the image processor of an image model."""
     if manifest.inputs == "image":
-        from rpmask.train.images import load_image_processor
+        from rpmask.train.models import load_image_processor
 
         return load_image_processor(str(folder))
     return load_tokenizer(str(folder))

@@ -41,7 +41,8 @@ from rpmask.results import SearchEpoch
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import Split, training_order
-from rpmask.train.evaluate import evaluate, example_losses
+from rpmask.train.evaluate import evaluate
+from rpmask.train.losses import example_losses
 from rpmask.train.observer import Observer
 
 CHECKPOINT_STEPS = 500  # within an epoch; the end of each epoch writes a checkpoint too

@@ -20,7 +20,7 @@ from rpmask.randomized_masks.importance import Statistics
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import Split, real_rows
-from rpmask.train.evaluate import example_losses
+from rpmask.train.losses import example_losses
 from rpmask.train.observer import Observer
 
 GRADIENT_ROWS = 4  # examples per squared gradient: fewer is closer to the Fisher, more is faster

@@ -32,14 +32,13 @@ from rpmask.randomized_masks.race_state import captured, notes_of, restore
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, regular, stops
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.attention import quick_attention
+from rpmask.train.attention import fast_attention
 from rpmask.train.batches import Split, training_order
-from rpmask.train.decay import parameter_groups
 from rpmask.train.distill import distillation_loss
-from rpmask.train.freeze import frozen_embeddings
 from rpmask.train.observer import Silent
+from rpmask.train.parameters import frozen_embeddings, parameter_groups
 from rpmask.train.refit import refit, refit_batches
-from rpmask.train.teacher import Remembered
+from rpmask.train.teacher import StepCachedTeacher
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,11 @@ class RaceWorker:
         model, self._start = models.start(attentions=attentions, dropout=training.dropout)
         self._model = model.to(self._device)
         self._dense: nn.Module | None = None
-        self._teacher: Remembered | None = None  # the dense model's outputs, cached per step
+        self._teacher: StepCachedTeacher | None = None  # the dense model's outputs, cached per step
         if training.distill.needs_teacher:
             dense = models.dense(attentions=attentions).to(self._device)
             self._dense = dense.eval().requires_grad_(False)
-            self._teacher = Remembered(dense, training.distill)
+            self._teacher = StepCachedTeacher(dense, training.distill)
         self._evaluator = Evaluator(self._setup.task, self._setup.held_out, self._dense)
 
     def __call__(self, leg: Leg) -> LegResult:
@@ -147,7 +146,7 @@ class RaceWorker:
             for stop in stops(leg.from_step, leg.to_step, training):
                 started = time.monotonic()
                 with (
-                    quick_attention(networks, self._setup.train, training.precision),
+                    fast_attention(networks, self._setup.train, training.precision),
                     hold.gradients_masked(),
                 ):
                     for step in range(at, stop):
@@ -215,7 +214,7 @@ class RaceWorker:
             batch.get("attention_mask"),
             self._setup.task,
             training.distill,
-            getattr(self._setup.train, "most", None),  # images have none
+            self._setup.train.max_length,
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -106,7 +106,7 @@ def encoded(
 
 def _reader(spec: TaskSpec, source: str) -> Any:
     if spec.inputs == "image":
-        from rpmask.train.images import load_image_processor
+        from rpmask.train.models import load_image_processor
 
         return load_image_processor(source)
     from rpmask.train.models import load_tokenizer

@@ -233,8 +233,7 @@ def _write_model(start: str, spec: TaskSpec, mask: Mask, weights: Path, componen
         return
     from rpmask.masks.masked import MaskHold
     from rpmask.tracking.register import saved
-    from rpmask.train.images import load_image_processor
-    from rpmask.train.models import load_classifier, load_tokenizer
+    from rpmask.train.models import load_classifier, load_image_processor, load_tokenizer
 
     model = load_classifier(start, spec)
     hold = MaskHold(model, mask)

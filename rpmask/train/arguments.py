@@ -1,4 +1,4 @@
-"""What a plan says in the words of transformers.TrainingArguments."""
+"""Translate a training plan to transformers.TrainingArguments."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ SCHEDULERS = {"linear": "linear", "constant": "constant_with_warmup"}
 def training_arguments(
     plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
 ) -> transformers.TrainingArguments:
-    """The Trainer's arguments; what --set names comes last."""
+    """The Trainer's arguments; those given with --set replace the plan's."""
     share = ranks.share_of(plan.batch_size)
+    on_cpu = not torch.cuda.is_available()
     try:
         _check_numbers(plan.extra)
         steps = _steps(plan, rows, share)
         every = min(plan.evaluate_every, steps) or max(1, steps // max(1, plan.evaluations))
-        chosen: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "output_dir": str(folder),
             "max_steps": steps,
             "per_device_train_batch_size": share,
@@ -45,17 +46,15 @@ def training_arguments(
             "load_best_model_at_end": True,
             "metric_for_best_model": task.primary,
             "greater_is_better": True,
-            "restore_callback_states_from_checkpoint": True,  # patience goes on counting
+            "restore_callback_states_from_checkpoint": True,  # patience continues to count
             "logging_steps": max(1, min(10, every)),
-            "logging_nan_inf_filter": False,  # it would hide what a training is stopped for
+            "logging_nan_inf_filter": False,  # it would hide the losses that stop a training
             "train_sampling_strategy": "random" if task.inputs == "image" else "group_by_length",
             "seed": plan.seed,
             "bf16": plan.precision == "bf16",
             "fp16": plan.precision == "fp16",
-            "use_cpu": not torch.cuda.is_available(),
-            "ddp_backend": "gloo"
-            if ranks.world_size() > 1 and not torch.cuda.is_available()
-            else None,
+            "use_cpu": on_cpu,
+            "ddp_backend": "gloo" if on_cpu and ranks.world_size() > 1 else None,
             "dataloader_pin_memory": False,
             "disable_tqdm": True,
             "report_to": "none",
@@ -64,29 +63,29 @@ def training_arguments(
             "log_level": "error",
             "log_level_replica": "error",
         }
-        arguments = transformers.TrainingArguments(**{**chosen, **plan.extra})
+        made = transformers.TrainingArguments(**{**arguments, **plan.extra})
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise RpmaskError(
             f"The Trainer does not take these arguments: {error}.",
             "--set takes names and values of transformers.TrainingArguments.",
         ) from error
-    if arguments.device.type == "cuda":
-        arguments._n_gpu = 1  # a process trains on one device; torchrun starts one for each
-    return arguments
+    if made.device.type == "cuda":
+        made._n_gpu = 1  # one device per process; torchrun starts a process for each
+    return made
 
 
 def _steps(plan: TrainPlan, rows: int, share: int) -> int:
-    """What --set says of the length decides the schedule too, not only when the Trainer stops."""
-    said = plan.extra.get
-    at_once = int(said("per_device_train_batch_size", share)) * ranks.world_size()
-    per_step = at_once * int(said("gradient_accumulation_steps", 1))
-    limit = int(said("max_steps", plan.max_steps))
-    epochs = float(said("num_train_epochs", plan.epochs))
+    """The number of optimizer steps. The schedule depends on it, so --set is taken into account here."""
+    given = plan.extra.get
+    batch = int(given("per_device_train_batch_size", share)) * ranks.world_size()
+    per_step = batch * int(given("gradient_accumulation_steps", 1))
+    limit = int(given("max_steps", plan.max_steps))
+    epochs = float(given("num_train_epochs", plan.epochs))
     return limit if limit > 0 else math.ceil(math.ceil(rows / per_step) * epochs)
 
 
 def _check_numbers(extra: Mapping[str, Any]) -> None:
-    """TrainingArguments takes a word for a number, and the optimizer fails at it much later."""
+    """Refuse words for numbers: TrainingArguments takes them, and the optimizer fails much later."""
     for name, value in extra.items():
         default = getattr(transformers.TrainingArguments, name, None)
         number = isinstance(default, (int, float)) and not isinstance(default, bool)

@@ -1,8 +1,8 @@
-"""The implementation of attention that a training is fastest with.
+"""Use the faster implementation of attention in a training.
 
-PyTorch's fused kernels win nearly everywhere. On a CPU in bf16, and on short rows, plain products are the
-faster ones: a training step of a small encoder is 1.6 to 2.1 times as fast (`benchmarks/attention.py`). On
-long rows they keep a map of every pair of tokens, and lose.
+PyTorch's fused kernels win nearly everywhere. On a CPU in bf16, and on short rows, plain products are
+faster: a training step of a small encoder runs 1.6 to 2.1 times as fast (`benchmarks/attention.py`). On
+long rows they store a map of every pair of tokens, and lose.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SHORT = 128  # tokens
 
 
 @contextmanager
-def quick_attention(networks: Iterable[Any], data: Split, precision: str) -> Iterator[None]:
-    """While inside, models of texts use plain attention where that is faster."""
+def fast_attention(networks: Iterable[Any], data: Split, precision: str) -> Iterator[None]:
+    """Use plain attention in text models where that is faster."""
     changed: list[tuple[Any, str]] = []
     if precision == "bf16" and isinstance(data, Encoded) and data.lengths.max() <= SHORT:
         for network in networks:

@@ -1,8 +1,7 @@
-"""Altered copies of training rows, for which only the teacher's answers are learnt.
+"""Perturbed copies of training rows, distilled from the teacher.
 
-In each copy some tokens give way to others of the split, as frequent there as they are, and some change
-places with the one behind. Nobody knows what such a row should be labelled, and nobody has to: the pruned
-model is to answer it as the dense one does.
+In each copy some tokens are replaced by tokens drawn from the split, with their frequencies there, and some
+are swapped with the next. A perturbed row has no label: the pruned model learns the dense model's answer.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from rpmask.errors import RpmaskError
 from rpmask.streams import generator
 from rpmask.train.batches import Encoded, Split
 
-REPLACED, SWAPPED = 0.09, 0.06  # the share of a row's tokens
-UNKNOWN = -100  # the label of an altered row: PyTorch's cross-entropy knows it as none
+REPLACED, SWAPPED = 0.09, 0.06  # shares of a row's tokens
+UNKNOWN = -100  # no class: the label that PyTorch's cross-entropy ignores
 
 
-def with_altered(data: Split, copies: int, seed: int) -> Encoded:
-    """The rows, and so many altered copies of each behind them."""
+def with_perturbed(data: Split, copies: int, seed: int) -> Encoded:
+    """The rows, followed by perturbed copies of all of them."""
     if not isinstance(data, Encoded):
-        raise RpmaskError("Rows of images cannot be altered.", "Leave --augment out.")
+        raise RpmaskError("Rows of images cannot be perturbed.", "Leave --augment out.")
     rng = generator(seed, "augment")
     special = np.array(sorted(data.special), dtype=np.int64)
     tokens = [np.asarray(row["input_ids"], dtype=np.int64) for row in data.features]
@@ -32,13 +31,13 @@ def with_altered(data: Split, copies: int, seed: int) -> Encoded:
     features = list(data.features)
     for _ in range(copies):
         for row, ids in zip(data.features, tokens, strict=True):
-            features.append({**row, "input_ids": _altered(ids, special, words, rng).tolist()})
-    whole = data.labels.dtype.kind == "i"
-    none = np.full(copies * len(data), UNKNOWN if whole else math.nan, dtype=data.labels.dtype)
-    return replace(data, features=features, labels=np.concatenate([data.labels, none]))
+            features.append({**row, "input_ids": _perturbed(ids, special, words, rng).tolist()})
+    unknown = UNKNOWN if data.labels.dtype.kind == "i" else math.nan
+    labels = np.full(copies * len(data), unknown, dtype=data.labels.dtype)
+    return replace(data, features=features, labels=np.concatenate([data.labels, labels]))
 
 
-def _altered(
+def _perturbed(
     ids: np.ndarray, special: np.ndarray, words: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """One row with other words; special tokens stay where they are."""

@@ -1,7 +1,7 @@
-"""Token ids of a task's split, and the order in which a race sees them.
+"""Tokenised rows, and the order in which a race sees them.
 
-Every candidate of a race sees the same batches in the same order (common random numbers): what
-differs between two candidates is then their masks and nothing else.
+Every candidate of a race sees the same batches in the same order (common random numbers), so two
+candidates differ only in their masks.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rpmask.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     from datasets import Dataset
 
-MEGABATCH = 16  # batches that are sorted by length together, so that padding costs little
+MEGABATCH = 16  # batches sorted by length together, so that little is padded
 
 
 def real_rows(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-    """What a batch's tokens are as rows, (rows, width), without padding where they are tokens yet."""
+    """Flatten values to rows, (rows, width), without padding where they still have the shape of tokens."""
     if real is not None and values.shape[:-1] == real.shape:
         values = values[real.bool()]
     return values.reshape(-1, values.shape[-1])
 
 
 class Split(Protocol):
-    """Rows ready for a model, of texts (`Encoded`) or of images (`train/images.py`)."""
+    """Rows ready for a model: texts (`Encoded`) or images (`train/images.py`)."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -38,22 +38,26 @@ class Split(Protocol):
 
     @property
     def lengths(self) -> np.ndarray:
-        """What rows are grouped by, so that little is padded, (rows,)."""
+        """The length by which rows are grouped, so that little is padded, (rows,)."""
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens that a row may have; None for images."""
 
     def __len__(self) -> int: ...
 
     def take(self, indices: np.ndarray) -> Split:
-        """These rows as a split of their own."""
+        """A split of these rows."""
 
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """What the model is given for these rows, and their labels."""
+        """The model's inputs for these rows, and their labels."""
 
 
 @dataclass(frozen=True)
 class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
-    """A tokenised split; one dict of unpadded lists a row, as transformers' collators want it.
+    """A tokenised split. A row is a dict of unpadded lists, as transformers' collators expect.
 
-    special are the tokens that are no words: separators, padding. Nothing is padded beyond most tokens.
+    special holds the tokens that are not words: separators, padding. Padding stops at max_length.
     """
 
     features: list[dict[str, Any]]
@@ -61,7 +65,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     pad: dict[str, int]
     pad_left: bool = False
     special: frozenset[int] = frozenset()
-    most: int | None = None
+    max_length: int | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -75,11 +79,11 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return np.array([len(row["input_ids"]) for row in self.features])
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad to the longest row of the batch, in multiples of eight as far as a row may go."""
+        """Pad to the longest row of the batch, rounded up to a multiple of eight within max_length."""
         longest = max(len(row["input_ids"]) for row in rows)
         length = -(-longest // 8) * 8
-        if self.most is not None:
-            length = max(longest, min(length, self.most))
+        if self.max_length is not None:
+            length = max(longest, min(length, self.max_length))
         batch: dict[str, torch.Tensor] = {}
         for name, filler in self.pad.items():
             padded = np.full((len(rows), length), filler, dtype=np.int64)
@@ -92,17 +96,17 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return batch
 
     def take(self, indices: np.ndarray) -> Encoded:
-        """The rows of these indices as a split of their own."""
+        """A split of these rows."""
         features = [self.features[int(i)] for i in indices]
         return replace(self, features=features, labels=self.labels[indices])
 
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """The rows of these indices, padded together."""
+        """These rows, padded together."""
         return self.collate([self[int(i)] for i in indices])
 
 
 def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded:
-    """Tokenise a split once; labels become class indices or floats."""
+    """Tokenise a split; labels become class indices or floats."""
     pairs = split["text_pair"][:] if spec.pair else None
     tokens = tokenizer(split["text"][:], pairs, truncation=True, max_length=max_length)
     fillers = {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
@@ -114,14 +118,14 @@ def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> E
         pad={name: fillers[name] for name in names},
         pad_left=tokenizer.padding_side == "left",
         special=frozenset(tokenizer.all_special_ids),
-        most=max_length,
+        max_length=max_length,
     )
 
 
 def training_order(data: Split, batch_size: int, steps: int, seed: int) -> list[np.ndarray]:
     """Row indices of every step: epochs of shuffled, length-grouped, full batches."""
-    if len(data) < batch_size:
-        batch_size = len(data)
+    batch_size = min(batch_size, len(data))
+    chunk = batch_size * MEGABATCH
     lengths = data.lengths
     order: list[np.ndarray] = []
     epoch = 0
@@ -129,7 +133,6 @@ def training_order(data: Split, batch_size: int, steps: int, seed: int) -> list[
         rng = generator(seed, "order", str(epoch))
         rows = rng.permutation(len(data))
         rows = rows[: len(rows) // batch_size * batch_size]
-        chunk = batch_size * MEGABATCH
         groups = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
         rows = np.concatenate(
             [group[np.argsort(-lengths[group], kind="stable")] for group in groups]
@@ -141,5 +144,5 @@ def training_order(data: Split, batch_size: int, steps: int, seed: int) -> list[
 
 
 def calibration_rows(available: int, rows: int, seed: int) -> np.ndarray:
-    """Which training examples the statistics are computed on: seeded, in a seeded order."""
+    """The training rows that statistics are computed on: seeded, in a seeded order."""
     return generator(seed, "calibration").permutation(available)[:rows]

@@ -1,4 +1,4 @@
-"""Logits, per-example losses and metrics of a model on a split."""
+"""Evaluate a model on a split: logits, per-example losses and metrics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from rpmask.tasks.metrics import compute
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import Split
+from rpmask.train.losses import example_losses
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says about a split. losses and logits are in the split's row order."""
+    """A model's answers on a split. losses and logits are in the split's row order."""
 
     losses: np.ndarray  # (rows,)
     logits: np.ndarray  # (rows, classes)
@@ -25,20 +25,13 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Mean loss; infinite when the model is broken, so that it loses every comparison."""
+        """The mean loss."""
         return float(self.losses.mean())
-
-
-def example_losses(spec: TaskSpec, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, or squared error for a regression, one value a row."""
-    if spec.kind == "regression":
-        return F.mse_loss(logits.squeeze(-1).float(), labels.float(), reduction="none")
-    return F.cross_entropy(logits.float(), labels, reduction="none")
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64) -> Evaluation:
-    """Run the model over a split in length order, so that little is padded."""
+    """Run the model over a split in the order of length, so that little is padded."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device

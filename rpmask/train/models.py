@@ -1,10 +1,11 @@
-"""Load a classifier, its weights alone, or its tokenizer; read what its configuration says."""
+"""Load a model: its configuration, its classifier, its weights, its tokenizer or image processor."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,43 +17,40 @@ from rpmask.masks.weights import Prunable, TensorWeights, WeightSource
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.model_place import ModelPlace, locate
 
-
-def _auto_class(task: TaskSpec) -> Any:
-    import transformers
-
-    if task.inputs == "image":
-        return transformers.AutoModelForImageClassification
-    return transformers.AutoModelForSequenceClassification
-
-
-def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
-    from transformers import AutoConfig
-
-    extra: dict[str, Any] = {}
-    if task is not None and task.kind == "classification":
-        extra = {
-            "num_labels": len(task.labels),
-            "id2label": dict(enumerate(task.labels)),
-            "label2id": {label: i for i, label in enumerate(task.labels)},
-        }
-    elif task is not None:
-        extra = {"num_labels": 1, "problem_type": "regression"}
-    try:
-        return AutoConfig.from_pretrained(place.weights, **extra)
-    except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise RpmaskError(
-            f"The configuration in {place.weights} cannot be read: {error}.",
-            "It should be the config.json that save_pretrained writes.",
-        ) from error
-
-
-# Positions of these begin after the padding index.
+# Model types whose positions begin after the padding index.
 AFTER_PADDING = frozenset(
     (
         *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"),
         *("data2vec-text", "ibert", "mpnet", "longformer", "luke", "lilt", "markuplm"),
     )
 )
+
+
+def auto_class(inputs: str) -> Any:
+    """The family of classifiers for texts or images."""
+    import transformers
+
+    if inputs == "image":
+        return transformers.AutoModelForImageClassification
+    return transformers.AutoModelForSequenceClassification
+
+
+def has_head(source: str, task: TaskSpec) -> bool:
+    """Whether the model was fine-tuned for this task: a classifier with the task's labels.
+
+    Labels are compared by name, unless the model has only the default names of transformers.
+    """
+    config = _config(locate(source))
+    classifies = any(
+        architecture.endswith(("ForSequenceClassification", "ForImageClassification"))
+        for architecture in getattr(config, "architectures", None) or ()
+    )
+    if not classifies or int(getattr(config, "num_labels", 0)) != task.outputs:
+        return False
+    names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
+    known = [str(label).lower() for _, label in names]
+    default = all(label.startswith("label_") for label in known)
+    return default or known == [label.lower() for label in task.labels]
 
 
 def positions(config: Any) -> int | None:
@@ -72,28 +70,11 @@ def readable(source: str, max_length: int) -> int:
     return min(max_length, positions(_config(locate(source))) or max_length)
 
 
-def has_head(source: str, task: TaskSpec) -> bool:
-    """Whether the model was fine-tuned for this task: a classifier with the task's labels.
-
-    Labels are compared by name, unless the model has only the names that transformers makes up.
-    """
-    config = _config(locate(source))
-    named = any(
-        architecture.endswith(("ForSequenceClassification", "ForImageClassification"))
-        for architecture in getattr(config, "architectures", None) or ()
-    )
-    if not named or int(getattr(config, "num_labels", 0)) != task.outputs:
-        return False
-    names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
-    known = [str(label).lower() for _, label in names]
-    made_up = all(label.startswith("label_") for label in known)
-    return made_up or known == [label.lower() for label in task.labels]
-
-
 def skeleton(source: str, task: TaskSpec) -> nn.Module:
     """The model's modules without its weights: enough to know what may be pruned."""
     with torch.device("meta"):
-        model: nn.Module = _auto_class(task).from_config(_config(locate(source), task))
+        config = _config(locate(source), task)
+        model: nn.Module = auto_class(task.inputs).from_config(config)
     return model
 
 
@@ -105,26 +86,25 @@ def load_classifier(
     attentions: bool = False,
     dropout: float | None = None,
 ) -> nn.Module:
-    """A float32 classifier for the task. A head the checkpoint lacks is drawn from the seed.
+    """A float32 classifier for the task. A head that the checkpoint lacks is drawn from the seed.
 
-    Attention maps are only returned by the eager implementation, which is mostly slower, so it is used
-    only where they are wanted, and where a training is faster with it (`train/attention.py`). dropout
-    replaces every rate of the modules; the configuration, which is saved with the model, keeps its own.
+    Only the eager implementation returns attention maps. It is mostly slower, so it is used where maps are
+    wanted, or where a training is faster with it (`train/attention.py`). dropout replaces every rate of the
+    modules; the configuration, which is saved with the model, keeps its own.
     """
-    return _loaded(source, task, seed=seed, attentions=attentions, dropout=dropout)[0]
+    return _load(source, task, seed=seed, attentions=attentions, dropout=dropout)[0]
 
 
 def stored_weights(source: str, task: TaskSpec, tensors: Sequence[Prunable]) -> WeightSource:
-    """A model's tensors, read one at a time where its file has them under the names they have today.
+    """A model's tensors, read one at a time where its file stores them under their current names.
 
-    A family that was published with other names, as most of vision were, is read by transformers, which
-    knows them.
+    Most vision models were published with other names; transformers loads those whole and renames them.
     """
     place = locate(source)
     stored = SafetensorsWeights(place.weights)
     if all(stored.holds(tensor.name, tensor.shape) for tensor in tensors):
         return stored
-    model, missing = _loaded(source, task)
+    model, missing = _load(source, task)
     for tensor in tensors:
         if any(f".{name}".endswith(f".{tensor.name}") for name in missing):
             raise RpmaskError(
@@ -134,7 +114,114 @@ def stored_weights(source: str, task: TaskSpec, tensors: Sequence[Prunable]) -> 
     return TensorWeights(model)
 
 
-def _loaded(
+def restored_classifier(
+    config: Any,
+    task: TaskSpec,
+    weights: dict[str, torch.Tensor],
+    *,
+    attentions: bool = False,
+    dropout: float | None = None,
+) -> nn.Module:
+    """The classifier that `load_classifier` returned on another machine, from its configuration and state."""
+    from transformers.initialization import no_init_weights
+
+    config = copy.deepcopy(config)
+    own = _set_dropout(config, dropout)
+    with no_init_weights():
+        model: Any = auto_class(task.inputs).from_config(
+            config, dtype=torch.float32, attn_implementation="eager" if attentions else None
+        )
+    model.config.update(own)
+    model.load_state_dict(weights)
+    network: nn.Module = model.eval()
+    return network
+
+
+def read_weights(family: Any, folder: str, **options: Any) -> tuple[Any, set[str]]:
+    """A float32 model as transformers loads it, and the names that the file lacks: those are random."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    with _quiet():  # the caller reports missing names if it did not expect them
+        model, notes = family.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **options
+        )
+    return model, set(notes["missing_keys"])
+
+
+def name_padding(config: Any, source: str) -> None:
+    """Set a missing padding token to the tokenizer's, or else to the model's own end of text.
+
+    A decoder classifies at the last token that is not padding, so it takes no batch without one.
+    """
+    if getattr(config, "pad_token_id", None) is not None:
+        return
+    try:
+        found = load_tokenizer(source).pad_token_id
+    except RpmaskError:  # the model has no tokenizer; token ids may come from elsewhere
+        found = None
+    if found is None:
+        found = getattr(config, "eos_token_id", None)
+    config.pad_token_id = found[0] if isinstance(found, list) else found
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer saved with the weights."""
+    from transformers import AutoTokenizer
+
+    place = locate(source)
+    hint = "Save the tokenizer with the model: tokenizer.save_pretrained(folder)."
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
+    except (OSError, ValueError) as error:
+        raise RpmaskError(
+            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}", hint
+        ) from error
+    # transformers makes one from the model's type alone; some of SentencePiece's know the space too.
+    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:
+        raise RpmaskError(f"There is no tokenizer in {place.tokenizer}: it knows no word.", hint)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_image_processor(source: str) -> Any:
+    """The image processor saved with the weights."""
+    from transformers import AutoImageProcessor
+
+    place = locate(source)
+    try:
+        with _quiet():  # about the backend it falls back to
+            return AutoImageProcessor.from_pretrained(place.processor)
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise RpmaskError(
+            f"There is no image processor in {place.processor}: {str(error).splitlines()[0]}",
+            "Save the processor with the model: processor.save_pretrained(folder).",
+        ) from error
+
+
+def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
+    from transformers import AutoConfig
+
+    head: dict[str, Any] = {}
+    if task is not None and task.kind == "classification":
+        head = {
+            "num_labels": len(task.labels),
+            "id2label": dict(enumerate(task.labels)),
+            "label2id": {label: i for i, label in enumerate(task.labels)},
+        }
+    elif task is not None:
+        head = {"num_labels": 1, "problem_type": "regression"}
+    try:
+        return AutoConfig.from_pretrained(place.weights, **head)
+    except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise RpmaskError(
+            f"The configuration in {place.weights} cannot be read: {error}.",
+            "It should be the config.json that save_pretrained writes.",
+        ) from error
+
+
+def _load(
     source: str,
     task: TaskSpec,
     *,
@@ -142,18 +229,17 @@ def _loaded(
     attentions: bool = False,
     dropout: float | None = None,
 ) -> tuple[nn.Module, set[str]]:
-    """The classifier, and the names of what was drawn because the file does not have it."""
+    """The classifier, and the names of the parameters drawn because the file lacks them."""
     place = locate(source)
     config = _config(place, task)
     if task.inputs == "text":
         name_padding(config, source)
-    own = {} if dropout is None else _dropout_rates(config)
-    config.update(dict.fromkeys(own, dropout))
+    own = _set_dropout(config, dropout)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model, missing = read_weights(
-                _auto_class(task),
+                auto_class(task.inputs),
                 place.weights,
                 config=config,
                 attn_implementation="eager" if attentions else None,
@@ -167,88 +253,27 @@ def _loaded(
     return model, missing
 
 
-def read_weights(family: Any, folder: str, **options: Any) -> tuple[Any, set[str]]:
-    """A float32 model as transformers reads it, and the names of what it drew: the file lacks them."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # what is missing is said by the caller, if it was not expected
-    logging.disable_progress_bar()
-    try:
-        model, notes = family.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, **options
-        )
-    finally:
-        logging.set_verbosity(verbosity)
-    return model, set(notes["missing_keys"])
-
-
-def name_padding(config: Any, source: str) -> None:
-    """Tell a configuration that names no padding the tokenizer's, or else its own end of text.
-
-    A decoder's classifier answers at the last token that is no padding: it takes no batch without.
-    """
-    if getattr(config, "pad_token_id", None) is not None:
-        return
-    try:
-        found = load_tokenizer(source).pad_token_id
-    except RpmaskError:  # token ids may come from elsewhere
-        found = None
-    if found is None:
-        found = getattr(config, "eos_token_id", None)
-    config.pad_token_id = found[0] if isinstance(found, list) else found
-
-
-def _dropout_rates(config: Any) -> dict[str, float]:
-    """The rates by the names that the architectures have for them."""
-    return {
+def _set_dropout(config: Any, rate: float | None) -> dict[str, float]:
+    """Replace every dropout rate, whatever its name in the architecture; returns the rates before."""
+    if rate is None:
+        return {}
+    own = {
         name: value
         for name, value in config.to_dict().items()
         if ("dropout" in name or name.endswith("pdrop")) and isinstance(value, float)
     }
+    config.update(dict.fromkeys(own, rate))
+    return own
 
 
-def restored_classifier(
-    config: Any,
-    task: TaskSpec,
-    weights: dict[str, torch.Tensor],
-    *,
-    attentions: bool = False,
-    dropout: float | None = None,
-) -> nn.Module:
-    """What load_classifier gave on another machine, from its configuration and its state."""
-    from transformers.initialization import no_init_weights
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' warnings."""
+    from transformers.utils import logging
 
-    config = copy.deepcopy(config)
-    own = {} if dropout is None else _dropout_rates(config)
-    config.update(dict.fromkeys(own, dropout))
-    with no_init_weights():
-        model: Any = _auto_class(task).from_config(
-            config,
-            dtype=torch.float32,
-            attn_implementation="eager" if attentions else None,
-        )
-    model.config.update(own)
-    model.load_state_dict(weights)
-    network: nn.Module = model.eval()
-    return network
-
-
-def load_tokenizer(source: str) -> Any:
-    """The tokenizer that lies beside the weights."""
-    from transformers import AutoTokenizer
-
-    place = locate(source)
-    hint = "Save the tokenizer beside the model with tokenizer.save_pretrained(folder)."
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place.tokenizer)
-    except (OSError, ValueError) as error:
-        raise RpmaskError(
-            f"There is no tokenizer in {place.tokenizer}: {str(error).splitlines()[0]}", hint
-        ) from error
-    # Made up from the model's type alone: a kind of SentencePiece has one more, the space.
-    if len(tokenizer) <= len(tokenizer.all_special_ids) + 1:
-        raise RpmaskError(f"There is no tokenizer in {place.tokenizer}: it knows no word.", hint)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,4 +1,4 @@
-"""How what happens inside the core leaves it: progress, metrics, rungs. The core never prints."""
+"""Progress, metrics and rungs, as the core reports them. The core neither prints nor logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rpmask.records import Score
 
 
 class Observer(Protocol):
-    """What a step wants to hear while it works."""
+    """Receives reports from the core while it works."""
 
     def progress(self, done: int, total: int, what: str) -> None:
         """`done` of `total` units of `what` are finished."""
@@ -21,7 +21,7 @@ class Observer(Protocol):
 
 
 class Silent:
-    """Hears everything, says nothing."""
+    """An observer that ignores every report."""
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Ignore it."""

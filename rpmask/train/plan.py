@@ -30,12 +30,12 @@ def refit_rows(given: int | None, default: int, sparsity: float) -> int:
 
 @dataclass(frozen=True)
 class Distillation(Checked, panel=TRAINING):
-    """The weight of each term; zero leaves it out. layer_map names a teacher layer per student's.
+    """The weight of each term of the loss (`train/distill.py`); zero leaves it out.
 
-    The last three say how a term is computed (`train/distill.py`). logit_loss: `divergence`, a mean over the
-    batch, or `cross-entropy`, a mean over batch and classes. attention_mean: over the cells between `real`
-    tokens, or over the rows of maps of `full-length`. regression_target: what a regression's logit term
-    learns, the answer of the `teacher` or the `labels`.
+    layer_map: the teacher layer for each student layer; empty spaces them evenly.
+    logit_loss: `divergence`, a mean over the batch, or `cross-entropy`, a mean over batch and classes.
+    attention_mean: over the cells between `real` tokens, or over the rows of maps of `full-length`.
+    regression_target: what the logit term of a regression learns, the `teacher`'s answer or the `labels`.
     """
 
     labels: float = setting(0.3, "Weight of the label loss", "--distill-labels", at_least=0)
@@ -63,12 +63,12 @@ class Distillation(Checked, panel=TRAINING):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any term looks at the teacher."""
+        """Whether any term uses the teacher."""
         return max(self.logits, self.hidden, self.attention) > 0
 
     @property
     def outputs(self) -> dict[str, bool]:
-        """What a network is asked for beside its logits."""
+        """Extra model outputs to request."""
         return {
             "output_hidden_states": self.hidden > 0,
             "output_attentions": self.attention > 0,
@@ -80,18 +80,15 @@ LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 
 @dataclass(frozen=True)
 class TrainPlan(Checked, panel=TRAINING):
-    """How a model is trained. extra are arguments of transformers.TrainingArguments by name.
+    """How a model is trained.
 
-    dropout is every dropout rate of the model while it trains; None leaves what its configuration says.
-    A model that lost nearly all its weights is short of capacity, and learns hidden states of a teacher
-    that drops nothing. refit is the number of training rows on which the kept weights are refitted before
-    the training begins (`train/refit.py`). freeze_embeddings leaves the tables of tokens, positions and
-    segments as they are (`train/freeze.py`). None leaves either to the step that knows where a mask is from.
-    augment is how many altered copies of each row are learnt as well, by the teacher's answers alone
-    (`train/augment.py`); the steps stay those of the rows that there are.
-
-    schedule is what the rate does after the warm-up: `linear`, down to zero, or `constant`. evaluate_every
-    is in steps; 0 spreads `evaluations` over the training. A max_grad_norm of 0 clips nothing.
+    warmup: the share of the steps over which the learning rate rises.
+    schedule: after the warm-up, the rate falls to zero (`linear`) or stays (`constant`).
+    dropout: a model that lost nearly all its weights has little capacity, and the teacher whose hidden
+    states it learns uses no dropout.
+    refit, freeze_embeddings: None leaves the choice to the step, which knows where the mask comes from.
+    evaluate_every: steps between evaluations; 0 spreads `evaluations` over the training.
+    max_grad_norm: where gradients are clipped; 0 clips nothing.
     """
 
     epochs: float = setting(6.0, "Epochs of training; in `run`, of the last level", above=0)

@@ -1,4 +1,4 @@
-"""What this machine can train with: whether bfloat16 is faster than float32, found out by trying."""
+"""Find out by trial whether this machine trains faster in bfloat16 than in float32."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 
-# Rows and tokens of the steps that are timed, and the layer's width. On a CPU a small encoder's, and larger
-# ones gain more; a GPU has to be given enough that its products, not their launches, take the time.
+# Rows, tokens and width of the timed layer. On a CPU those of a small encoder; larger ones gain more. A GPU
+# needs enough work that its products take the time, and not their launches.
 SHAPES = {"cpu": (8, 32, 384), "cuda": (32, 128, 768)}
 WORTH_IT = 1.1  # a smaller gain is within the noise of the trial
 
 
 def check_precision(precision: str) -> None:
-    """Refuse fp16 where its products are not to be had, before anything is loaded or trained."""
+    """Refuse fp16 without a CUDA device, before anything is loaded or trained."""
     if precision == "fp16" and not torch.cuda.is_available():
         raise RpmaskError(
-            "fp16 is asked for, and there is no CUDA device to train with it on.",
-            "Use --precision bf16, or auto, which takes it where it is faster.",
+            "--precision fp16 needs a CUDA device, and this machine has none.",
+            "Use --precision bf16, or auto, which uses it where it is faster.",
         )
 
 
@@ -36,7 +36,7 @@ def faster_precision() -> str:
 
 
 def remembered_precision(folder: Path) -> str:
-    """`faster_precision`, tried once on a machine: a command that goes on must not come out otherwise."""
+    """`faster_precision`, tried once per machine, so that a resumed command gets the same answer."""
     path = folder / "precision.json"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     machine = f"{platform.node()} {device} torch {torch.__version__}"
@@ -53,9 +53,8 @@ def remembered_precision(folder: Path) -> str:
 def bf16_speed() -> float:
     """Speed of bf16 training steps over fp32 ones, median of interleaved repeats.
 
-    A whole step of one layer, since casts, norms and the optimizer's step gain nothing from bf16: a
-    product alone is several times as fast on machines where training is not. Attention is what a training
-    uses in either (`train/attention.py`).
+    It times a whole step of one layer, because casts, norms and the optimizer gain nothing from bf16.
+    Attention is the implementation that a training uses in either precision (`train/attention.py`).
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows, tokens, width = SHAPES[device]

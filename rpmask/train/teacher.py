@@ -1,8 +1,8 @@
-"""What a teacher answers: batch by batch, or, where its answers can be kept, once a row or a step.
+"""The dense model as a teacher: its outputs, cached per row or per step.
 
-A frozen network says the same of a row in every epoch, so its logits and hidden states are kept while a
-training lasts. Attention maps grow with the square of a row's tokens and are asked for every time, as is
-everything where the states would take more than `KEPT_BYTES`.
+The teacher is frozen, so its logits and hidden states for a row are the same in every epoch and are kept
+in memory while a training lasts. Attention maps grow with the square of a row's tokens and are computed every
+time, as is everything where the cache would take more than `KEPT_BYTES`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rpmask.train.batches import Encoded, Split
 from rpmask.train.plan import Distillation
 
 KEPT_BYTES = 2 << 30
-REMEMBERED_BYTES = 1 << 29  # of a race's steps, in each of its workers
-AT_ONCE = 64  # rows asked about together
-ROW = "row"  # the name under which a batch says which rows of its split it holds
+REMEMBERED_BYTES = 1 << 29  # for the steps of a race, in each of its workers
+CHUNK_ROWS = 64  # that the teacher computes at once to fill the cache
+ROW = "row"  # the key of a batch's row numbers
 
 
 class Numbered(torch.utils.data.Dataset[dict[str, Any]]):
-    """A split whose rows say which they are."""
+    """A split whose rows carry their number."""
 
     def __init__(self, split: Split) -> None:
         self._split: Any = split
@@ -37,7 +37,7 @@ class Numbered(torch.utils.data.Dataset[dict[str, Any]]):
         return {**self._split[index], ROW: index}
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch, with its rows' numbers if they have some: those to evaluate on have none."""
+        """A batch, with the row numbers if there are any: rows of the selection split have none."""
         batch: dict[str, torch.Tensor] = self._split.collate(rows)
         if ROW in rows[0]:
             batch[ROW] = torch.tensor([row[ROW] for row in rows])
@@ -45,13 +45,13 @@ class Numbered(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class Teacher(Protocol):
-    """Answers a batch with what has the names of transformers' outputs."""
+    """Answers a batch with attributes named as in transformers' outputs."""
 
     def __call__(self, rows: torch.Tensor, inputs: dict[str, torch.Tensor], /) -> Any: ...
 
 
-class Asked:
-    """A teacher that is asked about every batch."""
+class LiveTeacher:
+    """A teacher that computes every batch."""
 
     def __init__(self, network: nn.Module, terms: Distillation) -> None:
         self._network, self._outputs = network, terms.outputs
@@ -62,104 +62,97 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A kept answer to a batch; what is padded may be zero."""
+class Outputs:
+    """Cached outputs for a batch. Values at padding may be zero."""
 
     logits: torch.Tensor  # (batch, labels)
-    hidden_states: tuple[torch.Tensor, ...]  # of each layer (batch, tokens, width)
-    attentions: tuple[torch.Tensor, ...] = ()  # of each layer (batch, heads, from, to)
+    hidden_states: tuple[torch.Tensor, ...]  # per layer (batch, tokens, width)
+    attentions: tuple[torch.Tensor, ...] = ()  # per layer (batch, heads, from, to)
 
     @property
     def bytes(self) -> int:
-        """What it takes to keep it."""
-        return sum(t.numel() * t.element_size() for t in self._tensors())
+        """The memory they take."""
+        tensors = (self.logits, *self.hidden_states, *self.attentions)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    def to(self, device: torch.device | str) -> Answer:
-        """The same on this device."""
-        return Answer(
+    def to(self, device: torch.device | str) -> Outputs:
+        """Move them to a device."""
+        return Outputs(
             self.logits.to(device),
             tuple(layer.to(device) for layer in self.hidden_states),
             tuple(layer.to(device) for layer in self.attentions),
         )
 
-    def _tensors(self) -> tuple[torch.Tensor, ...]:
-        return (self.logits, *self.hidden_states, *self.attentions)
 
-
-class Remembered:
-    """A teacher whose answer to the batch of a step is kept: every candidate of a race meets the same one."""
+class StepCachedTeacher:
+    """A teacher whose outputs are cached per step: all candidates of a race see the same batch in a step."""
 
     def __init__(self, network: nn.Module, terms: Distillation) -> None:
-        self._asked, self._device = Asked(network, terms), next(network.parameters()).device
-        self._answers: dict[int, Answer] = {}
-        self._left = REMEMBERED_BYTES
+        self._live, self._device = LiveTeacher(network, terms), next(network.parameters()).device
+        self._cache: dict[int, Outputs] = {}  # on the CPU
+        self._bytes_left = REMEMBERED_BYTES
 
-    def __call__(self, step: int, inputs: dict[str, torch.Tensor]) -> Answer:
-        """As it was answered before, or asked; kept off the device."""
-        if step in self._answers:
-            return self._answers[step].to(self._device)
-        said = self._asked(torch.empty(0), inputs)
-        answer = Answer(
-            said.logits,
-            getattr(said, "hidden_states", None) or (),  # a sequence-to-sequence model has none
-            getattr(said, "attentions", None) or (),
+    def __call__(self, step: int, inputs: dict[str, torch.Tensor]) -> Outputs:
+        if step in self._cache:
+            return self._cache[step].to(self._device)
+        computed = self._live(torch.empty(0), inputs)
+        outputs = Outputs(
+            computed.logits,
+            getattr(computed, "hidden_states", None) or (),  # a sequence-to-sequence model has none
+            getattr(computed, "attentions", None) or (),
         )
-        if answer.bytes <= self._left:
-            self._left -= answer.bytes
-            self._answers[step] = answer.to("cpu")
-        return answer
+        if outputs.bytes <= self._bytes_left:
+            self._bytes_left -= outputs.bytes
+            self._cache[step] = outputs.to("cpu")
+        return outputs
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Answers to every row of a split; the states of their real tokens lie row after row."""
+class RowCachedTeacher:
+    """The teacher's outputs for every row of a split, without padding."""
 
     logits: torch.Tensor  # (rows, labels)
     states: torch.Tensor  # (tokens of all rows, layers, width)
-    starts: np.ndarray  # (rows + 1,), a row's place among the states
+    starts: np.ndarray  # (rows + 1,), where the states of a row begin
 
-    def __call__(self, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Answer:
-        asked, real = rows.numpy(force=True), inputs["attention_mask"].bool()
+    def __call__(self, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Outputs:
+        numbers, real = rows.numpy(force=True), inputs["attention_mask"].bool()
         states = self.states.new_zeros((*real.shape, *self.states.shape[1:]), device=real.device)
-        states[real] = self.states[self.places(asked)].to(real.device)
-        return Answer(self.logits[asked].to(real.device), states.unbind(2))
+        states[real] = self.states[self.places(numbers)].to(real.device)
+        return Outputs(self.logits[numbers].to(real.device), states.unbind(2))
 
     def places(self, rows: np.ndarray) -> np.ndarray:
-        """Where the states of these rows lie, one row after another."""
+        """Indices of the states of these rows, one row after another."""
         return np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
 
 
-def keep_answers(network: nn.Module, data: Split, terms: Distillation) -> Kept | None:
-    """Ask about every row, shortest first; None if the answers cannot be kept."""
+def cache_rows(network: nn.Module, data: Split, terms: Distillation) -> RowCachedTeacher | None:
+    """Compute the teacher's outputs for every row, shortest first; None if they cannot be cached."""
     if not isinstance(data, Encoded) or "attention_mask" not in data.pad or terms.attention:
         return None
     if data.pad_left:
         return None  # a token's position, and so its state, may depend on the padding before it
-    asked, device = Asked(network, terms), next(network.parameters()).device
+    live, device = LiveTeacher(network, terms), next(network.parameters()).device
     starts = np.concatenate([[0], np.cumsum(data.lengths)])
     order = np.argsort(data.lengths, kind="stable")
-    kept = None
-    for begin in range(0, len(order), AT_ONCE):
-        rows = order[begin : begin + AT_ONCE]
+    cache = None
+    for begin in range(0, len(order), CHUNK_ROWS):
+        rows = order[begin : begin + CHUNK_ROWS]
         numbers = torch.from_numpy(rows)
         inputs = {name: value.to(device) for name, value in data.batch(rows).items()}
         del inputs["labels"]
-        answer, real = asked(numbers, inputs), inputs["attention_mask"].bool()
-        layers = getattr(answer, "hidden_states", None) or ()
+        outputs, real = live(numbers, inputs), inputs["attention_mask"].bool()
+        layers = getattr(outputs, "hidden_states", None) or ()
         if any(layer.shape[:2] != real.shape for layer in layers):
-            return None  # a network that shortens its input on the way
-        # (batch, tokens, layers, width); without layers to learn from, none of no width
+            return None  # the network shortens its input on the way
+        # (batch, tokens, layers, width); no layers of no width if hidden states are not learned
         states = torch.stack(layers, dim=2) if layers else real.new_empty((*real.shape, 0, 0))
-        if kept is None:
-            size = (len(data), answer.logits.shape[-1])
-            place = (int(starts[-1]), *states.shape[2:])
-            if np.prod(place) * states.element_size() > KEPT_BYTES:
+        if cache is None:
+            shape = (int(starts[-1]), *states.shape[2:])
+            if np.prod(shape) * states.element_size() > KEPT_BYTES:
                 return None
-            kept = Kept(
-                torch.empty(size, dtype=answer.logits.dtype),
-                torch.empty(place, dtype=states.dtype),
-                starts,
-            )
-        kept.logits[numbers] = answer.logits.cpu()
-        kept.states[kept.places(rows)] = states[real].cpu()
-    return kept
+            logits = outputs.logits.new_empty(len(data), outputs.logits.shape[-1], device="cpu")
+            cache = RowCachedTeacher(logits, torch.empty(shape, dtype=states.dtype), starts)
+        cache.logits[numbers] = outputs.logits.cpu()
+        cache.states[cache.places(rows)] = states[real].cpu()
+    return cache

@@ -24,8 +24,8 @@ from rpmask.records import MaskRecipe
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.train.evaluate import evaluate
-from rpmask.train.images import encode_images, load_image_processor
-from rpmask.train.models import load_classifier
+from rpmask.train.images import encode_images
+from rpmask.train.models import load_classifier, load_image_processor
 from rpmask.train.observer import Silent
 
 PLAN = SearchPlan(epochs=3, batch_size=16)

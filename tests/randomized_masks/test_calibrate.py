@@ -103,7 +103,8 @@ def test_padding_is_no_input() -> None:
 
     together = squares(rows)
     alone = [
-        squares(replace(rows.take(np.array([i])), most=int(rows.lengths[i]))) for i in range(12)
+        squares(replace(rows.take(np.array([i])), max_length=int(rows.lengths[i])))
+        for i in range(12)
     ]
     for tensor, single in zip(together, zip(*alone, strict=True), strict=True):
         assert torch.allclose(tensor, torch.stack(single).sum(0), rtol=1e-3)

@@ -20,10 +20,11 @@ from rpmask.randomized_masks.race_score import Evaluation, as_tensors, from_tens
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, stops
 from rpmask.randomized_masks.race_worker import Leg
 from rpmask.train.arguments import training_arguments
-from rpmask.train.decay import decaying_names, parameter_groups
+from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.observer import Silent
+from rpmask.train.parameters import decaying_names, parameter_groups
 from rpmask.train.plan import LABELS_ONLY, TrainPlan
-from rpmask.train.trainer import MaskedTrainer, train
+from rpmask.train.trainer import train
 
 SCORED: dict[str, Any] = {"evaluate_every": 2, "scored_evaluations": 3}
 
@@ -200,7 +201,7 @@ def test_the_best_of_the_evaluations_is_kept(tmp_path: Path) -> None:
 def test_the_attention_term_of_a_training_knows_the_full_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rpmask.train import trainer
+    from rpmask.train import masked_trainer as trainer
 
     seen: list[object] = []
     known = trainer.distillation_loss
@@ -210,7 +211,7 @@ def test_the_attention_term_of_a_training_knows_the_full_length(
         return known(*given)
 
     monkeypatch.setattr(trainer, "distillation_loss", watched)
-    rows = replace(toy_rows(32), most=16)
+    rows = replace(toy_rows(32), max_length=16)
     eager = {"attn_implementation": "eager"}
     plan = published(distill=PAPER_TERMS, batch_size=8, epochs=1)
     model, dense = tiny_bert(**eager), tiny_bert(**eager)

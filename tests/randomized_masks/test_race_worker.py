@@ -24,7 +24,7 @@ from rpmask.train import teacher
 from rpmask.train.observer import Silent
 from rpmask.train.plan import Distillation
 from rpmask.train.refit import refit, refit_batches
-from rpmask.train.teacher import Asked
+from rpmask.train.teacher import LiveTeacher
 
 
 def worker(folder: Path, *, scale: float = 1.0, **training: Any) -> RaceWorker:
@@ -149,13 +149,13 @@ def test_a_teacher_is_asked_once_a_step_while_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    ask = Asked.__call__
+    ask = LiveTeacher.__call__
 
-    def counted(self: Asked, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
+    def counted(self: LiveTeacher, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
         asked.append(len(rows))
         return ask(self, rows, inputs)
 
-    monkeypatch.setattr(Asked, "__call__", counted)
+    monkeypatch.setattr(LiveTeacher, "__call__", counted)
     legs = [Leg(i, 0, 0, 4, None) for i in (0, 1)]
     whole = [worker(tmp_path, **DISTILLED)(leg).score.losses for leg in legs]
     run, before = worker(tmp_path, **DISTILLED), len(asked)

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
-from rpmask.train.attention import SHORT, quick_attention
+from rpmask.train.attention import SHORT, fast_attention
 from rpmask.train.batches import Encoded
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, TrainPlan
@@ -28,7 +28,7 @@ def rows_of(*tokens: int) -> Encoded:
 )
 def test_it_is_chosen_for_short_rows_in_bf16(precision: str, tokens: int, chosen: str) -> None:
     model = tiny_bert()
-    with quick_attention((model, None), rows_of(2, tokens), precision):
+    with fast_attention((model, None), rows_of(2, tokens), precision):
         assert model.config._attn_implementation == chosen
     assert model.config._attn_implementation == "sdpa"
 

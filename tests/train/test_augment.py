@@ -16,7 +16,7 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.steps.requests import FinetuneRequest
-from rpmask.train.augment import REPLACED, SWAPPED, with_altered
+from rpmask.train.augment import REPLACED, SWAPPED, with_perturbed
 from rpmask.train.batches import Encoded
 from rpmask.train.distill import distillation_loss
 from rpmask.train.observer import Silent
@@ -42,7 +42,7 @@ def sentences(rows: int, words: int, labels: np.ndarray | None = None) -> Encode
 
 def test_the_rows_come_first_as_they_were_and_copies_have_no_label() -> None:
     data = sentences(20, 8)
-    altered = with_altered(data, 3, seed=1)
+    altered = with_perturbed(data, 3, seed=1)
     assert len(altered) == 80
     assert altered.features[:20] == data.features
     assert (altered.labels[:20] == data.labels).all()
@@ -53,7 +53,7 @@ def test_the_rows_come_first_as_they_were_and_copies_have_no_label() -> None:
 def test_special_tokens_stay_and_words_are_those_of_the_split() -> None:
     data = sentences(50, 20)
     known = {token for row in data.features for token in row["input_ids"]}
-    for index, row in enumerate(with_altered(data, 2, seed=0).features):
+    for index, row in enumerate(with_perturbed(data, 2, seed=0).features):
         before = data.features[index % 50]["input_ids"]
         assert set(row["input_ids"]) <= known
         places = [i for i, token in enumerate(before) if token in data.special]
@@ -63,7 +63,7 @@ def test_special_tokens_stay_and_words_are_those_of_the_split() -> None:
 
 def test_as_many_words_change_as_it_says() -> None:
     data = sentences(400, 40)
-    copies = with_altered(data, 1, seed=0).features[400:]
+    copies = with_perturbed(data, 1, seed=0).features[400:]
     pairs = [
         (before["input_ids"], after["input_ids"])
         for before, after in zip(data.features, copies, strict=True)
@@ -77,7 +77,7 @@ def test_as_many_words_change_as_it_says() -> None:
 
 def test_the_same_seed_alters_the_same() -> None:
     data = sentences(30, 12)
-    first, again, other = (with_altered(data, 1, seed=seed).features for seed in (3, 3, 4))
+    first, again, other = (with_perturbed(data, 1, seed=seed).features for seed in (3, 3, 4))
     assert first == again
     assert first != other
 

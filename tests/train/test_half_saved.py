@@ -19,7 +19,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 import transformers
-from rpmask.train.trainer import MaskedTrainer
+from rpmask.train.masked_trainer import MaskedTrainer
 from test_trainer import PLAN, run
 
 folder, checkpoint, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

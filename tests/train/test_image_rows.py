@@ -16,8 +16,8 @@ from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.train.batches import training_order
 from rpmask.train.evaluate import evaluate
-from rpmask.train.images import ImageRows, encode_images, load_image_processor
-from rpmask.train.models import has_head, load_classifier, skeleton
+from rpmask.train.images import ImageRows, encode_images
+from rpmask.train.models import has_head, load_classifier, load_image_processor, skeleton
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Kept answers are the teacher's own, whatever batch they are asked for in."""
+"""RowCachedTeacher answers are the teacher's own, whatever batch they are asked for in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rpmask.train.batches import Encoded
 from rpmask.train.distill import distillation_loss
 from rpmask.train.observer import Silent
 from rpmask.train.plan import Distillation, TrainPlan
-from rpmask.train.teacher import Asked, Numbered, keep_answers
+from rpmask.train.teacher import LiveTeacher, Numbered, cache_rows
 from rpmask.train.trainer import train
 
 ALL = Distillation()
@@ -35,11 +35,11 @@ def batch_of(data: Encoded, rows: list[int]) -> tuple[torch.Tensor, dict[str, to
 def test_kept_answers_are_those_the_network_gives(terms: Distillation) -> None:
     data = toy_rows(150)  # several chunks
     network = tiny_bert().eval()
-    kept = keep_answers(network, data, terms)
+    kept = cache_rows(network, data, terms)
     assert kept is not None
     for seed in range(5):
         rows, inputs = batch_of(data, np.random.default_rng(seed).permutation(150)[:16].tolist())
-        mine, theirs = kept(rows, inputs), Asked(network, terms)(rows, inputs)
+        mine, theirs = kept(rows, inputs), LiveTeacher(network, terms)(rows, inputs)
         torch.testing.assert_close(mine.logits, theirs.logits, rtol=1e-4, atol=1e-5)
         labels = torch.zeros(len(rows), dtype=torch.long)
         with torch.no_grad():
@@ -53,24 +53,24 @@ def test_kept_answers_are_those_the_network_gives(terms: Distillation) -> None:
 
 def test_answers_that_cannot_be_kept_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = tiny_bert().eval(), toy_rows(64)
-    assert keep_answers(network, data, PAPER_TERMS) is None  # attention maps
-    assert keep_answers(network, replace(data, pad_left=True), ALL) is None
+    assert cache_rows(network, data, PAPER_TERMS) is None  # attention maps
+    assert cache_rows(network, replace(data, pad_left=True), ALL) is None
     monkeypatch.setattr(module, "KEPT_BYTES", 1000)
-    assert keep_answers(network, data, ALL) is None
-    assert keep_answers(network, data, LOGITS) is not None
+    assert cache_rows(network, data, ALL) is None
+    assert cache_rows(network, data, LOGITS) is not None
 
 
 def test_a_teacher_is_asked_once_a_row_of_a_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    answer = Asked.__call__
+    answer = LiveTeacher.__call__
 
-    def counted(self: Asked, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
+    def counted(self: LiveTeacher, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Any:
         asked.extend(rows.tolist())
         return answer(self, rows, inputs)
 
-    monkeypatch.setattr(Asked, "__call__", counted)
+    monkeypatch.setattr(LiveTeacher, "__call__", counted)
     plan = TrainPlan(epochs=3, batch_size=8, evaluations=1, distill=ALL)
     for folder, epochs in (("long", 3), ("short", 1)):
         asked.clear()

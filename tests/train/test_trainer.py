@@ -21,9 +21,10 @@ from rpmask.masks.weights import find_prunable
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.train.arguments import training_arguments
 from rpmask.train.evaluate import evaluate
+from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan
-from rpmask.train.trainer import MaskedTrainer, Trained, train
+from rpmask.train.trainer import Trained, train
 
 PLAN = TrainPlan(epochs=2, batch_size=8, evaluations=2, learning_rate=1e-2, distill=LABELS_ONLY)
 

@@ -29,7 +29,7 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def the_hub(monkeypatch: pytest.MonkeyPatch, answers: Callable[[], str]) -> None:
-    monkeypatch.setattr("rpmask.train.model_hub.unreachable", lambda *_, **__: None)
+    monkeypatch.setattr("rpmask.train.model_place.unreachable", lambda *_, **__: None)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: answers())
 
 
