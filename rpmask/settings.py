@@ -90,6 +90,12 @@ def setting_of(spec: Field[Any]) -> Setting | None:
     return spec.metadata.get(_KEY)
 
 
+def has_option(spec: Field[Any]) -> bool:
+    """Whether an option sets a field; a field with limits only has none."""
+    about = setting_of(spec)
+    return about is not None and bool(about.help)
+
+
 def flags_of(spec: Field[Any]) -> tuple[str, ...]:
     """The option names of a field, as a user types them."""
     about = setting_of(spec)

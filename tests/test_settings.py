@@ -84,6 +84,7 @@ def test_a_verb_gets_the_record_and_what_was_typed() -> None:
     base = Outer(inner=Inner(rate=0.25))
     assert fill(base, {"rate": 0.75}) == Outer(inner=Inner(rate=0.75))
     assert fill(base, {}) == base
+    assert fill(base, {"hidden": 5}) == base  # limits, and no option: another record may have one
 
 
 def test_the_help_shows_every_default() -> None:

@@ -23,7 +23,7 @@ import typer
 
 from rpmask.cli.app import app
 from rpmask.errors import RpmaskError
-from rpmask.settings import Setting, flags_of, is_group, setting_of
+from rpmask.settings import Setting, flags_of, has_option, is_group, setting_of
 
 Given = dict[str, Any]
 R = TypeVar("R")
@@ -86,7 +86,7 @@ def fill(record: R, given: Mapping[str, Any]) -> R:
     for spec in fields(record):  # type: ignore[arg-type]
         if is_group(spec):
             changes[spec.name] = fill(getattr(record, spec.name), given)
-        elif setting_of(spec) and option_name(spec) in given:
+        elif has_option(spec) and option_name(spec) in given:
             changes[spec.name] = given[option_name(spec)]
     return replace(record, **changes)  # type: ignore[type-var]
 
@@ -116,7 +116,7 @@ def _settings(record: Any, path: str = "") -> Iterator[tuple[str, Field[Any], Se
         about = setting_of(spec)
         if is_group(spec):
             yield from _settings(getattr(record, spec.name), f"{path}{spec.name}.")
-        elif about is not None and about.help:
+        elif about is not None and has_option(spec):
             if about.panel is None:
                 about = replace(about, panel=getattr(record, "PANEL", ""))
             yield f"{path}{spec.name}", spec, about, kinds[spec.name]
