@@ -1,39 +1,37 @@
-"""Figures for the MLflow UI: records and plain arrays in, `matplotlib.figure.Figure` out.
+"""Draw the charts that MLflow shows: records and arrays in, `matplotlib.figure.Figure` out.
 
-No MLflow here and no pyplot, so a figure is drawn without touching anyone's global state. Importing
-this package imports matplotlib: do so inside the function that draws.
+Nothing here imports MLflow. Importing this package imports matplotlib, which takes a while, so import
+it inside the function that draws.
 """
 
-from rpmask.charts.deploying import bench
-from rpmask.charts.evidence import effect
-from rpmask.charts.layers import density, found_density
-from rpmask.charts.overlap import overlaps
-from rpmask.charts.parallel import parallel_coordinates
-from rpmask.charts.racing import race
-from rpmask.charts.retention import levels
-from rpmask.charts.sampling import KeepHistogram, keep_probability
-from rpmask.charts.searching import search
-from rpmask.charts.style import label
-from rpmask.charts.tuning import TrialValue, importances, tuning_history
-from rpmask.charts.webpage import Picture, draw, page
+from rpmask.charts.bench_bars import bench
+from rpmask.charts.html_page import Picture, draw, page
+from rpmask.charts.jackpot_search import search
+from rpmask.charts.keep_histograms import keep_probability
+from rpmask.charts.leaderboard_dots import board
+from rpmask.charts.mask_overlaps import overlaps
+from rpmask.charts.optuna_charts import adopt
+from rpmask.charts.paired_effect import effect
+from rpmask.charts.race_curves import race
+from rpmask.charts.sparsity_levels import levels
+from rpmask.charts.style import label, note
+from rpmask.charts.tensor_density import density, found_density
 
 __all__ = [
-    "KeepHistogram",
     "Picture",
-    "TrialValue",
+    "adopt",
     "bench",
+    "board",
     "density",
     "draw",
     "effect",
     "found_density",
-    "importances",
     "keep_probability",
     "label",
     "levels",
+    "note",
     "overlaps",
     "page",
-    "parallel_coordinates",
     "race",
     "search",
-    "tuning_history",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from rpmask.charts.results import BELOW, Place, Result
+from rpmask.charts.run_results import BELOW, Place, Result
 
 CONFIDENCE = 0.95
 

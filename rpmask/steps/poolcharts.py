@@ -68,22 +68,11 @@ def _keep_charts(drawing: Drawing) -> Iterator[Chart]:
         )
         if not bins:  # n:m draws within groups, not within the tensor
             continue
-        histograms = [
-            charts.KeepHistogram(
-                name=each.name,
-                edges=each.edges,
-                counts=each.counts,
-                keep=each.keep,
-                zeros=each.zeros,
-                kept=each.kept,
-            )
-            for each in bins
-        ]
         shown = charts.label(drawing.pool.candidates[index], index)
         yield Chart(
             f"keep-{name}",
             "What was drawn from: a few tensors, from the one kept densest to the sparsest.",
-            charts.keep_probability(histograms, what=shown),
+            charts.keep_probability(bins, what=shown),
         )
 
 

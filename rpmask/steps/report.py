@@ -39,7 +39,7 @@ def report(request: ReportRequest, context: Context) -> dict[str, Any]:
 def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow]:
     """The rows, read from MLflow; nothing is written."""
     from rpmask.charts.leaderboard import leaderboard_rows
-    from rpmask.charts.results import results_of
+    from rpmask.charts.run_results import results_of
     from rpmask.tracking.facts import finished_steps
     from rpmask.tracking.registry import champion_runs
 
@@ -135,8 +135,7 @@ def comma_separated(rows: Sequence[LeaderboardRow]) -> str:
 
 def html_page(rows: Sequence[LeaderboardRow]) -> str:
     """The leaderboard and a chart a task as one page that fetches nothing."""
-    from rpmask.charts.board import board
-    from rpmask.charts.webpage import draw, page
+    from rpmask.charts import board, draw, page
 
     intro = (
         f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "

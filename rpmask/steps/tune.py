@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rpmask.steps.context import Context, available_cores
 from rpmask.steps.decides import step_digest
@@ -12,11 +12,7 @@ from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import TuneRequest
 from rpmask.steps.search import generation
 from rpmask.tracking.study import Study
-from rpmask.tracking.trials import TrialRecord
 from rpmask.words import MEASURED, percent
-
-if TYPE_CHECKING:
-    from rpmask.tracking.runs import Chart
 
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
@@ -64,7 +60,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
         best = _best(done)
         spent = sum(one["screen"]["steps_spent"] for one in done)
         note = _note(request, done, best, spent, importances)
-        run.log_charts(_charts(trials, importances, MEASURED[ledger.kind or "loss"]), intro=note)
+        run.log_charts(ledger.charts(MEASURED[ledger.kind or "loss"]), intro=note)
         run.metric("steps_spent", spent)
         run.metric("trials", len(trials))
         for number, one in enumerate(done, start=1):
@@ -114,30 +110,6 @@ def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
         "screen_run_id": last["screen"]["run_id"],
         **{name: drawn[name] for name in shown},
     }
-
-
-def _charts(trials: list[TrialRecord], importances: dict[str, float], measured: str) -> list[Chart]:
-    from rpmask import charts
-    from rpmask.tracking.runs import Chart
-
-    values = [charts.TrialValue(t.number, t.value, t.state, t.params) for t in trials]
-    return [
-        Chart(
-            "tuning-history",
-            "Every trial, and the lowest so far.",
-            charts.tuning_history(values, value_name=measured),
-        ),
-        Chart(
-            "tuning-importances",
-            f"What the {measured} depended on.",
-            charts.importances(importances),
-        ),
-        Chart(
-            "tuning-parallel",
-            f"Every trial through its hyperparameters to its {measured}.",
-            charts.parallel_coordinates(values, value_name=measured),
-        ),
-    ]
 
 
 def _note(

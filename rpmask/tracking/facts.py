@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mlflow.entities import Run
 
-from rpmask.charts.results import RunFacts
+from rpmask.charts.run_results import RunFacts
 from rpmask.tracking.filters import tag_clause
 from rpmask.tracking.tracker import Tracker
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -23,6 +24,9 @@ from rpmask.tracking.journal import open_journal
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.proposing import LAST, Proposal, proposal_of, seeded_sampler, suggest
 from rpmask.tracking.trials import TrialRecord, importances, trial_record
+
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import Chart
 
 # Attributes of a trial.
 OWNER = "pool"  # the `sample` run that asked for it
@@ -235,6 +239,12 @@ class Study:
     def history(self) -> list[TrialRecord]:
         """Every trial, in the order of asking."""
         return [trial_record(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    def charts(self, measured: str) -> list[Chart]:
+        """Its history, importances and parallel coordinates; `measured` names the value of a trial."""
+        from rpmask.tracking.studycharts import study_charts
+
+        return study_charts(self._study, measured)
 
     def importances(self) -> dict[str, float]:
         """Share of the variation that each hyperparameter explains; empty with too few trials."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rpmask.charts.leaderboard import LeaderboardRow, leaderboard_rows
-from rpmask.charts.results import RunFacts, results_of
+from rpmask.charts.run_results import RunFacts, results_of
 
 
 def facts(run_id: str, step: str, **given: Any) -> RunFacts:

@@ -17,7 +17,7 @@ from commands import answer, clean_environment
 from mlflow import MlflowClient
 
 from rpmask.charts.leaderboard import leaderboard_rows
-from rpmask.charts.results import results_of
+from rpmask.charts.run_results import results_of
 from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.norms import (
     running_statistics,

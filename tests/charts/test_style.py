@@ -1,18 +1,19 @@
-"""Labels, label placement and the frame that all charts share."""
+"""Labels, colours and the frame that all charts share."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
-from chart_records import candidate, words
-from hypothesis import given
-from hypothesis import strategies as st
+from chart_records import FULL_RACE, candidate, pool_of, words
+from matplotlib.colors import to_rgb
 
 from rpmask import charts
 from rpmask.charts import style
+from rpmask.charts.heat_map import COLOURS, text_colour
 
 
 @pytest.mark.parametrize(
@@ -39,29 +40,6 @@ def test_label_says_what_draws_the_candidate(
     assert charts.label(candidate(index, **recipe), index) == expected
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=12),
-    st.floats(0.001, 0.08),
-)
-def test_spread_keeps_order_gap_and_bounds(positions: list[float], gap: float) -> None:
-    moved = style.spread(positions, gap, 0, 1)
-    order = sorted(range(len(positions)), key=lambda i: positions[i])
-    steps = np.diff([moved[i] for i in order])
-    assert np.all(steps >= gap - 1e-9)
-    assert min(moved) >= -1e-9
-    assert max(moved) <= 1 + 1e-9
-
-
-def test_spread_leaves_what_is_apart_and_centres_what_is_not() -> None:
-    assert style.spread([0.9, 0.1], 0.1, 0, 1) == [0.9, 0.1]
-    assert style.spread([0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.45, 0.55])
-    assert style.spread([1.0, 1.0, 1.0], 0.1, 0, 1) == pytest.approx([0.8, 0.9, 1.0])
-
-
-def test_spread_shrinks_the_gap_when_all_cannot_fit() -> None:
-    assert style.spread([0.5] * 5, 1.0, 0, 1) == pytest.approx([0, 0.25, 0.5, 0.75, 1])
-
-
 def test_charts_leave_pyplot_alone() -> None:
     code = "import rpmask.charts, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -74,18 +52,30 @@ def test_charts_know_no_mlflow() -> None:
 
 def test_long_titles_wrap_and_the_figure_grows() -> None:
     short = style.framed(2.0, "Title", "part")
-    long = style.framed(2.0, "word " * 30, style.DOT.join(["a part of some length"] * 12))
+    long = style.framed(2.0, "word " * 30, "; ".join(["a part of some length"] * 12))
     assert long.get_figheight() > short.get_figheight()
     assert long.get_figwidth() == short.get_figwidth() == 8
     longest = max(long.texts, key=lambda text: text.get_window_extent().width)
     assert longest.get_window_extent().x1 <= long.bbox.x1
 
 
-def test_heat_ink_is_readable_at_both_ends() -> None:
-    assert style.ink_on(0.0) == style.BLACK
-    assert style.ink_on(1.0) == "white"
+def luminance(colour: object) -> float:
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_numbers_in_a_heat_map_have_the_contrast_that_wcag_wants() -> None:
+    for strength in np.linspace(0, 1, 101):
+        cell, text = luminance(COLOURS(strength)), luminance(text_colour(strength))
+        assert (max(cell, text) + 0.05) / (min(cell, text) + 0.05) >= 4.5, strength
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    charts.race(FULL_RACE, pool_of(5))
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_a_dollar_in_a_name_is_not_a_formula() -> None:
-    figure = style.framed(1.0, r"$\nothing$ $", r"$\either$")
+    figure = style.note(r"$\nothing$ $", r"$\either$")
     assert r"$\nothing$ $" in words(figure)

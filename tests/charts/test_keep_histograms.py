@@ -12,15 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.patches import StepPatch
 
 from rpmask import charts
-from rpmask.errors import RpmaskError
+from rpmask.charts.keep_histograms import threshold
+from rpmask.randomized_masks.keep_curves import KeepBins
 
 
-def histogram(**changed: object) -> charts.KeepHistogram:
-    made = charts.KeepHistogram(
+def histogram(**changed: object) -> KeepBins:
+    made = KeepBins(
         name="layer.0.query",
         edges=np.array([-4.0, -3.0, -2.0, -1.0, 0.0]),
         counts=np.array([40, 30, 20, 10]),
         keep=np.array([0.0, 0.1, 0.35, 1.0]),
+        kept=np.array([0, 3, 7, 10]),
+        zeros=0,
     )
     return replace(made, **changed)
 
@@ -31,10 +34,9 @@ def heights(axes: Axes) -> list[list[float]]:
     return [np.asarray(patch.get_data().values).tolist() for patch in drawn]
 
 
-def test_cut_leaves_as_many_weights_above_as_are_expected_to_stay() -> None:
-    # 3 + 7 + 10 weights are expected: the upper 10 and half of the 20 below them.
-    assert histogram().expected.tolist() == [0, 3, 7, 10]
-    assert histogram().cut == pytest.approx(-1.5)
+def test_as_many_weights_lie_above_the_threshold_as_are_kept() -> None:
+    # 3 + 7 + 10 weights are kept: the upper 10 and half of the 20 below them.
+    assert threshold(histogram()) == pytest.approx(-1.5)
 
 
 def test_keep_probability_draws_bars_curve_and_cut() -> None:
@@ -51,39 +53,27 @@ def test_keep_probability_draws_bars_curve_and_cut() -> None:
         "log10 importance",
         "weights per bin",
         "keep-probability",
-        "+ 1,203 of importance 0",
+        "and 1,203 of importance 0",
     ):
         assert expected in text
 
 
 def test_keep_probability_of_an_empty_bin_may_be_nan() -> None:
     gap = histogram(counts=np.array([40, 0, 20, 10]), keep=np.array([0.0, math.nan, 0.5, 1.0]))
-    figure = charts.keep_probability([gap])
+    figure = charts.keep_probability([gap], what="x")
     assert figure.axes[1].lines[0].get_xdata().tolist() == [-3.5, -1.5, -0.5]
-    assert gap.expected.sum() == 20
     figure.canvas.draw()
 
 
 def test_keep_probability_gives_each_tensor_a_panel() -> None:
-    figure = charts.keep_probability([histogram(name=f"layer.{i}") for i in range(3)])
+    figure = charts.keep_probability([histogram(name=f"layer.{i}") for i in range(3)], what="x")
     text = words(figure)
     assert all(f"layer.{i}" in text for i in range(3))
     assert sum(axes.get_visible() for axes in figure.axes) == 6  # three panels, two axes each
 
 
-def test_keep_probability_of_nothing_is_a_sentence() -> None:
-    empty = histogram(counts=np.zeros(4), keep=np.full(4, math.nan), zeros=100)
-    assert "nothing to draw from" in words(charts.keep_probability([empty]))
-
-
-def test_histogram_of_the_wrong_lengths_is_refused() -> None:
-    with pytest.raises(RpmaskError, match="4 edges, 4 counts and 4 keep"):
-        histogram(edges=np.arange(4.0))
-
-
-def test_the_dark_part_is_what_a_mask_kept_where_one_is_given() -> None:
-    shown = histogram(kept=np.array([0, 2, 9, 10]))
-    figure = charts.keep_probability([shown])
+def test_the_dark_part_is_what_the_mask_kept() -> None:
+    figure = charts.keep_probability([histogram(kept=np.array([0, 2, 9, 10]))], what="x")
     assert heights(figure.axes[0]) == [[40, 30, 20, 10], [0, 2, 9, 10]]
     assert "dark bars: kept by this mask" in words(figure)
-    assert "21 of 100 weights stay" in figure.get_label()
+    assert "21 of 100 weights kept" in figure.get_label()

@@ -8,8 +8,7 @@ from dataclasses import replace
 from chart_records import words
 from matplotlib.colors import to_hex
 
-from rpmask.charts import style
-from rpmask.charts.board import board
+from rpmask.charts import board, style
 from rpmask.charts.leaderboard import LeaderboardRow
 
 ROW = LeaderboardRow(

@@ -1,7 +1,7 @@
-"""Figures and words as one HTML file that needs nothing else: no script, font or image is fetched.
+"""Charts and text as one HTML file that fetches nothing: no script, font or image.
 
-Each figure is drawn once: the bytes of its PNG artifact are those on the page. Its description is
-there for screen readers, and a content policy in the head forbids every request.
+Each figure is drawn once, and the page embeds the bytes of its PNG artifact. The figure's description
+is the image's alternative text. A content security policy forbids every request.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ figcaption { margin-top: .4rem; color: #555; font-size: .9rem; }
 """
 
 
-PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px or so at which the UI shows an image
+PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px at which the MLflow UI shows an image
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as drawn: the PNG, the caption below it, and words for who cannot see it."""
+    """A drawn figure: the PNG, the caption below it, and its alternative text."""
 
     caption: str
     description: str
@@ -48,7 +48,7 @@ class Picture:
 
 
 def draw(caption: str, figure: Figure) -> Picture:
-    """Draw a figure; its label is its description."""
+    """Draw a figure; its label becomes the alternative text."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=PIXELS_PER_INCH)
     return Picture(caption, str(figure.get_label()) or caption, file.getvalue())
@@ -57,7 +57,7 @@ def draw(caption: str, figure: Figure) -> Picture:
 def page(title: str, intro: str, pictures: Sequence[Picture]) -> str:
     """One self-contained HTML document; `intro` is Markdown with tables.
 
-    Raw HTML in it is shown as text: names of tasks, models and paths come from users.
+    Raw HTML in `intro` is shown as text, because names of tasks, models and paths come from users.
     """
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     body = "\n".join(_figure(picture) for picture in pictures)

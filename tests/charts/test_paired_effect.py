@@ -98,7 +98,7 @@ def test_the_noise_of_training_is_a_band_and_is_named() -> None:
     figure = charts.effect(selection, FULL_RACE, pool_of(5), paired)
     assert "noise of training, ±0.015 between 3 twins" in words(figure)
     assert "loss of the control and its twins minus" in words(figure)
-    assert "about 0.02 may last" in words(figure)
+    assert "about 0.02 of the best mask's effect may last" in words(figure).replace("\n", " ")
     (band,) = figure.axes[0].patches
     assert band.get_x() == pytest.approx(-0.015)
     assert band.get_width() == pytest.approx(0.03)
