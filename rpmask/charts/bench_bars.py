@@ -43,19 +43,20 @@ def bench(rows: Sequence[BenchRow], title: str) -> Figure:
 
 
 def _panel(axes: Axes, rows: Sequence[BenchRow], reference: str) -> None:
+    bars = axes.barh(
+        [row.runtime for row in rows],
+        [row.ms_median for row in rows],
+        xerr=[[0.0] * len(rows), [max(row.ms_p95 - row.ms_median, 0.0) for row in rows]],
+        color=[style.GREEN if row.runtime == reference else style.BLUE for row in rows],
+        ecolor=style.GREY,
+        height=0.7,
+    )
+    axes.bar_label(bars, [_in_words(row, row.runtime == reference) for row in rows], padding=4)
+    axes.margins(x=0.25)
     axes.grid(axis="x")
-    for place, row in enumerate(rows):
-        dense = row.runtime == reference
-        axes.barh(place, row.ms_median, color=style.GREEN if dense else style.BLUE, height=0.7)
-        axes.plot([row.ms_median, row.ms_p95], [place, place], color=style.GREY, linewidth=1)
-        shown = f"{row.ms_median:,.0f}" if row.ms_median >= 100 else f"{row.ms_median:.3g}"
-        axes.annotate(
-            f"{shown} ms" + ("" if dense else f", {row.speedup:.2f}x"),
-            (max(row.ms_median, row.ms_p95), place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_yticks(range(len(rows)), [row.runtime for row in rows])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.25 * max(max(row.ms_median, row.ms_p95) for row in rows))
+
+
+def _in_words(row: BenchRow, dense: bool) -> str:
+    shown = f"{row.ms_median:,.0f}" if row.ms_median >= 100 else f"{row.ms_median:.3g}"
+    return f"{shown} ms" if dense else f"{shown} ms, {row.speedup:.2f}x"

@@ -47,6 +47,6 @@ def search(result: JackpotResult) -> Figure:
 
     overlap.plot(epochs, [100 * epoch.overlap for epoch in result.epochs], color=style.BLUE)
     overlap.set(xlabel="epoch", ylabel="overlap with start")
-    overlap.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    overlap.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
     overlap.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
     return figure

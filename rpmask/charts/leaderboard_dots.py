@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from rpmask.charts import style
 from rpmask.charts.leaderboard import LeaderboardRow
+from rpmask.words import percent
 
 MARKERS = {"drawn": "o", "paper": "s", "jackpot": "D"}
 SPREAD = 0.6  # of a column's width, over which the rows of one sparsity are placed side by side
@@ -26,7 +27,7 @@ def board(rows: Sequence[LeaderboardRow]) -> Figure:
     figure = style.framed(
         3.6,
         title,
-        "dots: mean over seeds; bars: 95 % interval; red: the best of its sparsity",
+        "dots: mean over seeds; bars: 95% interval; red: the best of its sparsity",
         description=f"{title}. {' '.join(_in_words(row) for row in sparse)}",
     )
     axes = figure.add_subplot(xlabel="sparsity", ylabel=metric)
@@ -43,7 +44,7 @@ def board(rows: Sequence[LeaderboardRow]) -> Figure:
     dense = max((row.dense for row in sparse if math.isfinite(row.dense)), default=None)
     if dense is not None:
         axes.axhline(dense, color=style.GREEN, lw=1.4, ls=style.DASHED, label="dense", zorder=1)
-    axes.set_xticks(range(len(columns)), [style.percent(sparsity) for sparsity in columns])
+    axes.set_xticks(range(len(columns)), [percent(sparsity) for sparsity in columns])
     axes.set_xlim(-0.5, len(columns) - 0.5)
     style.legend(axes)
     return figure
@@ -56,19 +57,10 @@ def _draw(axes: Axes, x: float, row: LeaderboardRow, *, leads: bool) -> None:
     marker = MARKERS.get(row.method, "^")
     axes.plot(x, row.mean, marker, ms=7 if leads else 5.5, color=colour, mec="white", zorder=4)
     if leads:
-        axes.annotate(
-            f"{row.mean:.3f}",
-            (x, row.mean),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            weight="bold",
-            color=style.DARK_VERMILION,
-            path_effects=style.halo(),
-        )
+        style.number_at(axes, (x, row.mean), f"{row.mean:.3f}", xytext=(7, 0), va="center")
 
 
 def _in_words(row: LeaderboardRow) -> str:
     interval = f" ({row.interval[0]:.4f} to {row.interval[1]:.4f})" if row.interval else ""
     seeds = f"{len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}"
-    return f"{row.method} at {style.percent(row.sparsity)}: {row.mean:.4f}{interval}, {seeds}."
+    return f"{row.method} at {percent(row.sparsity)}: {row.mean:.4f}{interval}, {seeds}."

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from rpmask.charts import style
 from rpmask.charts.heat_map import heat_map
-from rpmask.errors import RpmaskError
 from rpmask.records import Pool
 
 
@@ -19,11 +18,6 @@ from rpmask.records import Pool
 def overlaps(matrix: NDArray[np.floating[Any]], pool: Pool) -> Figure:
     """The lower triangle of a matrix of overlaps between 0 and 1, of shape (K, K)."""
     k = len(pool.candidates)
-    if matrix.shape != (k, k):
-        raise RpmaskError(
-            f"Overlaps of shape {matrix.shape} do not fit a pool of {k} candidates.",
-            f"Give one row and one column per candidate: ({k}, {k}).",
-        )
     title = f"Overlap of {k} masks: {style.level_name(pool.task, pool.level, pool.sparsity)}"
     below = np.tril(np.ones((k, k), dtype=bool), -1)
     values = 100 * np.where(below, matrix, np.nan)  # (K, K)
@@ -35,8 +29,8 @@ def overlaps(matrix: NDArray[np.floating[Any]], pool: Pool) -> Figure:
         min(max(0.28 * k, 1.0), 9) + 0.5,
         title,
         "kept weights that two masks have in common, as a share of the weights each of them keeps",
-        description=f"{title}. Pairs share {low:.2f} % to {high:.2f} % of their kept weights, "
-        f"{pairs.mean():.2f} % on average.",
+        description=f"{title}. Pairs share {low:.2f}% to {high:.2f}% of their kept weights, "
+        f"{pairs.mean():.2f}% on average.",
     )
     axes = heat_map(
         figure,

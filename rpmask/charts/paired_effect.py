@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,47 +11,39 @@ from matplotlib.ticker import MaxNLocator
 
 from rpmask.charts import style
 from rpmask.records import Pool, ScreenReport, Selection
+from rpmask.words import percent
 
-
-@dataclass(frozen=True)
-class _Row:
-    """The difference between the control and one candidate; the control's own is 0."""
-
-    index: int
-    mean: float
-    low: float
-    high: float
+Difference = tuple[float, float, float]  # mean, and the ends of its interval
 
 
 @style.styled
 def effect(
-    selection: Selection,
-    report: ScreenReport,
-    pool: Pool,
-    paired: Mapping[int, tuple[float, float, float]],
+    selection: Selection, report: ScreenReport, pool: Pool, paired: Mapping[int, Difference]
 ) -> Figure:
     """The control's held-out loss minus each candidate's, with its interval, the best at the top.
 
-    `paired` holds (mean, low, high) of every candidate that finished. The interval the verdict rests
-    on is corrected for the number of comparisons and drawn as a thin line. A grey band shows the noise
-    of training, estimated from twins of the control. A distilled race ranks by another value than this
+    `paired` holds the difference of every candidate that finished. The interval the verdict rests on is
+    corrected for the number of comparisons and drawn as a thin line. A grey band shows the noise of
+    training, estimated from twins of the control. A distilled race ranks by another value than this
     loss, so its winner need not be at the top.
     """
-    rows = [
-        _Row(index, mean, low, high)
-        for index, (mean, low, high) in paired.items()
-        if index != selection.control and math.isfinite(mean)
-    ]
+    known = {index: paired[index] for index in paired if math.isfinite(paired[index][0])}
+    known[selection.control] = (0.0, 0.0, 0.0)
+    rows = sorted(known, key=lambda index: known[index][0])  # from the bottom to the top
     title, subtitle = _verdict(selection, pool), _subtitle(selection, report, rows)
-    if not rows:
+    if len(rows) == 1:
         return style.note(title, "No candidate can be compared with the control.")
-    differences = _in_words(sorted(rows, key=lambda row: -row.mean), pool)
-    rows = sorted([*rows, _Row(selection.control, 0.0, 0.0, 0.0)], key=lambda row: row.mean)
+    spoken = "; ".join(
+        f"{style.name_in(pool, index)} {mean:+.4f} ({low:+.4f} to {high:+.4f})"
+        for index in reversed(rows)
+        for mean, low, high in [known[index]]
+        if index != selection.control
+    )
     figure = style.framed(
         0.3 * len(rows) + 1.15,
         title,
         subtitle,
-        description=f"{title}. {subtitle}. Differences from the control: {differences}.",
+        description=f"{title}. {subtitle}. Differences from the control: {spoken}.",
     )
     control = "control" if selection.noise is None else "control and its twins"
     axes = figure.add_subplot(
@@ -61,74 +52,51 @@ def effect(
     )
     axes.grid(axis="x")
     if selection.noise is not None:
-        span = f"noise of training, ±{selection.noise:.3g} between {selection.twins} twins"
-        axes.axvspan(
-            -selection.noise, selection.noise, color=style.GREY, alpha=0.15, lw=0, label=span
-        )
+        name = f"noise of training, ±{selection.noise:.3g} between {selection.twins} twins"
+        span = (-selection.noise, selection.noise)
+        axes.axvspan(*span, color=style.GREY, alpha=0.15, linewidth=0, label=name)
     axes.axvline(0, color=style.BLACK, linewidth=1.1, linestyle=style.DASHED, label="control")
-    for height, row in enumerate(rows):
-        _draw(axes, height, row, selection)
+    for height, index in enumerate(rows):
+        if index != selection.control:
+            _draw(axes, height, known[index], index, selection)
     style.legend(axes)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    _name_rows(axes, rows, selection, pool)
+    means = ["" if index == selection.control else f"{known[index][0]:+.4f}" for index in rows]
+    _name_rows(axes, rows, means, selection, pool)
     return figure
 
 
-def _draw(axes: Axes, height: int, row: _Row, selection: Selection) -> None:
-    if row.index == selection.control:
-        axes.plot(0, height, "D", markersize=6, color=style.BLACK)
-        return
-    chosen = row.index == selection.winner
-    colour = style.VERMILION if chosen else style.BLUE
-    if _is_corrected(selection, row):
-        corrected = f"thin: corrected for {selection.compared} comparisons"
-        axes.plot(selection.interval[:2], [height] * 2, color=colour, linewidth=1, label=corrected)
-    axes.plot(
-        style.finite([row.low, row.high]),
-        [height] * len(style.finite([row.low, row.high])),
-        color=colour,
-        linewidth=3.4 if chosen else 2.2,
-    )
-    axes.plot(
-        row.mean,
-        height,
-        "o",
-        markersize=9 if chosen else 6.5,
-        color=colour,
-        markeredgecolor="white",
-    )
-
-
-def _is_corrected(selection: Selection, row: _Row) -> bool:
-    """Whether the verdict on this row rests on another interval than the row's own."""
+def _draw(
+    axes: Axes, height: int, difference: Difference, index: int, selection: Selection
+) -> None:
+    mean, *interval = difference
+    wins = index == selection.winner
+    colour = style.VERMILION if wins else style.BLUE
     corrected = style.finite(selection.interval)
-    return (
-        row.index == selection.best
-        and len(corrected) == 2
-        and not all(math.isclose(a, b) for a, b in zip(corrected, (row.low, row.high), strict=True))
-    )
+    if index == selection.best and len(corrected) == 2 and corrected != interval:
+        name = f"thin: corrected for {selection.compared} comparisons"
+        axes.plot(corrected, [height] * 2, color=colour, linewidth=1, label=name)
+    axes.plot(interval, [height] * 2, color=colour, linewidth=3.4 if wins else 2.2)
+    axes.plot(mean, height, "o", ms=9 if wins else 6.5, color=colour, mec="white")
 
 
-def _name_rows(axes: Axes, rows: Sequence[_Row], selection: Selection, pool: Pool) -> None:
-    """Names at the left, differences at the right."""
+def _name_rows(
+    axes: Axes, rows: Sequence[int], means: Sequence[str], selection: Selection, pool: Pool
+) -> None:
+    """Names at the left, mean differences at the right."""
     names = [
-        style.name_in(pool, row.index) + (", winner" if row.index == selection.winner else "")
-        for row in rows
+        style.name_in(pool, index) + (", winner" if index == selection.winner else "")
+        for index in rows
     ]
-    numbers = [
-        "" if row.index == selection.control else style.signed(row.mean, "+.4f") for row in rows
-    ]
-    right = axes.secondary_yaxis("right")
-    for side, texts in ((axes, names), (right, numbers)):
+    for side, texts in ((axes, names), (axes.secondary_yaxis("right"), means)):
         side.set_yticks(range(len(rows)), texts)
         side.tick_params(axis="y", length=0)
         side.spines[:].set_visible(False)
     axes.spines["bottom"].set_visible(True)
-    for text, row in zip(axes.get_yticklabels(), rows, strict=True):
-        if row.index == selection.winner:
-            text.set_fontweight("bold")
+    if selection.winner in rows:
+        axes.get_yticklabels()[rows.index(selection.winner)].set_fontweight("bold")
 
 
 def _verdict(selection: Selection, pool: Pool) -> str:
@@ -137,10 +105,9 @@ def _verdict(selection: Selection, pool: Pool) -> str:
         if selection.verdict == "no-evidence":
             return "No other mask finished the race: the control is kept"
         return f"{selection.verdict}: {best}"
-    amount = style.signed(selection.effect, ".3g")
-    interval = [style.signed(end, ".3g") for end in style.finite(selection.interval)]
-    if len(interval) == 2:
-        amount += f" [{interval[0]},\u00a0{interval[1]}]"
+    amount = f"{selection.effect:.3g}"
+    if len(ends := style.finite(selection.interval)) == 2:
+        amount += f" [{ends[0]:.3g},\u00a0{ends[1]:.3g}]"
     if selection.verdict == "better":
         return f"Better: {best} beats the control by {amount}"
     if selection.verdict == "worse":
@@ -148,24 +115,15 @@ def _verdict(selection: Selection, pool: Pool) -> str:
     return f"No evidence that {best}, the best other mask, beats the control: {amount}"
 
 
-def _subtitle(selection: Selection, report: ScreenReport, rows: Sequence[_Row]) -> str:
+def _subtitle(selection: Selection, report: ScreenReport, shown: Sequence[int]) -> str:
     parts = [
         style.level_name(selection.task, selection.level, selection.sparsity),
-        f"{style.percent(selection.confidence)} paired intervals",
+        f"{percent(selection.confidence)} paired intervals",
         f"{report.examples:,} held-out examples",
     ]
     if selection.shrunk is not None:
-        lasting = style.signed(selection.shrunk, ".3g")
-        parts.append(f"about {lasting} of the best mask's effect may last")
-    shown = {row.index for row in rows} | {selection.control}
+        parts.append(f"about {selection.shrunk:.3g} of the best mask's effect may last")
     missing = [f"#{raced.index}" for raced in report.candidates if raced.index not in shown]
     if missing:
         parts.append(f"stopped or failed: {', '.join(missing)}")
     return "; ".join(parts)
-
-
-def _in_words(rows: Sequence[_Row], pool: Pool) -> str:
-    return "; ".join(
-        f"{style.name_in(pool, row.index)} {row.mean:+.4f} ({row.low:+.4f} to {row.high:+.4f})"
-        for row in rows
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -17,8 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 
-from rpmask.errors import RpmaskError
 from rpmask.records import Candidate, Pool
+from rpmask.words import percent
 
 BLACK = "#000000"  # the control
 VERMILION = "#D55E00"  # the winner or the best
@@ -79,32 +80,12 @@ def label(candidate: Candidate, index: int) -> str:
 
 def name_in(pool: Pool, index: int) -> str:
     """The label of a candidate of the pool."""
-    return label(candidate_in(pool, index), index)
-
-
-def candidate_in(pool: Pool, index: int) -> Candidate:
-    """The pool's candidate of this index."""
-    if not 0 <= index < len(pool.candidates):
-        raise RpmaskError(
-            f"There is no candidate {index} in a pool of {len(pool.candidates)}.",
-            "The pool and the report must come from the same screening.",
-        )
-    return pool.candidates[index]
-
-
-def signed(number: float, form: str) -> str:
-    """A number with a minus sign instead of a hyphen."""
-    return format(number, form).replace("-", "\u2212")
+    return label(pool.candidates[index], index)
 
 
 def level_name(task: str, level: int, sparsity: float) -> str:
-    """The level of a pipeline that a chart shows, e.g. `rte, level 4, 93.75 % sparse`."""
+    """The level of a pipeline that a chart shows, e.g. `rte, level 4, 93.75% sparse`."""
     return f"{task}, level {level}, {percent(sparsity)} sparse"
-
-
-def percent(fraction: float) -> str:
-    """93.75 % for 0.9375, with at most four decimals."""
-    return f"{round(100 * fraction, 4):g} %"
 
 
 def finite(values: Iterable[float]) -> list[float]:
@@ -151,6 +132,19 @@ def note(title: str, sentence: str) -> Figure:
 def legend(axes: Axes) -> None:
     """The legend of one chart, above its axes at the right."""
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0.2)
+
+
+def number_at(axes: Axes, point: tuple[float, float], text: str, **place: Any) -> None:
+    """A number next to the point it belongs to, readable on top of lines."""
+    axes.annotate(
+        text,
+        point,
+        textcoords="offset points",
+        weight="bold",
+        color=DARK_VERMILION,
+        path_effects=halo(),
+        **place,
+    )
 
 
 def halo() -> list[AbstractPathEffect]:

@@ -7,7 +7,7 @@ is the row and the rest the column.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -37,7 +37,7 @@ class Grid:
 
 def density(pool: Pool, index: int) -> Figure:
     """The density of every tensor under one candidate's mask."""
-    candidate, name = style.candidate_in(pool, index), style.name_in(pool, index)
+    candidate, name = pool.candidates[index], style.name_in(pool, index)
     place = f"{pool.task}, level {pool.level}"
     return _density(candidate.tensors, name, place, candidate.mask_digest)
 
@@ -60,13 +60,13 @@ def _density(tensors: Mapping[str, TensorCount], name: str, place: str, digest: 
     left = sum(count.kept for count in tensors.values())
     total = sum(count.total for count in tensors.values())
     share = 100 * left / max(total, 1)
-    subtitle = f"{place}; {left:,} of {total:,} weights kept ({share:.2f} %); mask {digest[:12]}"
+    subtitle = f"{place}; {left:,} of {total:,} weights kept ({share:.2f}%); mask {digest[:12]}"
     lowest, highest = float(np.nanmin(kept)), float(np.nanmax(kept))
     figure = style.framed(
         min(max(0.27 * len(grid.rows), 0.8) + 1.0, 16),
         title,
         subtitle,
-        description=f"{title}. {subtitle}. From {lowest:.2f} % to {highest:.2f} % per tensor.",
+        description=f"{title}. {subtitle}. From {lowest:.2f}% to {highest:.2f}% per tensor.",
     )
     axes = heat_map(
         figure,
@@ -98,11 +98,12 @@ def lay_out(names: Iterable[str]) -> Grid:
     table = min(
         tables, key=lambda t: len({r for r, _ in t.values()}) + len({c for _, c in t.values()})
     )
-    rows = _in_order(row for row, _ in table.values())
+    rows = sorted({row for row, _ in table.values()}, key=_natural)
     columns = list(dict.fromkeys(column for _, column in table.values()))
     cells = {name: (rows.index(row), columns.index(col)) for name, (row, col) in table.items()}
     numbered = [row for row in rows if any(word.isdigit() for word in row)]
-    shared = _common_start(numbered) if len(numbered) > 1 else ()
+    same = takewhile(lambda words: len(set(words)) == 1, zip(*numbered, strict=False))
+    shared = tuple(words[0] for words in same) if len(numbered) > 1 else ()
     return Grid(
         rows=tuple(".".join(r[len(shared) :] if r in numbered else r) or "(top)" for r in rows),
         columns=tuple(".".join(column) or "weight" for column in columns),
@@ -121,21 +122,6 @@ def _split(parts: Mapping[str, Words], numbers: int) -> dict[str, tuple[Words, W
     return table
 
 
-def _in_order(rows: Iterable[Words]) -> list[Words]:
-    """Stacks of layers in the order they first appear, the layers of each by number."""
-    distinct = list(dict.fromkeys(rows))
-    stacks = list(dict.fromkeys(_stack(row) for row in distinct))
-
-    def position(row: Words) -> tuple[int, list[int]]:
-        return stacks.index(_stack(row)), [int(word) for word in row if word.isdigit()]
-
-    return sorted(distinct, key=position)
-
-
-def _stack(row: Words) -> Words:
-    return tuple(word for word in row if not word.isdigit())
-
-
-def _common_start(rows: Sequence[Words]) -> Words:
-    same = takewhile(lambda words: len(set(words)) == 1, zip(*rows, strict=False))
-    return tuple(words[0] for words in same)
+def _natural(row: Words) -> list[tuple[bool, int, str]]:
+    """A sort key by which layer 2 comes before layer 10."""
+    return [(word.isdigit(), int(word) if word.isdigit() else 0, word) for word in row]

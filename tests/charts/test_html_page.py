@@ -39,7 +39,7 @@ def sample_page() -> str:
     race = charts.race(FULL_RACE, pool_of(5), winner=1)
     intro = "A **bold** word, <script>alert(1)</script>.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
     pictures = [charts.draw("The race & its end", race), charts.draw("Levels", levels)]
-    return charts.page("rte <93.75 %>", intro, pictures)
+    return charts.page("rte <93.75%>", intro, pictures)
 
 
 def test_page_fetches_nothing_and_runs_nothing() -> None:
@@ -52,7 +52,7 @@ def test_page_fetches_nothing_and_runs_nothing() -> None:
 
 def test_page_shows_its_words() -> None:
     document = sample_page()
-    assert "<title>rte &lt;93.75 %&gt;</title>" in document
+    assert "<title>rte &lt;93.75%&gt;</title>" in document
     assert "<strong>bold</strong>" in document
     assert "<td>1</td>" in document
     assert "&lt;script&gt;" in document
@@ -63,7 +63,7 @@ def test_page_reads_the_charts_aloud() -> None:
     race, levels = Reader(sample_page()).spoken
     assert "Race of 5 masks" in race
     assert "winner: 0.3100" in race
-    assert "0.7000 at 90 %" in levels
+    assert "0.7000 at 90%" in levels
     assert "dense 0.8000" in levels
 
 

@@ -38,7 +38,7 @@ def test_every_row_has_a_dot_and_its_interval() -> None:
     assert heights.count([0.7]) == 2
     assert heights.count([0.65]) == 1
     assert heights.count([0.66, 0.74]) == 2
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["90 %", "95 %"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["90%", "95%"]
 
 
 def test_the_best_of_a_sparsity_is_told_in_colour_size_and_words() -> None:
@@ -51,7 +51,7 @@ def test_the_best_of_a_sparsity_is_told_in_colour_size_and_words() -> None:
     assert dots[0.70].get_markersize() > dots[0.65].get_markersize()
     assert dots[0.70].get_marker() != dots[0.65].get_marker()
     assert "0.700" in words(figure)
-    assert "drawn at 90 %: 0.7000 (0.6600 to 0.7400), 2 seeds." in figure.get_label()
+    assert "drawn at 90%: 0.7000 (0.6600 to 0.7400), 2 seeds." in figure.get_label()
 
 
 def test_without_a_sparse_model_it_says_so() -> None:

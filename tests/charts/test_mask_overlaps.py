@@ -9,7 +9,6 @@ import pytest
 from chart_records import pool_of, words
 
 from rpmask import charts
-from rpmask.errors import RpmaskError
 
 
 def test_overlaps_write_each_pair_once() -> None:
@@ -18,7 +17,7 @@ def test_overlaps_write_each_pair_once() -> None:
     lines = words(figure).splitlines()
     assert [lines.count(shown) for shown in ("91.0", "82.0", "73.0", "100.0")] == [1, 1, 1, 0]
     assert {"#0", "#1", "#2", "control", "in common (%)"} <= set(lines)
-    assert "73.00 % to 91.00 %" in str(figure.get_label())
+    assert "73.00% to 91.00%" in str(figure.get_label())
 
 
 def test_overlaps_leave_out_what_is_not_a_number() -> None:
@@ -33,8 +32,3 @@ def test_overlaps_leave_out_what_is_not_a_number() -> None:
 @pytest.mark.parametrize("matrix", [np.ones((1, 1)), np.full((1, 1), math.nan)])
 def test_overlaps_of_one_mask_are_a_sentence(matrix: np.ndarray) -> None:
     assert "not two masks to compare" in words(charts.overlaps(matrix, pool_of(1)))
-
-
-def test_overlaps_of_another_pool_are_refused() -> None:
-    with pytest.raises(RpmaskError, match=r"shape \(2, 2\) do not fit a pool of 3"):
-        charts.overlaps(np.ones((2, 2)), pool_of(3))

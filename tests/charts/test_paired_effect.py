@@ -34,11 +34,11 @@ def test_effect_orders_rows_marks_the_winner_and_states_the_verdict() -> None:
     text = words(figure)
     assert f"Better: {one} beats the control by 0.04" in text
     assert "[0.01,\u00a00.07]" in text
-    assert "95 % paired intervals" in text
+    assert "95% paired intervals" in text
     assert "stopped or failed: #2, #4" in text
     assert "held-out loss of the control minus the candidate's" in text
     assert "+0.0400" in text
-    assert "\u22120.0100" in text
+    assert "-0.0100" in text
 
 
 def test_effect_draws_each_interval_and_the_corrected_one() -> None:

@@ -114,7 +114,7 @@ def test_density_shows_every_tensor_in_percent() -> None:
     assert shown[10, 1] == pytest.approx(pool.candidates[2].tensors[name].kept / 10)
     text = words(figure)
     assert f"Weights kept per tensor: {charts.label(pool.candidates[2], 2)}" in text
-    assert "26,280 of 72,000 weights kept (36.50 %)" in text
+    assert "26,280 of 72,000 weights kept (36.50%)" in text
     assert "weights kept (%)" in text
     assert "attention.self.query" in text
 
