@@ -78,8 +78,8 @@ class Context:
 class Tee(Observer):
     """Passes what the core says to the progress display and to the step's MLflow run."""
 
-    def __init__(self, shown: Observer, run: StepRun) -> None:
-        self._shown, self._run = shown, run
+    def __init__(self, shown: Observer, run: StepRun, candidates: int | None = None) -> None:
+        self._shown, self._run, self._candidates = shown, run, candidates
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Only shown."""
@@ -93,9 +93,13 @@ class Tee(Observer):
     def rung(self, score: Score) -> None:
         """Shown and logged."""
         self._shown.rung(score)
-        self._run.metric(f"loss/candidate-{score.candidate}", score.loss, score.step)
+        name = f"candidate-{score.candidate}"
+        if self._candidates is not None and score.candidate >= self._candidates:
+            # The control's twins are numbered after the candidates.
+            name = f"twin-{score.candidate - self._candidates + 1}"
+        self._run.metric(f"loss/{name}", score.loss, score.step)
         if score.distance is not None:
-            self._run.metric(f"distance/candidate-{score.candidate}", score.distance, score.step)
+            self._run.metric(f"distance/{name}", score.distance, score.step)
 
 
 @cache

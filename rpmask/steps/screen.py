@@ -100,7 +100,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                     names,
                     pool.control,
                     RungFiles(run.work / "rungs"),
-                    Tee(shown, run),
+                    Tee(shown, run, candidates=k),
                     twins=range(k, len(names)),
                 )
                 seconds = time.monotonic() - started
@@ -184,7 +184,7 @@ def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome)
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
-    drawn = Chart("race", "Losers fade out where they stopped.", charts.race(report, pool))
+    drawn = Chart("race", "Every candidate to the step where it ended.", charts.race(report, pool))
     run.log_charts([drawn], intro=_note(report))
     run.metric("steps_spent", report.steps_spent)
     run.metric("steps_full", report.steps_full)
