@@ -16,25 +16,16 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 _STYLE = """
-:root { color-scheme: light; }
 body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
-a { color: #0060a0; }
-code { font: .9em ui-monospace, Menlo, Consolas, monospace; background: #f3f3f3;
-  padding: .1em .25em; }
-pre code { display: block; padding: .75rem; overflow-x: auto; }
-table { border-collapse: collapse; display: block; overflow-x: auto;
-  font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  font: 1rem/1.55 system-ui, sans-serif; }
+code { font: .9em ui-monospace, monospace; background: #f3f3f3; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .875rem;
+  white-space: nowrap; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left; }
-figure { margin: 2.25rem 0; }
-figure img { display: block; width: 100%; height: auto; }
-figcaption { margin-top: .4rem; color: #555; font-size: .9rem; }
-@media print { body { margin: 0; max-width: none; } figure { break-inside: avoid; } }
+figure { margin: 2.25rem 0; break-inside: avoid; }
+figure img { width: 100%; }
+figcaption { color: #555; font-size: .9rem; }
 """
-
-
 PIXELS_PER_INCH = 120  # 960 px wide: sharp at the 800 px at which the MLflow UI shows an image
 
 

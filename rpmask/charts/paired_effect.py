@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -74,12 +75,17 @@ def _draw(
     mean, *interval = difference
     wins = index == selection.winner
     colour = style.VERMILION if wins else style.BLUE
-    corrected = style.finite(selection.interval)
-    if index == selection.best and len(corrected) == 2 and corrected != interval:
+    corrected = _corrected(selection)
+    if index == selection.best and corrected and not np.allclose(corrected, interval):
         name = f"thin: corrected for {selection.compared} comparisons"
         axes.plot(corrected, [height] * 2, color=colour, linewidth=1, label=name)
     axes.plot(interval, [height] * 2, color=colour, linewidth=3.4 if wins else 2.2)
     axes.plot(mean, height, "o", ms=9 if wins else 6.5, color=colour, mec="white")
+
+
+def _corrected(selection: Selection) -> tuple[float, ...]:
+    """The interval the verdict rests on; empty without a comparison."""
+    return selection.interval if all(map(math.isfinite, selection.interval)) else ()
 
 
 def _name_rows(
@@ -106,8 +112,8 @@ def _verdict(selection: Selection, pool: Pool) -> str:
             return "No other mask finished the race: the control is kept"
         return f"{selection.verdict}: {best}"
     amount = f"{selection.effect:.3g}"
-    if len(ends := style.finite(selection.interval)) == 2:
-        amount += f" [{ends[0]:.3g},\u00a0{ends[1]:.3g}]"
+    if corrected := _corrected(selection):
+        amount += f" [{corrected[0]:.3g},\u00a0{corrected[1]:.3g}]"
     if selection.verdict == "better":
         return f"Better: {best} beats the control by {amount}"
     if selection.verdict == "worse":

@@ -7,9 +7,7 @@ an image shown 800 px wide: no text is smaller than 8 points there.
 
 from __future__ import annotations
 
-import math
 import textwrap
-from collections.abc import Iterable
 from typing import Any
 
 from matplotlib import rc_context
@@ -74,7 +72,7 @@ def label(candidate: Candidate, index: int) -> str:
     words.append(f"T={recipe.temperature:.2g}")
     if not recipe.deterministic:
         drawn = recipe.votes is not None
-        words.append(f"m={recipe.votes}" if drawn else f"r={_exponential(recipe.sample_ratio)}")
+        words.append(f"m={recipe.votes}" if drawn else f"r={recipe.sample_ratio:.2g}")
     return " ".join([*words, f"#{index}"])
 
 
@@ -86,11 +84,6 @@ def name_in(pool: Pool, index: int) -> str:
 def level_name(task: str, level: int, sparsity: float) -> str:
     """The level of a pipeline that a chart shows, e.g. `rte, level 4, 93.75% sparse`."""
     return f"{task}, level {level}, {percent(sparsity)} sparse"
-
-
-def finite(values: Iterable[float]) -> list[float]:
-    """The values that can be drawn."""
-    return [value for value in values if math.isfinite(value)]
 
 
 def framed(height: float, title: str, subtitle: str = "", *, description: str = "") -> Figure:
@@ -150,9 +143,3 @@ def number_at(axes: Axes, point: tuple[float, float], text: str, **place: Any) -
 def halo() -> list[AbstractPathEffect]:
     """A white rim that keeps text readable where a line runs behind it."""
     return [Stroke(linewidth=2.5, foreground="white"), Normal()]
-
-
-def _exponential(number: float) -> str:
-    """1e-4 for 0.0001, without a zero in the exponent."""
-    mantissa, exponent = f"{number:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

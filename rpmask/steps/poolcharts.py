@@ -1,9 +1,8 @@
-"""The charts of a pool: what was drawn from, how the masks overlap, where the control is dense."""
+"""The charts of a pool: the overlap of its masks, the control's density, and the keep-probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,66 +17,51 @@ if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A pool, its masks, and everything they were drawn from."""
-
-    pool: Pool
-    masks: Sequence[Mask]
-    source: WeightSource
-    tensors: tuple[Prunable, ...]
-    statistics: Mapping[str, Statistics]
-    parent: Mask | None
-
-
-def pool_charts(drawing: Drawing) -> list[Chart]:
-    """Overlap, the control's density, and a keep-probability chart for every centre with noise."""
+def pool_charts(
+    pool: Pool,
+    masks: Sequence[Mask],
+    source: WeightSource,
+    tensors: Sequence[Prunable],
+    *,
+    statistics: Mapping[str, Statistics],
+    parent: Mask | None,
+) -> list[Chart]:
+    """Draw the charts, with one of keep-probabilities per importance and allocation that was sampled."""
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
-    pool, masks = drawing.pool, drawing.masks
-    matrix = np.array([[mine.overlap(other) for other in masks] for mine in masks])
-    return [
+    matrix = np.array([[mine.overlap(other) for other in masks] for mine in masks])  # (K, K)
+    drawn = [
         Chart(
             "overlap",
-            "How near the masks lie to each other.",
+            "The share of kept weights that two masks have in common.",
             charts.overlaps(matrix, pool),
         ),
         Chart(
             "density-control",
-            "What the control keeps of every tensor.",
+            "The share of weights that the control keeps in every tensor.",
             charts.density(pool, pool.control),
         ),
-        *_keep_charts(drawing),
     ]
-
-
-def _keep_charts(drawing: Drawing) -> Iterator[Chart]:
-    from rpmask import charts
-    from rpmask.tracking.runs import Chart
-
-    for name, index in _first_with_noise(drawing.pool).items():
-        recipe = drawing.pool.candidates[index].recipe
+    for name, index in _first_sampled(pool).items():
+        candidate = pool.candidates[index]
         bins = keep_bins(
-            recipe,
-            drawing.masks[index],
-            drawing.source,
-            drawing.tensors,
-            statistics=drawing.statistics,
-            parent=drawing.parent,
+            candidate.recipe,
+            masks[index],
+            source,
+            tensors,
+            statistics=statistics,
+            parent=parent,
         )
-        if not bins:  # n:m draws within groups, not within the tensor
-            continue
-        shown = charts.label(drawing.pool.candidates[index], index)
-        yield Chart(
-            f"keep-{name}",
-            "What was drawn from: a few tensors, from the one kept densest to the sparsest.",
-            charts.keep_probability(bins, what=shown),
-        )
+        if bins:  # none for n:m masks, which are drawn within groups instead of tensors
+            caption = "A few tensors, from the one with the highest density to the lowest."
+            figure = charts.keep_probability(bins, what=charts.label(candidate, index))
+            drawn.append(Chart(f"keep-{name}", caption, figure))
+    return drawn
 
 
-def _first_with_noise(pool: Pool) -> dict[str, int]:
-    """For each centre the first candidate drawn at random around it, by the centre's name."""
+def _first_sampled(pool: Pool) -> dict[str, int]:
+    """The first candidate with randomness for every importance and allocation, by their names."""
     found: dict[str, int] = {}
     for index, candidate in enumerate(pool.candidates):
         recipe = candidate.recipe

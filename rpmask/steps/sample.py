@@ -28,7 +28,7 @@ from rpmask.steps.continuing import Earlier, continued, earlier, settled_space
 from rpmask.steps.decides import step_digest
 from rpmask.steps.densemodel import from_dense
 from rpmask.steps.inputs import encoded, load_data, read_as, source_digest
-from rpmask.steps.poolcharts import Drawing, pool_charts
+from rpmask.steps.poolcharts import pool_charts
 from rpmask.steps.poolmasks import load_parent, load_statistics, write_pool
 from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
@@ -191,8 +191,8 @@ def _draw(
         versions=versions(),
     )
     sizes = write_pool(run, pool, masks, statistics)
-    drawing = Drawing(pool, masks, source, tensors, statistics, parent)
-    run.log_charts(pool_charts(drawing), intro=_note(request, pool, sizes))
+    drawn = pool_charts(pool, masks, source, tensors, statistics=statistics, parent=parent)
+    run.log_charts(drawn, intro=_note(request, pool, sizes))
     run.metric("mask_bytes", sum(sizes))
     run.metric("kept", candidates[0].kept)
     run.metric("total", candidates[0].total)

@@ -1,4 +1,4 @@
-"""The leaderboard's picture shows every row, and brings the best of each sparsity forward."""
+"""The chart of the leaderboard shows every row and highlights the best of each sparsity."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_row_has_a_dot_and_its_interval() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["90%", "95%"]
 
 
-def test_the_best_of_a_sparsity_is_told_in_colour_size_and_words() -> None:
+def test_the_best_of_a_sparsity_has_its_own_colour_size_and_number() -> None:
     figure = board([ROW, replace(ROW, method="paper", mean=0.65, interval=())])
     dots = {
         line.get_ydata()[0]: line for line in figure.axes[0].lines if len(line.get_ydata()) == 1

@@ -23,14 +23,14 @@ from rpmask.charts.heat_map import COLOURS, text_colour
         (
             3,
             {"importance": "fisher", "allocation": 1.0, "temperature": 0.2, "sample_ratio": 1e-4},
-            "fisher global T=0.2 r=1e-4 #3",
+            "fisher global T=0.2 r=0.0001 #3",
         ),
         (4, {"temperature": 0.0, "importance": "taylor"}, "taylor uniform T=0 #4"),
         (5, {"votes": 20, "allocation": 0.5}, "magnitude blend=0.5 T=0.2 m=20 #5"),
         (
             6,
             {"sample_ratio": 8.3e-5, "granularity": "2:4"},
-            "magnitude uniform 2:4 T=0.2 r=8.3e-5 #6",
+            "magnitude uniform 2:4 T=0.2 r=8.3e-05 #6",
         ),
     ],
 )
