@@ -1,4 +1,4 @@
-"""Tests run offline, on the CPU, and leave the user's folders alone; one road is walked for all.
+"""Tests run offline, on the CPU, and leave the user's folders alone; one short pipeline is run for all.
 
 With RPMASK_TEST_GPU=1 they see the devices, for `pytest -m gpu`.
 """
@@ -22,18 +22,30 @@ os.environ.pop("MLFLOW_RUN_ID", None)
 
 @pytest.fixture(scope="session")
 def road(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """One short road, walked once, that tests look at from all sides and add to."""
+    """A store with one short pipeline, run once, that tests read and add to."""
     from commands import SMALL, answer
+    from folders import made_once
 
-    folder = tmp_path_factory.mktemp("road")
-    return folder, answer(["run", "--task", "demo", *SMALL], folder)
+    return made_once(
+        tmp_path_factory,
+        "road",
+        lambda folder: answer(["run", "--task", "demo", *SMALL], folder),
+    )
 
 
 @pytest.fixture
 def client(road: tuple[Path, dict[str, Any]]) -> Any:
-    """MLflow's own view of the road."""
+    """MLflow's client of that store."""
     import mlflow
 
     uri = f"sqlite:///{road[0]}/mlflow.db"
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(uri)
+
+
+@pytest.fixture(scope="session")
+def store_template() -> None:
+    """New SQLite stores of this process are copies of a template."""
+    from emptystore import use_template
+
+    use_template()

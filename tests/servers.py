@@ -1,4 +1,4 @@
-"""A real `mlflow server` for the time of a test, and a database under it where one is wanted."""
+"""A real `mlflow server`, and a PostgreSQL database under it, for the duration of a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from commands import clean_environment
 
-WAIT_SECONDS = 180  # for a server that never comes; one that comes is seen at once
+WAIT_SECONDS = 180  # for a server that never answers
 NOBODY = "nobody"  # PostgreSQL refuses to run as root
 
 
@@ -29,50 +29,71 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Server:
+    """A real MLflow server that can be killed and started again; artifacts travel through it."""
+
+    def __init__(
+        self, folder: Path, store: str, *options: str, env: dict[str, str] | None = None
+    ) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._folder, self._log = folder, folder / "server.log"
+        where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        self._command = [
+            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store),
+            *(*where, *options),
+        ]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # MLflow's job runners are ten more processes, which nothing here uses.
+        no_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        self._env = {**clean_environment(), "PATH": path, **no_jobs, **(env or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, without waiting until it answers."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._env,
+                start_new_session=True,
+                stdout=output,
+                stderr=output,
+            )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        assert self._process is not None
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, self._log.read_text(errors="replace")[-2000:]
+            try:
+                urllib.request.urlopen(f"{self.address}/health", timeout=5).close()
+                return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise AssertionError(f"no answer: {self._log.read_text(errors='replace')[-2000:]}")
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to it and its workers, and wait for the end."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+        self._process.wait()
+
+
 @contextmanager
 def mlflow_server(
     folder: Path, store: str, *options: str, env: dict[str, str] | None = None
 ) -> Iterator[str]:
-    """The address of a tracking server that answers; artifacts travel through it."""
-    address = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
-    where = ["--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--workers", "1"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            [*command, *where, *options],
-            cwd=folder,
-            # Without the ten processes of MLflow's job runners, which nothing here asks for.
-            env={
-                **clean_environment(),
-                "PATH": path,
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                **(env or {}),
-            },
-            start_new_session=True,
-            stdout=output,
-            stderr=output,
-        )
+    """The address of a tracking server that answers."""
+    server = Server(folder, store, *options, env=env)
+    server.start()
     try:
-        wait_for(f"{address}/health", server, log)
-        yield address
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-
-
-def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text(errors="replace")[-2000:]
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError(f"{url} did not answer: {log.read_text(errors='replace')[-2000:]}")
+        yield server.address
+    finally:
+        server.kill(signal.SIGTERM)
 
 
 @contextmanager

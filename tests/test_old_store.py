@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import answer
+from folders import relocate
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "old-store.tar.xz"
-PLACES = (
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("experiments", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +20,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("old") / "store"
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    before = (folder / "place.txt").read_text().strip()
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        for table, column in PLACES:
-            database.execute(
-                f"update {table} set {column} = replace({column}, ?, ?)", (before, str(folder))
-            )
-    return folder
+    return relocate(folder, (folder / "place.txt").read_text().strip())
 
 
 def printed(store: Path, verb: str) -> dict[str, Any]:

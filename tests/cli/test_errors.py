@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from commands import rpmask
 
 
 @dataclass(frozen=True)
@@ -165,24 +163,11 @@ CASES = [
 ]
 
 
-def rpmask(
-    arguments: list[str], folder: Path, env: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rpmask", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose database exists, so that a case takes no migrations."""
     folder = tmp_path_factory.mktemp("store")
-    rpmask(["screen"], folder, {})
+    rpmask(["screen"], folder)
     return folder
 
 
@@ -206,7 +191,7 @@ def test_wrong(case: Wrong, store: Path) -> None:
 
 
 def test_without_json_the_error_is_on_stderr(store: Path) -> None:
-    done = rpmask(["sample", "--k", "0"], store, {})
+    done = rpmask(["sample", "--k", "0"], store)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines()[0].startswith("error: --k is 0")
@@ -214,6 +199,6 @@ def test_without_json_the_error_is_on_stderr(store: Path) -> None:
 
 
 def test_wrong_option_is_json_too(store: Path) -> None:
-    done = rpmask(["sample", "--k", "many", "--json"], store, {})
+    done = rpmask(["sample", "--k", "many", "--json"], store)
     assert done.returncode == 2
     assert "--k" in json.loads(done.stdout)["error"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from deploy.small import masked
+from faults.forms import short_or_long
 from faults.mutations import mutated
 from toy import tiny_bert
 
@@ -16,7 +17,7 @@ from rpmask.deploy import packed
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 
-FILES = 1500
+FILES = short_or_long(300, 1500)
 
 
 def test_fp32_comes_back_bit_for_bit(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import clean_environment
+from commands import clean_environment, fork_server
+from forkserver import VARIABLE
 
 import rpmask
 
@@ -42,14 +43,15 @@ SHORT = {
     ],
 }
 STAND_IN = """#!{python}
-import os, sys
+import sys
+sys.path.insert(0, {tests!r})
+from forkserver import stand_in
 words = sys.argv[1:]
 short = {short!r}.get(words[0], [])
 if any(word.startswith("models:/") for word in words):  # what it continues has its own rows
     pairs = zip(short[::2], short[1::2])
     short = [word for pair in pairs if not pair[0].endswith("-rows") for word in pair]
-words += short
-os.execv(sys.executable, [sys.executable, "-m", "rpmask", *words])
+sys.exit(stand_in("rpmask", [*words, *short]))
 """
 
 
@@ -85,7 +87,9 @@ def place(
     (folder / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     program = folder / "bin" / "rpmask"
     program.parent.mkdir()
-    program.write_text(STAND_IN.format(python=sys.executable, short=SHORT))
+    program.write_text(
+        STAND_IN.format(python=sys.executable, short=SHORT, tests=str(ROOT / "tests"))
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder, pool
 
@@ -109,6 +113,7 @@ def test_commands_run(page: Path, text: str, place: tuple[Path, str]) -> None:
         "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
         + os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
+        VARIABLE: fork_server().address,
     }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

@@ -1,16 +1,15 @@
-"""A nursery for commands, and one undisturbed road that disturbed ones are compared with."""
+"""One undisturbed pipeline, which the disturbed ones are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.commanding import Nursery, nursery_in
-from faults.folders import copied
+from faults.commanding import run
 from faults.tally import longest, pytest_runtest_makereport, pytest_sessionfinish, tried
+from folders import copied, made_once
 
 __all__ = [
     "longest",
@@ -19,8 +18,8 @@ __all__ = [
     "tried",
 ]  # pytest looks for them here
 
-# The shortest road that has all of the machinery: two levels, a race with somebody to stop, a pool of the
-# control, another centre and a mask that Optuna was asked for.
+# The shortest pipeline that has all of the machinery: two levels, a race that stops a candidate, a pool of
+# the control, another centre and a mask that Optuna proposed.
 ROAD = [
     *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3", "--allocation", "uniform"),
     *("--train-rows", "64", "--selection-rows", "40", "--examples", "30"),
@@ -30,7 +29,7 @@ ROAD = [
 
 @dataclass(frozen=True)
 class Walked:
-    """A command that nothing disturbed: where it ran, what it printed, how much it did."""
+    """A command that nothing disturbed: its folder, what it printed, how many events it counted."""
 
     folder: Path
     answer: dict[str, Any]
@@ -38,26 +37,23 @@ class Walked:
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with nursery_in(tmp_path_factory.mktemp("nursery")) as ready:
-        yield ready
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Walked:
+    """A store with nothing in it, made by MLflow's migrations."""
+
+    def make(folder: Path) -> int | None:
+        ended = run(["screen"], folder, migrations=True)
+        assert ended.code == 2  # there is no pool yet
+        return ended.events
+
+    folder, events = made_once(tmp_path_factory, "fresh", make)
+    return Walked(folder, {}, events)
 
 
 @pytest.fixture(scope="session")
-def fresh(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Walked:
-    """A database with nothing in it; making one takes longer than some roads."""
-    folder = tmp_path_factory.mktemp("fresh")
-    ended = nursery.run(["screen"], folder)
-    assert ended.code == 2  # there is no pool yet
-    assert ended.events is not None
-    return Walked(folder, {}, ended.events)
+def undisturbed(fresh: Walked, tmp_path_factory: pytest.TempPathFactory) -> Walked:
+    def make(folder: Path) -> tuple[dict[str, Any], int | None]:
+        ended = run(ROAD, copied(fresh.folder, folder))
+        return ended.answer, ended.events
 
-
-@pytest.fixture(scope="session")
-def undisturbed(
-    nursery: Nursery, fresh: Walked, tmp_path_factory: pytest.TempPathFactory
-) -> Walked:
-    folder = copied(fresh.folder, tmp_path_factory.mktemp("undisturbed"))
-    ended = nursery.run(ROAD, folder)
-    assert ended.events is not None
-    return Walked(folder, ended.answer, ended.events)
+    folder, (answer, events) = made_once(tmp_path_factory, "undisturbed", make)
+    return Walked(folder, answer, events)

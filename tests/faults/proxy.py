@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+SLOW_SECONDS = 2.0
+
 
 class Proxy:
     """Passes requests on, and is what it was told to be from one request to another."""
@@ -18,7 +20,7 @@ class Proxy:
         self.requests = 0
         self.away: range = range(0)  # requests whose connection is dropped without an answer
         self.failing: range = range(0)  # requests answered with 500
-        self.delay = 0.0
+        self.slow: range = range(0)  # requests answered after SLOW_SECONDS
         self.before: dict[int, Callable[[], None]] = {}  # what happens just before a request
         self.refused = 0  # requests for which nobody was behind the proxy
         self._lock = threading.Lock()
@@ -48,7 +50,8 @@ def proxy_to(port: int) -> Iterator[tuple[Proxy, str]]:
             if number in proxy.away:
                 self.drop()
                 return
-            time.sleep(proxy.delay)
+            if number in proxy.slow:
+                time.sleep(SLOW_SECONDS)
             status, content, kind = 500, b"{}", "application/json"
             if number not in proxy.failing:
                 behind = http.client.HTTPConnection("127.0.0.1", proxy.behind)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from commands import what_matters
-from faults.commanding import Nursery
+from faults.commanding import run
 from faults.conftest import ROAD, Walked
-from faults.folders import copied
+from folders import copied
 
 Damage = Callable[[bytes, bytes], bytes]
 
@@ -57,7 +57,7 @@ def newer(content: bytes, _: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def road(nursery: Nursery, undisturbed: Walked, tmp_path_factory: pytest.TempPathFactory) -> Walked:
+def road(undisturbed: Walked, tmp_path_factory: pytest.TempPathFactory) -> Walked:
     """The same road again, to be damaged; the undisturbed one stays as it is."""
     folder = copied(undisturbed.folder, tmp_path_factory.mktemp("damaged"))
     return Walked(folder, undisturbed.answer, undisturbed.events)
@@ -79,9 +79,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "damage"), CASES)
-def test_a_damaged_artifact_is_refused_by_name(
-    kind: Kind, damage: Damage, nursery: Nursery, road: Walked
-) -> None:
+def test_a_damaged_artifact_is_refused_by_name(kind: Kind, damage: Damage, road: Walked) -> None:
     path, other = found(road, 0, kind), found(road, 1, kind)
     whole = path.read_bytes()
     changed = damage(whole, other.read_bytes())
@@ -89,7 +87,7 @@ def test_a_damaged_artifact_is_refused_by_name(
     path.write_bytes(changed)
     try:
         run = road.answer["levels"][0][kind.step]["run_id"]
-        ended = nursery.run([*kind.command, "--from", run, "--force"], road.folder)
+        ended = run([*kind.command, "--from", run, "--force"], road.folder)
     finally:
         path.write_bytes(whole)
     assert ended.code == 2, ended.stderr
@@ -100,7 +98,7 @@ def test_a_damaged_artifact_is_refused_by_name(
 
 @pytest.mark.parametrize("damage", [flipped, cut, swapped])
 def test_a_damaged_registered_model_is_refused_by_name(
-    damage: Damage, nursery: Nursery, road: Walked, tmp_path: Path
+    damage: Damage, road: Walked, tmp_path: Path
 ) -> None:
     (tmp_path / "rows.txt").write_text("a chef cooks\tsomebody cooks\n")
     mine, other = sorted(road.folder.glob("mlruns/*/models/*/artifacts/model/model.safetensors"))[
@@ -112,9 +110,7 @@ def test_a_damaged_registered_model_is_refused_by_name(
     try:
         for version in range(1, 5):
             address = f"models:/rpmask-demo/{version}"
-            ended = nursery.run(
-                ["predict", address, "--input", str(tmp_path / "rows.txt")], road.folder
-            )
+            ended = run(["predict", address, "--input", str(tmp_path / "rows.txt")], road.folder)
             if ended.code != 0:
                 refused.append((ended.code, address in json.loads(ended.stdout)["error"]))
     finally:
@@ -122,7 +118,7 @@ def test_a_damaged_registered_model_is_refused_by_name(
     assert refused == [(2, True)]
 
 
-def test_put_back_everything_is_read_again(nursery: Nursery, road: Walked) -> None:
-    ended = nursery.run(ROAD, road.folder)
+def test_put_back_everything_is_read_again(road: Walked) -> None:
+    ended = run(ROAD, road.folder)
     assert ended.answer["reused"]
     assert what_matters(ended.answer) == what_matters(road.answer)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.commanding import Nursery
+from faults.commanding import run
 from faults.conftest import Walked
-from faults.folders import copied
+from folders import copied
 
 import rpmask
 from rpmask.errors import RpmaskError
@@ -35,14 +35,14 @@ class Planted:
         return Path.touch, (self._path,)
 
 
-def test_a_planted_pickle_is_not_loaded(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+def test_a_planted_pickle_is_not_loaded(fresh: Walked, tmp_path: Path) -> None:
     folder = copied(fresh.folder, tmp_path / "work")
     trace, model = tmp_path / "loaded", folder / "model"
     shutil.copytree(demo_model_dir(), model)
     for weights in model.glob("*.safetensors"):
         weights.unlink()
     (model / "pytorch_model.bin").write_bytes(pickle.dumps(Planted(trace)))
-    ended = nursery.run([*SAMPLE, "-m", "./model"], folder)
+    ended = run([*SAMPLE, "-m", "./model"], folder)
     assert ended.code == 2, ended.stderr
     assert "safetensors" in ended.stdout
     assert not trace.exists()
@@ -50,7 +50,7 @@ def test_a_planted_pickle_is_not_loaded(nursery: Nursery, fresh: Walked, tmp_pat
     assert trace.exists()  # it would have been
 
 
-def test_code_of_a_model_is_not_run(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+def test_code_of_a_model_is_not_run(fresh: Walked, tmp_path: Path) -> None:
     folder = copied(fresh.folder, tmp_path / "work")
     trace, model = tmp_path / "run", folder / "model"
     shutil.copytree(demo_model_dir(), model)
@@ -59,7 +59,7 @@ def test_code_of_a_model_is_not_run(nursery: Nursery, fresh: Walked, tmp_path: P
     config["auto_map"] = dict.fromkeys(names, "planted.Planted")
     (model / "config.json").write_text(json.dumps(config))
     (model / "planted.py").write_text(f"open({str(trace)!r}, 'w')\nclass Planted: pass\n")
-    nursery.run([*SAMPLE, "-m", "./model"], folder)
+    run([*SAMPLE, "-m", "./model"], folder)
     assert not trace.exists()
 
 
@@ -82,11 +82,11 @@ def test_a_tensor_may_have_any_name_and_touches_no_path(name: str, tmp_path: Pat
 )
 @pytest.mark.parametrize("option", ["--from", "--experiment", "--task", "--model"])
 def test_a_name_that_is_none_gives_a_sentence_or_works(
-    option: str, name: str, nursery: Nursery, fresh: Walked, tmp_path: Path
+    option: str, name: str, fresh: Walked, tmp_path: Path
 ) -> None:
     folder = copied(fresh.folder, tmp_path / "one" / "two" / "work")
     verb = ["screen"] if option == "--from" else SAMPLE
-    ended = nursery.run([*verb, option, name], folder)
+    ended = run([*verb, option, name], folder)
     assert ended.code in (0, 1, 2)
     assert "Traceback" not in ended.stderr
     if ended.code:

@@ -7,23 +7,22 @@ between two events.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 from commands import what_matters
-from faults.commanding import Nursery
+from faults.commanding import run
 from faults.conftest import ROAD, Walked
-from faults.folders import copied
+from faults.forms import short_or_long
 from faults.intact import check_same, check_whole
+from folders import copied
 
-MOMENTS = 200 if os.environ.get("RPMASK_FAULTS") == "long" else 20
+MOMENTS = short_or_long(8, 200)
 KILLS_A_ROAD = 10  # about; a road that is killed for ever never ends
 
 
 def test_the_same_command_again_finishes(
-    nursery: Nursery,
     fresh: Walked,
     undisturbed: Walked,
     tmp_path: Path,
@@ -38,7 +37,7 @@ def test_the_same_command_again_finishes(
             if ended is not None:
                 killed += 1
                 tried(killed)
-            ended = nursery.run(
+            ended = run(
                 ROAD,
                 folder,
                 moment=chance.randint(1, 2 * undisturbed.events // KILLS_A_ROAD),
@@ -49,12 +48,13 @@ def test_the_same_command_again_finishes(
         check_same(folder, undisturbed.folder)
 
 
-def test_killed_while_the_database_is_made(nursery: Nursery, fresh: Walked, tmp_path: Path) -> None:
+def test_killed_while_the_database_is_made(fresh: Walked, tmp_path: Path) -> None:
     chance = random.Random(9)
     for _ in range(3):
         moment = chance.randint(1, fresh.events - 10)
-        assert nursery.run(["screen"], tmp_path, moment=moment).code == -9
-    ended = nursery.run(["screen"], tmp_path)
+        ended = run(["screen"], tmp_path, moment=moment, migrations=True)
+        assert ended.code == -9
+    ended = run(["screen"], tmp_path, migrations=True)
     assert ended.code == 2
     assert "no finished `sample`" in ended.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
 import signal
@@ -18,6 +17,7 @@ import pytest
 import safetensors.numpy
 import torch
 from faults.conftest import Walked
+from faults.forms import short_or_long
 from faults.mutations import mutated
 
 from rpmask.errors import RpmaskError
@@ -28,7 +28,7 @@ from rpmask.results import FinetuneResult
 from rpmask.tasks.own_files import OwnFiles, read_own
 from rpmask.tracking.artifacts import read_record
 
-FILES = 20_000 if os.environ.get("RPMASK_FAULTS") == "long" else 300
+FILES = short_or_long(100, 20_000)
 PATIENCE = 10  # seconds for one file that takes a millisecond when whole
 MOST_MEMORY = 1 << 30  # more than before the first damaged file
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import what_matters
-from faults.commanding import Nursery
+from commands import answer, what_matters
+from faults.commanding import run
 from faults.conftest import ROAD, Walked
-from faults.folders import copied
 from faults.intact import check_whole
+from folders import copied
 
 SAMPLE = ["sample", "--k", "2", "-s", "0.9", "--importance", "magnitude"]
 
@@ -34,23 +34,23 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_said_and_the_road_goes_on_when_there_is_space(
-    disk: Path, nursery: Nursery, fresh: Walked, undisturbed: Walked
+    disk: Path, fresh: Walked, undisturbed: Walked
 ) -> None:
     folder = copied(fresh.folder, disk)
-    ended = nursery.run(ROAD, folder)
+    ended = run(ROAD, folder)
     assert ended.code == 1, ended.stdout + ended.stderr
     said = json.loads(ended.stdout)
     assert "disk is full" in said["error"]
     assert said["hint"]
     mount(folder, "-o", "remount,size=256m")
-    ended = nursery.run(ROAD, folder)
+    ended = run(ROAD, folder)
     assert what_matters(ended.answer) == what_matters(undisturbed.answer)
     check_whole(folder)
 
 
-def test_a_folder_that_is_read_only_is_said_at_once(disk: Path, nursery: Nursery) -> None:
+def test_a_folder_that_is_read_only_is_said_at_once(disk: Path) -> None:
     mount(disk, "-o", "remount,ro")
-    ended = nursery.run(SAMPLE, disk)
+    ended = run(SAMPLE, disk)
     assert ended.code == 2, ended.stdout + ended.stderr
     assert "Read-only" in json.loads(ended.stdout)["error"]
 
@@ -61,18 +61,18 @@ def test_a_folder_that_is_read_only_is_said_at_once(disk: Path, nursery: Nursery
     ids=["home", "cache", "matplotlib"],
 )
 def test_no_home_and_no_cache_are_needed(
-    env: dict[str, str], nursery: Nursery, fresh: Walked, tmp_path: Path
+    env: dict[str, str], fresh: Walked, tmp_path: Path
 ) -> None:
     folder = copied(fresh.folder, tmp_path / "work")
-    assert nursery.run(SAMPLE, folder, env=env).answer["k"] == 2
+    assert answer(SAMPLE, folder, env, cold=True)["k"] == 2
 
 
 def test_the_clock_jumps_back_between_two_attempts(
-    nursery: Nursery, fresh: Walked, undisturbed: Walked, tmp_path: Path
+    fresh: Walked, undisturbed: Walked, tmp_path: Path
 ) -> None:
     """A day back after a kill: what was resumed is still found, and nothing is logged twice."""
     folder = copied(fresh.folder, tmp_path / "work")
-    assert nursery.run(ROAD, folder, moment=undisturbed.events // 2).code == -9
-    ended = nursery.run(ROAD, folder, clock=-86_400.0)
+    assert run(ROAD, folder, moment=undisturbed.events // 2).code == -9
+    ended = run(ROAD, folder, clock=-86_400.0)
     assert what_matters(ended.answer) == what_matters(undisturbed.answer)
     check_whole(folder)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from commands import what_matters
-from faults.commanding import Nursery
+from faults.commanding import run
 from faults.conftest import ROAD, Walked
-from faults.folders import copied
+from faults.forms import short_or_long
 from faults.intact import check_whole, contents
+from folders import copied
 
-STOPS = 4  # of each kind, spread over one road
+STOPS = short_or_long(2, 4)  # of each signal, spread over one run
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,6 @@ STOPS = 4  # of each kind, spread over one road
 def test_stopped_it_says_how_to_go_on(
     number: signal.Signals,
     code: int,
-    nursery: Nursery,
     fresh: Walked,
     undisturbed: Walked,
     tmp_path: Path,
@@ -33,7 +33,7 @@ def test_stopped_it_says_how_to_go_on(
     chance = random.Random(number)
     for _ in range(STOPS):
         moment = chance.randint(20, undisturbed.events // 3)
-        ended = nursery.run(ROAD, tmp_path, moment=moment, number=number)
+        ended = run(ROAD, tmp_path, moment=moment, number=number)
         if ended.code == 0:
             break
         assert ended.code == code, ended.stderr
@@ -45,6 +45,6 @@ def test_stopped_it_says_how_to_go_on(
         assert ended.since is not None
         longest("from a signal to the end of the command", ended.since)
         assert {status for _, status, _ in contents(tmp_path)["runs"]} <= {"KILLED", "FINISHED"}
-    ended = nursery.run(ROAD, tmp_path)
+    ended = run(ROAD, tmp_path)
     assert what_matters(ended.answer) == what_matters(undisturbed.answer)
     check_whole(tmp_path)

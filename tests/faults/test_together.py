@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from commands import clean_environment, what_matters
+from commands import Running, what_matters
 from faults.conftest import ROAD, Walked
-from faults.folders import copied
 from faults.intact import check_whole, contents
+from folders import copied
 
 SAMPLE = ["sample", "--k", "2", "-s", "0.9", "--importance", "magnitude", "--json"]
 
 
 def at_once(commands: Sequence[Sequence[str]], folder: Path) -> list[dict[str, Any]]:
     """What commands print that are started together; all must succeed."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "rpmask", *command],
-            cwd=folder,
-            env={**clean_environment(), "HF_HUB_OFFLINE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands
-    ]
-    ended = [(process.communicate(timeout=600), process.returncode) for process in started]
-    for (stdout, stderr), code in ended:
-        assert code == 0, stdout + stderr
-    return [json.loads(stdout) for (stdout, _), _ in ended]
+    started = [Running(command, folder) for command in commands]
+    ended = [running.finish() for running in started]
+    for done in ended:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(done.stdout) for done in ended]
 
 
 def test_two_first_starts_race_on_a_database_that_is_not_there(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import answer, clean_environment
+from commands import Running, answer
 
 from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceWorker
 from rpmask.records import ScreenReport
@@ -69,15 +67,8 @@ def until(look: Callable[[], Any], seconds: float = 240.0) -> Any:
     return found
 
 
-def start_screen(folder: Path, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "rpmask", "screen", "--json", *AS_TYPED, *options],
-        cwd=folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_screen(folder: Path, *options: str) -> Running:
+    return Running(["screen", "--json", *AS_TYPED, *options], folder)
 
 
 def finished_rungs(folder: Path) -> set[tuple[int, int]]:
@@ -95,7 +86,7 @@ def test_two_workers_give_the_same_bits(pool: tuple[Path, str], undisturbed: Scr
 def test_killed_and_started_again(
     pool: tuple[Path, str], undisturbed: ScreenReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = start_screen(pool[0], "--force", "--workers", "2")
+    process = start_screen(pool[0], "--force", "--workers", "2").process
     until(lambda: len(finished_rungs(pool[0])) >= 3)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
@@ -151,16 +142,16 @@ def test_ray_loses_a_node_and_no_bit(
 ) -> None:
     second = cluster.list_all_nodes()[1]
     raylet = second.all_processes["raylet"][0].process.pid
-    process = start_screen(
-        pool[0], "--force", "--engine", "ray", "--address", cluster.address, "--workers", "2"
-    )
+    on_ray = ["--engine", "ray", "--address", cluster.address, "--workers", "2"]
+    running = start_screen(pool[0], "--force", *on_ray)
+    process = running.process
     until(lambda: process.poll() is not None or (finished_rungs(pool[0]) and at_work(raylet)))
-    assert process.poll() is None, process.communicate()
+    assert process.poll() is None, running.finish()
     cluster.remove_node(second, allow_graceful=False)
-    printed, said = process.communicate(timeout=300)
-    assert process.returncode == 0, printed + said
-    assert len(printed.splitlines()) == 1  # what Ray says of the loss is not among the results
-    result = json.loads(printed)
+    done = running.finish(timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1  # Ray's messages are not among the results
+    result = json.loads(done.stdout)
     found = context(pool[0]).tracker.artifacts.record(result["run_id"], "screen.json", ScreenReport)
     assert (found.engine, found.workers) == ("ray", 2)
     same(found, undisturbed)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import answer, clean_environment
+from commands import Running, answer
 from mlflow import MlflowClient
 
 from rpmask.charts.leaderboard import leaderboard_rows
@@ -263,13 +261,7 @@ def test_searches_from_two_candidates_are_two_rows(found: tuple[Path, dict[str, 
 def test_killed_and_given_again_it_comes_to_the_same_mask(
     found: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rpmask", *SEARCH],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-    )
+    process = Running(SEARCH, tmp_path).process
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("search.safetensors")):
         assert process.poll() is None
