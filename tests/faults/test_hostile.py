@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
-import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ import pytest
 from faults.commanding import run
 from faults.conftest import Walked
 from folders import copied
+from servers import free_port
 
-import rpmask
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask, save_mask
 from rpmask.tasks.builtin import demo_model_dir
+from rpmask.tracking import server
 
 SAMPLE = ["sample", "--k", "1", "-s", "0.9"]
 EMOJI = "\U0001f480" * 2_500  # 10 kB
@@ -77,27 +78,48 @@ def test_a_tensor_may_have_any_name_and_touches_no_path(name: str, tmp_path: Pat
     assert {path.name for path in tmp_path.rglob("*")} <= {"one", "mask"}
 
 
-@pytest.mark.parametrize(
+NAMES = pytest.mark.parametrize(
     "name", ["../../escaped", "a\0b", EMOJI, "x' or '1' = '1"], ids=["up", "nul", "emoji", "quote"]
 )
-@pytest.mark.parametrize("option", ["--from", "--experiment", "--task", "--model"])
-def test_a_name_that_is_none_gives_a_sentence_or_works(
+
+
+@NAMES
+@pytest.mark.parametrize("option", ["--from", "--task", "--model"])
+def test_a_name_of_nothing_is_refused_by_name(
     option: str, name: str, fresh: Walked, tmp_path: Path
 ) -> None:
     folder = copied(fresh.folder, tmp_path / "one" / "two" / "work")
     verb = ["screen"] if option == "--from" else SAMPLE
     ended = run([*verb, option, name], folder)
-    assert ended.code in (0, 1, 2)
+    assert ended.code == 2
     assert "Traceback" not in ended.stderr
-    if ended.code:
-        assert json.loads(ended.stdout)["error"]
+    assert f"'{name}'" in json.loads(ended.stdout)["error"]
     assert not list(tmp_path.rglob("*escaped*"))
 
 
-def test_what_listens_listens_here_only() -> None:
-    """Every address that a server of ours is given is 127.0.0.1."""
-    for path in Path(rpmask.__file__).parent.rglob("*.py"):
-        text = path.read_text()
-        assert "0.0.0.0" not in text, path
-        for host in re.findall(r'"--host",\s*([^,\]]+)', text):
-            assert host.strip() == '"127.0.0.1"', path
+@NAMES
+def test_an_experiment_may_have_any_name_and_touches_no_path(
+    name: str, fresh: Walked, tmp_path: Path
+) -> None:
+    folder = copied(fresh.folder, tmp_path / "one" / "two" / "work")
+    ended = run([*SAMPLE, "--experiment", name], folder)
+    assert "Traceback" not in ended.stderr
+    assert not list(tmp_path.rglob("*escaped*"))
+    if len(name) > 500:
+        assert ended.code != 0
+        assert "500 characters" in json.loads(ended.stdout)["error"]
+        return
+    assert ended.answer["k"] == 1
+    with sqlite3.connect(folder / "mlflow.db") as base:
+        assert (name,) in base.execute("select name from experiments").fetchall()
+
+
+def test_the_ui_listens_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(server, "connect", lambda uri: uri)
+    monkeypatch.setattr(
+        server.subprocess, "run", lambda command, **_: started.append(list(command))
+    )
+    server.serve_ui("sqlite:///mlflow.db", free_port(), lambda _: None)
+    (command,) = started
+    assert command[command.index("--host") + 1] == "127.0.0.1"
