@@ -14,8 +14,8 @@ from rpmask.charts import style
 from rpmask.records import Pool, RacedCandidate, ScreenReport
 from rpmask.words import MEASURED
 
-# 5 colours and 7 markers: 35 candidates before a combination repeats.
-COLOURS = (style.BLUE, style.GREEN, style.PURPLE, style.GREY, style.BROWN)
+# 4 colours and 7 markers: 28 candidates before a combination repeats.
+COLOURS = (style.BLUE, style.PURPLE, style.GREY, style.BROWN)
 MARKERS = ("o", "s", "^", "D", "v", "P", "<")
 
 
@@ -114,7 +114,7 @@ def _draw(axes: Axes, curve: _Curve) -> None:
         curve.steps,
         curve.values,
         color=colour,
-        alpha=1 if status == "finished" or highlighted else 0.5,
+        alpha=1 if status == "finished" or highlighted else 0.6,
         linewidth=2.6 if curve.lead else 1.9 if curve.control else 1.2,
         linestyle=style.DASHED if curve.control else "-",
         marker=MARKERS[index % len(MARKERS)],

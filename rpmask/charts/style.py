@@ -22,7 +22,7 @@ from rpmask.words import percent
 BLACK = "#000000"  # the control
 VERMILION = "#D55E00"  # the winner or the best
 DARK_VERMILION = "#B34F00"  # the same in text: at least 4.5:1 against white
-BLUE = "#0072B2"  # everything else
+BLUE = "#0072B2"  # everything else; in a race, candidates are also purple, brown or grey
 GREEN = "#009E73"  # the dense model
 PURPLE = "#CC79A7"
 BROWN = "#8C6D00"

@@ -1,4 +1,4 @@
-"""Small records to draw, and ways to read a figure back: its words and its lines."""
+"""Small records to draw, and functions that read the texts and lines of a figure."""
 
 from __future__ import annotations
 

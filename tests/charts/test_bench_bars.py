@@ -1,4 +1,4 @@
-"""The chart of `bench`: a panel a shape, a bar a runtime, and the largest gain in words."""
+"""The chart of `bench`: one panel per shape, one bar per runtime, the largest gain in the description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = (
 )
 
 
-def test_a_panel_a_shape_and_a_bar_a_runtime() -> None:
+def test_one_panel_per_shape_and_one_bar_per_runtime() -> None:
     figure = bench(ROWS, "bench of $demo$")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "batch 1, 32 tokens",

@@ -1,4 +1,4 @@
-"""The page holds everything itself, reads aloud, and takes nobody's words for markup."""
+"""The page embeds everything it shows, has alternative texts, and escapes HTML in names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rpmask import charts
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would see: opened elements, pictures, and anything it would fetch."""
+    """Collects what a browser would show: elements, pictures, alternative texts, and URLs to fetch."""
 
     def __init__(self, document: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def test_page_fetches_nothing_and_runs_nothing() -> None:
     assert not re.search(r"url\((?!#)|@import", sample_page())
 
 
-def test_page_shows_its_words() -> None:
+def test_page_shows_its_text_escaped() -> None:
     document = sample_page()
     assert "<title>rte &lt;93.75%&gt;</title>" in document
     assert "<strong>bold</strong>" in document
@@ -59,7 +59,7 @@ def test_page_shows_its_words() -> None:
     assert "<figcaption>The race &amp; its end</figcaption>" in document
 
 
-def test_page_reads_the_charts_aloud() -> None:
+def test_page_has_alternative_texts() -> None:
     race, levels = Reader(sample_page()).spoken
     assert "Race of 5 masks" in race
     assert "winner: 0.3100" in race
@@ -67,7 +67,7 @@ def test_page_reads_the_charts_aloud() -> None:
     assert "dense 0.8000" in levels
 
 
-def test_page_holds_the_pictures_that_are_drawn_once() -> None:
+def test_page_embeds_the_bytes_of_the_pictures() -> None:
     picture = charts.draw("Levels", charts.levels([result(0.5, 0.8), result(0.9, 0.7)]))
     width = int.from_bytes(picture.png[16:20], "big")
     assert width >= 900
