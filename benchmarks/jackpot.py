@@ -46,7 +46,7 @@ from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.jackpot_request import TASK_SEARCHES
-from rpmask.steps.starts import HOT
+from rpmask.steps.jackpot_start import HOT
 from rpmask.train.batches import calibration_rows, training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.losses import example_losses

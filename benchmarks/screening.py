@@ -49,7 +49,7 @@ from rpmask.randomized_masks.twins import twin_of
 from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.records import DataChoice, MaskRecipe, Pool, SearchSpace
 from rpmask.steps.inputs import load_data, prepare
-from rpmask.steps.raceplan import held_out, plan_race, settled_race
+from rpmask.steps.race_plan import held_out, plan_race, resolve_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest, TuneRequest
 from rpmask.steps.tune import tune
 from rpmask.train.batches import calibration_rows
@@ -115,7 +115,7 @@ class Demo:
         masks = tuple(
             draw_masks(recipes, self.source, self.tensors, statistics=self.statistics, parent=None)
         )
-        request = settled_race(request, "demo", SPARSITY)
+        request = resolve_race(request, "demo", SPARSITY)
         training, rules = plan_race(request, len(self.prepared.train), k, len(twins))
         setup = RaceSetup(
             models=ModelFolders("demo", "demo", self.spec),

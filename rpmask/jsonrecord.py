@@ -42,6 +42,10 @@ class Record:
         values = self.to_dict()
         return {name: values[name] for name in names}
 
+    def without(self, *names: str) -> dict[str, Any]:
+        """Return the other fields as plain JSON values."""
+        return {name: value for name, value in self.to_dict().items() if name not in names}
+
     @classmethod
     def from_dict(cls, raw: Any, where: str = "") -> Self:
         """Build the record from parsed JSON; an error names the field that is missing or of another type."""

@@ -17,6 +17,15 @@ SAMPLERS = ("tpe", "random", "qmc")
 IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher", "true-fisher")
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRecord(Record):
+    """Base of the records that steps write: the run that wrote it, and the versions it was computed with."""
+
+    run_id: str = ""
+    schema_version: int = SCHEMA_VERSION
+    versions: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class MaskRecipe(Record):
     """Everything that decides one mask: a few hundred bytes redraw it bit for bit.
@@ -130,7 +139,7 @@ class DataChoice(Checked, panel=DATA):
 
 
 @dataclass(frozen=True)
-class Pool(Record):
+class Pool(StepRecord):
     """The candidates of one level and what they were drawn from. Candidate 0 is the control.
 
     model is the name that the user gave. The level's weights are read from start and the dense model from
@@ -157,9 +166,6 @@ class Pool(Record):
     generation: int = 1
     looked: int = 0
     parent_run_id: str | None = None
-    run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def control(self) -> int:
@@ -209,7 +215,7 @@ class RacedCandidate(Record):
 
 
 @dataclass(frozen=True)
-class ScreenReport(Record):
+class ScreenReport(StepRecord):
     """Every rung of every candidate of a pool, and the training steps they cost.
 
     twins are copies of the control with a few weights swapped, numbered after the candidates. The differences
@@ -231,13 +237,10 @@ class ScreenReport(Record):
     candidates: tuple[RacedCandidate, ...]
     twins: tuple[RacedCandidate, ...] = ()
     study: str | None = None
-    run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Selection(Record):
+class Selection(StepRecord):
     """The candidate that was kept, and the evidence for it.
 
     effect is the mean loss of the control and its twins minus the best candidate's, on the same examples. The
@@ -267,6 +270,3 @@ class Selection(Record):
     twins: int = 0
     noise: float | None = None
     shrunk: float | None = None
-    run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)

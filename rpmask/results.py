@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rpmask.jsonrecord import Record
-from rpmask.records import SCHEMA_VERSION, DataChoice, TensorCount
+from rpmask.records import DataChoice, StepRecord, TensorCount
 
 
 @dataclass(frozen=True)
-class FinetuneResult(Record):
+class FinetuneResult(StepRecord):
     """A trained model: its dev metrics and those of the dense model.
 
     selection and dense_selection hold the metrics of both on the selection split, which decides the champion.
@@ -41,9 +41,6 @@ class FinetuneResult(Record):
     selection: dict[str, float] = field(default_factory=dict)
     dense_selection: dict[str, float] = field(default_factory=dict)
     data: DataChoice = field(default_factory=DataChoice)
-    run_id: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class SearchEpoch(Record):
 
 
 @dataclass(frozen=True)
-class JackpotResult(Record):
+class JackpotResult(StepRecord):
     """A mask found with the weights frozen.
 
     dense, start_metrics and dev are the dev metrics without a mask, under the starting mask and under the
@@ -93,8 +90,5 @@ class JackpotResult(Record):
     norm_statistics: str
     tensors: dict[str, TensorCount]
     data: DataChoice = field(default_factory=DataChoice)
-    run_id: str = ""
     statistics_digest_before: str = ""
     statistics_digest_after: str = ""
-    schema_version: int = SCHEMA_VERSION
-    versions: dict[str, str] = field(default_factory=dict)

@@ -51,10 +51,10 @@ def jackpot(
         task, data = request.task, request.data
         request = replace(request, model=find_model(task, data, given, tracking))
     else:
-        from rpmask.steps.starts import find_origin
+        from rpmask.steps.jackpot_start import find_start
 
-        origin = find_origin(request, context)
-        task, data = origin.task, origin.data
+        start = find_start(request, context)
+        task, data = start.task, start.data
         why = "the mask and its run have their own"
         refuse_with("--from a mask", given, [*OF_DRAWN_STARTS, *DATA_OPTIONS], why)
         check_task_of(request.start, task, given)

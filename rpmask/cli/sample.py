@@ -55,15 +55,16 @@ def sample(
     if parent is None and request.like is None:
         model = find_model(request.task, request.data, given, tracking)
         request = replace(request, model=model)
-    from rpmask.steps.continuing import earlier, inside
+    from rpmask.steps.previous_pool import find_previous, next_level
     from rpmask.steps.sample import sample as draw
 
     context = tracking.context()
     if parent is not None:
-        request = inside(request, parent, context)
+        request = next_level(request, parent, context)
         check_task_of(parent, request.task, given)
-    if request.like is not None and (pool := earlier(request.like, context).pool) is not None:
+    previous = find_previous(request.like, context)
+    if request.like is not None and (pool := previous.pool) is not None:
         check_task_of(request.like, pool.task, given)
         if "sparsity" not in given:
             request = replace(request, sparsity=pool.sparsity)
-    tracking.show("sample", draw(request, context))
+    tracking.show("sample", draw(request, context, previous))

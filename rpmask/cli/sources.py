@@ -59,9 +59,9 @@ class Champion:
 
     def unless(self, model: str | None) -> str:
         """The model as named, or the champion of the task."""
-        from rpmask.steps.registered import default_address
+        from rpmask.steps.resolve import default_version
 
-        return default_address(self.task) if model in (None, "auto") else model
+        return default_version(self.task) if model in (None, "auto") else model
 
 
 def check_task_of(source: str, own: str, given: Given) -> None:

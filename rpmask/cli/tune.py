@@ -39,11 +39,11 @@ def tune(
     else:
         model = find_model(sampling.task, sampling.data, given, tracking)
         sampling = replace(sampling, model=model)
-    from rpmask.steps.continuing import inside
+    from rpmask.steps.previous_pool import next_level
     from rpmask.steps.tune import tune as search
 
     context = tracking.context()
     if parent is not None:
-        sampling = inside(sampling, parent, context)
+        sampling = next_level(sampling, parent, context)
         check_task_of(parent, sampling.task, given)
     tracking.show("tune", search(replace(request, sample=sampling, screen=racing), context))

@@ -1,4 +1,4 @@
-"""`bench`: the measured truth about a model's speed here, under every runtime that is installed."""
+"""`bench`: measure a model's speed on this machine under every installed runtime."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.deploy.writing import compare, tolerance_of
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, versions
-from rpmask.steps.decides import step_digest
 from rpmask.steps.deploy_requests import BenchRequest
 from rpmask.steps.export import bench_chart, log_rows
+from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import source_digest
-from rpmask.steps.registered import find_registered
+from rpmask.steps.resolve import resolve_version
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """What is timed: the unpruned shape of the model, and the export itself where that is another thing."""
+    """What is timed: a model in its dense shape, and an export of it if that is another thing."""
 
     name: str
     task: str
@@ -46,61 +46,71 @@ class Target:
 
 
 def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
-    """Time a registered model, an export or a model folder, and write the table to MLflow."""
-    from rpmask.tracking.opening import open_run
-    from rpmask.tracking.runs import StepKey
-
+    """Time a registered model, an export or a model folder."""
     request.check()
     if request.grid != AUTO:
-        parse_grid(request.grid)  # a wrong one is refused before anything is loaded
+        parse_grid(request.grid)  # refuse a wrong one before anything is loaded
     with pinned(request.threads):
         target = _target(request.source, context)
         inputs = {"target": target.digest, "machine": csr.machine()}
-        wanted = {name: value for name, value in request.to_dict().items() if name != "source"}
-        step_key = StepKey(
-            step="bench",
-            key=step_digest("bench", {**inputs, "versions": _libraries()}, wanted),
-            name=f"bench {target.name[:60]}",
+        wanted = request.without("source")
+        step = Step(
+            name="bench",
+            title=f"bench {target.name[:60]}",
             task=target.task,
             level=target.level,
             sparsity=target.sparsity,
+            inputs={**inputs, "versions": _libraries()},
+            decides=wanted,
             params={"model": target.name, "task": target.task, **wanted, **inputs},
-            tags={},
         )
-        with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
-            if run.reused:
-                context.console.say(f"This was timed before: run {run.run_id}.")
-                return run.result()
-            config = _config(target)
-            grid = shapes(request.grid, longest(config))
-            context.console.say(
-                f"Timing {target.name}, {request.threads} threads, {len(grid)} shapes."
-            )
-            with tempfile.TemporaryDirectory() as work:
-                runtimes = _runtimes(target, Path(work), config.vocab_size)
-                rows = bench(
-                    runtimes,
-                    grid,
-                    vocabulary=config.vocab_size,
-                    names=target.inputs,
-                    seconds=request.seconds,
-                )
-            return _finish(run, target, rows, runtimes, request)
+        return run_step(step, context, lambda run: _time(run, request, target, context))
+
+
+def _time(run: StepRun, request: BenchRequest, target: Target, context: Context) -> Done:
+    config = _config(target)
+    grid = shapes(request.grid, longest(config))
+    context.console.say(f"Timing {target.name}, {request.threads} threads, {len(grid)} shapes.")
+    with tempfile.TemporaryDirectory() as work:
+        runtimes = _runtimes(target, Path(work), config.vocab_size)
+        rows = bench(
+            runtimes,
+            grid,
+            vocabulary=config.vocab_size,
+            names=target.inputs,
+            seconds=request.seconds,
+        )
+    result = {
+        "model": target.name,
+        "machine": csr.machine(),
+        "threads": request.threads,
+        "rows": [row.to_dict() for row in rows],
+        "absent": runtimes.absent,
+    }
+    note = _note(result, rows)
+    log_outputs(
+        run,
+        intro=note,
+        documents={"bench.json": {**result, "versions": versions()}},
+        charts=[bench_chart(rows, f"bench of {target.name}")],
+    )
+    log_rows(run, rows)
+    return Done(result, note)
 
 
 def _target(source: str, context: Context) -> Target:
     from rpmask.tracking.registry import fetch, is_mlflow_address, is_version_address
 
     if is_version_address(source):
-        registered = find_registered(source, context)
-        found = load(registered.folder)
-        target = _described(found, registered.address, source, None, context)
+        version = resolve_version(source, context)
+        found = load(fetch(context.tracker, version.weights))
+        target = _described(found, version.weights, source, None, context)
         return replace(
             target,
-            task=registered.task,
-            level=registered.level,
-            sparsity=registered.sparsity,
-            digest=registered.address,
+            task=version.task,
+            level=version.level,
+            sparsity=version.sparsity,
+            digest=version.weights,
         )
     folder = Path(fetch(context.tracker, source) if is_mlflow_address(source) else source)
     folder = export_in(folder) or folder
@@ -108,7 +118,8 @@ def _target(source: str, context: Context) -> Target:
     manifest = found.manifest
     model = dense_module(found, folder)
     if model is not None:
-        return _described(replace_module(found, model), source, source, None, context)
+        dense = Exported(manifest, found.tokenizer, found.answer, module=model)
+        return _described(dense, source, source, None, context)
     original = _original(found, context)
     if original is None:
         context.console.say(f"{manifest.source} is not in this registry: {source} is timed alone.")
@@ -118,17 +129,20 @@ def _target(source: str, context: Context) -> Target:
 
 
 def _libraries() -> dict[str, str]:
-    """What computes, for another version may be faster."""
-    found = dict(versions())  # every record of this process has the same one
+    """Return the versions that affect the timings."""
+    found = dict(versions())  # a copy: the original is shared by every record
     with suppress(PackageNotFoundError):
         found["onnxruntime"] = version("onnxruntime")
     return found
 
 
 def _original(export: Exported, context: Context) -> Exported | None:
-    """The model that an export was made from; what has its name and version here may be another."""
+    """Return the model that an export was made from, if this registry has it and not another of that name."""
+    from rpmask.tracking.registry import fetch
+
     try:
-        original = load(find_registered(export.manifest.source, context).folder)
+        version = resolve_version(export.manifest.source, context)
+        original = load(fetch(context.tracker, version.weights))
     except RpmaskError:
         return None
     return original if _answers_as(export, original) else None
@@ -142,18 +156,13 @@ def _answers_as(export: Exported, original: Exported) -> bool:
     inputs = random_batch(4, min(8, longest(config)), config.vocab_size, _inputs(original))
     try:
         compare(export, model, (inputs,), allowed)
-    except Exception:  # on a model of other shapes every runtime fails in its own way
+    except Exception:  # each runtime fails differently on a model of other shapes
         return False
     return True
 
 
 def _inputs(found: Exported) -> tuple[str, ...]:
     return tuple(found.encode([("a text", "another") if found.manifest.pair else "a text"]))
-
-
-def replace_module(found: Exported, model: nn.Module) -> Exported:
-    """The same export with its weights dense."""
-    return Exported(found.manifest, found.tokenizer, found.answer, module=model)
 
 
 def _described(
@@ -191,33 +200,12 @@ def _config(target: Target) -> Any:
 
 
 def _runtimes(target: Target, work: Path, vocabulary: int) -> Runtimes:
-    """Every runtime of the model; an export that is none of them is timed under its form's name."""
+    """Return every runtime of the model; an export is added under the name of its form."""
     example = random_batch(2, 8, vocabulary, target.inputs)
     found = runtimes_of(target.model, example, work) if target.model is not None else Runtimes()
     if target.export is not None:
         found.answers[f"this {target.export.manifest.form}"] = target.export.logits
     return found
-
-
-def _finish(
-    run: StepRun,
-    target: Target,
-    rows: tuple[BenchRow, ...],
-    runtimes: Runtimes,
-    request: BenchRequest,
-) -> dict[str, Any]:
-    result = {
-        "model": target.name,
-        "machine": csr.machine(),
-        "threads": request.threads,
-        "rows": [row.to_dict() for row in rows],
-        "absent": runtimes.absent,
-    }
-    run.log_json("bench.json", {**result, "versions": versions()})
-    note = _note(result, rows)
-    run.log_charts([bench_chart(rows, f"bench of {target.name}")], intro=note)
-    log_rows(run, rows)
-    return run.finish(result, note)
 
 
 def _note(result: dict[str, Any], rows: tuple[BenchRow, ...]) -> str:

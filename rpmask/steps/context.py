@@ -1,4 +1,4 @@
-"""What every step is given: where to track, how to report progress, whether to compute again."""
+"""The context of a step: where it is tracked, how it reports progress, whether it is forced to run again."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ STATE_FOLDER = ".rpmask"
 
 
 class Console(Protocol):
-    """Where a step says what it is doing."""
+    """Where a step reports what it does."""
 
     def say(self, message: str) -> None:
-        """One line for the user."""
+        """Show a line to the user."""
 
     def working(self, title: str) -> AbstractContextManager[Observer]:
-        """A progress display for a stretch of work."""
+        """Open a progress display."""
 
 
 class SilentConsole:
-    """Says nothing: for use from Python."""
+    """A console that shows nothing: the default for use from Python."""
 
     def say(self, message: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def working(self, title: str) -> AbstractContextManager[Observer]:
-        """Nothing is shown."""
+        """Do nothing."""
         return nullcontext(Silent())
 
 
 @dataclass
 class Context:
-    """Shared by the steps of one command."""
+    """What the steps of one command share."""
 
     tracking_uri: str | None = None
     experiment: str = "rpmask"
@@ -57,7 +57,7 @@ class Context:
 
     @cached_property
     def tracker(self) -> Tracker:
-        """The tracking server, reached on first use."""
+        """The tracking server, connected on first use."""
         from rpmask.tracking.tracker import Tracker
 
         return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
@@ -69,29 +69,29 @@ class Context:
         require_store(self.tracking_uri)
 
     def under(self, run_id: str) -> Context:
-        """The same context, its runs nested under this one."""
+        """Return a copy of the context whose runs are nested under this run."""
         inner = replace(self, parent=run_id)
-        inner.__dict__["tracker"] = self.tracker  # one connection for all of them
+        inner.__dict__["tracker"] = self.tracker  # they share one connection
         return inner
 
 
 class Tee(Observer):
-    """Passes what the core says to the progress display and to the step's MLflow run."""
+    """An observer that forwards to the progress display and to the step's MLflow run."""
 
     def __init__(self, shown: Observer, run: StepRun, candidates: int | None = None) -> None:
         self._shown, self._run, self._candidates = shown, run, candidates
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Only shown."""
+        """Forward to the display only."""
         self._shown.progress(done, total, what)
 
     def metric(self, name: str, value: float, step: int) -> None:
-        """Shown and logged."""
+        """Forward to both."""
         self._shown.metric(name, value, step)
         self._run.metric(name, value, step)
 
     def rung(self, score: Score) -> None:
-        """Shown and logged."""
+        """Forward to both."""
         self._shown.rung(score)
         name = f"candidate-{score.candidate}"
         if self._candidates is not None and score.candidate >= self._candidates:
@@ -104,11 +104,11 @@ class Tee(Observer):
 
 @cache
 def versions() -> dict[str, str]:
-    """What the result was computed with."""
+    """Return the versions that a result was computed with."""
     found = {name: version(name) for name in LIBRARIES}
     return {"rpmask": code_version(), "python": platform.python_version(), **found}
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

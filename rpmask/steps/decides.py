@@ -1,8 +1,8 @@
-"""What decides a step's result, and is therefore part of its key: inputs, parameters, code.
+"""The key of a step: a digest of everything that decides its result: inputs, parameters and code.
 
-The code of a step is its own module and every module that it imports, directly or through others. Left
-out is what only shows, stores or distributes (`SHOWS`): no number depends on it. Comments, docstrings and
-the help and limits of settings are left out as well, so that an edit of words trains nothing again.
+The code of a step is its own module and every module that it imports, directly or indirectly. Modules that
+only show, store or distribute results (`SHOWS`) are left out, since no number depends on them. Comments,
+docstrings and the help and limits of settings are left out as well, so an edit of words trains nothing again.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ ROOT = Path(rpmask.__file__).parent
 SHOWS = (
     *("cli", "tracking", "charts", "engines"),
     *("errors.py", "files.py", "ranks.py", "settings.py", "words.py"),
-    *("steps/shown.py", "steps/poolcharts.py"),
-    "steps/densemodel.py",  # the model that it trains is an input, known by its address
+    *("steps/frame.py", "steps/poolcharts.py"),
+    "steps/dense_model.py",  # the model that it trains is an input, known by its address
 )
-# Of what stores, the study decides where later masks are drawn.
+# The study decides where later masks are drawn, although it is part of `tracking`.
 DECIDES_ALL_THE_SAME = ("tracking/study.py", "tracking/proposing.py")
 STEP_FILES = {"run": "pipeline"}  # where a step's file has another name
 
 
 def step_digest(step: str, inputs: Mapping[str, Any], params: Mapping[str, Any]) -> str:
-    """The key of a step."""
+    """Return the key of a step."""
     code = code_version(STEP_FILES.get(step, step))
     return digest_of({"step": step, "inputs": inputs, "params": params, "code": code})
 
 
 @cache
 def code_version(step: str | None = None, root: Path = ROOT) -> str:
-    """The package's version and a digest of the code that decides a step's result; of all of them."""
+    """Return the package's version and a digest of the code that decides a step's result, or any step's."""
     folder = root / "steps"
     files = {folder / f"{step}.py"} if step else set(folder.glob("*.py"))
     todo = list(files)
@@ -55,7 +55,7 @@ def code_version(step: str | None = None, root: Path = ROOT) -> str:
 @dataclass(frozen=True)
 class _Module:
     code: str  # without comments and docstrings
-    imports: tuple[Path, ...]  # the deciding modules that it imports, wherever in it
+    imports: tuple[Path, ...]  # the deciding modules that it imports, at any depth of nesting
 
 
 @cache
@@ -68,10 +68,10 @@ def _module(path: Path, root: Path) -> _Module:
             typed_only.update(id(inner) for inner in ast.walk(node))
         elif isinstance(node, ast.ImportFrom):
             imports.append(node)
-        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _is_text(node.body):
-            del node.body[0]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setting":
             node.args, node.keywords = node.args[:1], []  # the default alone decides
+        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _is_text(node.body):
+            del node.body[0]
     found = (path for node in imports if id(node) not in typed_only for path in _named(node, root))
     return _Module(ast.dump(tree), tuple(path for path in found if path.is_file()))
 
@@ -84,7 +84,7 @@ def _is_text(body: list[ast.stmt]) -> bool:
 
 
 def _named(node: ast.ImportFrom, root: Path) -> Iterator[Path]:
-    """Where the modules of this package lie that an import may mean, but for those that decide nothing."""
+    """Yield the paths of this package's modules that an import may mean, without those in `SHOWS`."""
     package, *parts = (node.module or "").split(".")
     if package != root.name:
         return

@@ -1,4 +1,4 @@
-"""`doctor`: what works on this machine, found out by trying it."""
+"""`doctor`: check what works on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rpmask.train.precision import WORTH_IT, bf16_speed
 
 
 def examine() -> dict[str, Any]:
-    """Checks, each with what was found, and what follows from them."""
+    """Return the checks with their findings, and the advice that follows from them."""
     checks: list[dict[str, Any]] = []
     advice: list[str] = []
 

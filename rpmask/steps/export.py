@@ -1,20 +1,20 @@
-"""`export`: a registered model as a folder that can be deployed, checked against the model itself.
+"""`export`: write a registered model as a folder for deployment, checked against the model itself.
 
-The folder is written beside its place, read back with `rpmask.load`, compared with the registered model on
-rows of the selection split, and only then moved to where it was asked for and logged to MLflow.
+The folder is written to a temporary place, read back with `rpmask.load` and compared with the registered
+model on rows of the selection split. Only then is it moved into place and logged to MLflow.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpmask.deploy.bench import BenchRow, bench
+from rpmask.deploy.bench import BenchRow, bench, longest
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.manifest import Manifest, is_export, open_export, read_manifest
 from rpmask.deploy.measure import pinned
@@ -22,10 +22,10 @@ from rpmask.deploy.runtimes import DENSE, Runtimes, called
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, versions
-from rpmask.steps.decides import step_digest
 from rpmask.steps.deploy_requests import ExportRequest
+from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import Prepared, load_data, prepare
-from rpmask.steps.registered import Registered, find_registered
+from rpmask.steps.resolve import Resolved, resolve_version
 from rpmask.train.models import load_classifier
 from rpmask.words import percent
 
@@ -33,111 +33,98 @@ if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart, StepRun
 
 BATCH = 16  # rows compared at once
-SHAPES = ((1, 32), (1, 128))  # what an export is timed on; `bench` does the rest
+SHAPES = ((1, 32), (1, 128))  # shapes that an export is timed on; `bench` times others
 SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Written:
-    """A finished export and what was measured of it."""
-
-    manifest: Manifest
-    rows: tuple[BenchRow, ...]
-
-
 def pinned_request(request: ExportRequest, context: Context) -> ExportRequest:
-    """The request with the version that its alias stands on now, which may be another a moment later."""
+    """Return the request with a version in place of its alias, which may move at any time."""
     from rpmask.tracking.registry import pin
 
     return replace(request, source=pin(context.tracker, request.source))
 
 
 def default_folder(request: ExportRequest, context: Context) -> Path:
-    """Where an export goes if nobody says: a folder for each version, form and type of values."""
-    from rpmask.tracking.registry import pin
-
-    version = pin(context.tracker, request.source).removeprefix("models:/rpmask-")
+    """Return the default folder of an export: one for each version, form and type of values."""
+    version = pinned_request(request, context).source.removeprefix("models:/rpmask-")
     values = "" if request.values == "fp32" else f"-{request.values}"
     return Path("export") / f"{version.replace('/', '-')}-{request.form}{values}"
 
 
 def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any]:
-    """Write a registered model to `out` in the form that is asked for."""
-    from rpmask.tracking.opening import open_run
-    from rpmask.tracking.runs import StepKey
-
+    """Write a registered model to `out` in the requested form."""
     request.check()
     _check_free(out)
-    found = find_registered(request.source, context)
-    inputs = {"source": found.address, "mask": found.mask.digest if found.mask else None}
-    wanted = {name: value for name, value in request.to_dict().items() if name != "source"}
-    step_key = StepKey(
-        step="export",
-        key=step_digest("export", inputs, wanted),
-        name=f"export {found.task} {percent(found.sparsity)} {request.form}",
+    found = resolve_version(request.source, context)
+    wanted = request.without("source")
+    step = Step(
+        name="export",
+        title=f"export {found.task} {percent(found.sparsity)} {request.form}",
         task=found.task,
         level=found.level,
         sparsity=found.sparsity,
-        params={"task": found.task, "model": found.address, **wanted},
-        tags={"rpmask.source": found.address, "rpmask.form": request.form},
+        inputs={"source": found.weights, "mask": found.mask_digest},
+        decides=wanted,
+        params={"task": found.task, "model": found.weights, **wanted},
+        tags={"rpmask.source": found.weights, "rpmask.form": request.form},
     )
-    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This was exported before: run {run.run_id}.")
-            return _again(run.run_id, run.result(), out, context)
-        with _beside(out) as temporary, pinned(request.threads):
-            written = _write(request, found, Path(temporary) / "export", context)
+
+    def work(run: StepRun) -> Done:
+        with _next_to(out) as temporary, pinned(request.threads):
+            manifest, rows = _write(request, found, Path(temporary) / "export", context)
             _move(Path(temporary) / "export", out)
-        return _finish(run, found, written, out)
+        return _finish(run, found, manifest, rows, out)
+
+    return run_step(step, context, work, lambda run: _reused(run, out, context))
 
 
-def _write(request: ExportRequest, found: Registered, folder: Path, context: Context) -> Written:
+def _write(
+    request: ExportRequest, found: Resolved, folder: Path, context: Context
+) -> tuple[Manifest, tuple[BenchRow, ...]]:
+    from rpmask.tracking.registry import fetch
+
     data = load_data(found.task, found.data)
-    prepared = prepare(data, found.data, found.folder)
+    model_folder = fetch(context.tracker, found.weights)
+    prepared = prepare(data, found.data, model_folder)
     context.console.say(
-        f"Exporting {found.address} as {request.form}, compared on {request.rows} rows."
+        f"Exporting {found.weights} as {request.form}, compared on {request.rows} rows."
     )
     source = Source(
-        model=load_classifier(found.folder, data.spec).eval(),
+        model=load_classifier(model_folder, data.spec).eval(),
         tokenizer=prepared.tokenizer,
-        mask=found.mask,
+        mask=found.load_mask(context),
         batches=_batches(prepared, request.rows),
     )
     described = Manifest(
         form=request.form,
         task=found.task,
-        source=found.address,
+        source=found.weights,
         inputs=data.spec.inputs,
         kind=data.spec.kind,
         pair=data.spec.pair,
         labels=data.spec.labels,
-        max_length=prepared.max_length,
+        max_length=prepared.encoder.max_length,
         sparsity=found.sparsity,
         values=request.values,
         versions=versions(),
     )
     manifest, exported = write_export(source, folder, described, request.tolerance)
-    return Written(manifest, _timed(source, exported))
+    return manifest, _timed(source, exported)
 
 
 def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
-    """Rows of the selection split, which chose the model and is no secret to it."""
+    """Return the first rows of the selection split in batches without labels."""
     split = prepared.selection
     count = min(rows, len(split))
-    found = [split.batch(part) for part in _parts(count)]
+    parts = [np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    found = [split.batch(part) for part in parts]
     for batch in found:
         batch.pop("labels")
     return tuple(found)
 
 
-def _parts(count: int) -> list[np.ndarray]:
-    return [np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
-
-
 def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
-    """The export beside the dense model; images have no length to choose and are not timed."""
-    from rpmask.deploy.bench import longest
-
+    """Time the export next to the dense model; images have no length to choose and are not timed."""
     if exported.manifest.inputs != "text":
         return ()
     config = source.model.config
@@ -152,79 +139,76 @@ def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
 
 
 def _check_free(out: Path) -> None:
-    """An export replaces another export, and nothing else."""
+    """Refuse a folder with anything but an export in it, which the new export replaces."""
     if out.exists() and not is_export(out) and (not out.is_dir() or any(out.iterdir())):
         raise RpmaskError(
             f"{out} exists and is not an export.", "Name a new folder with --out, or remove it."
         )
 
 
-def _beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+def _next_to(out: Path) -> tempfile.TemporaryDirectory[str]:
     out.parent.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix=f".{out.name[:40]}.", dir=out.parent)
 
 
 def _move(folder: Path, out: Path) -> None:
-    """Put a whole folder in its place; what was there lies aside until then."""
+    """Move a finished folder to `out`; an older export is set aside first."""
     if out.exists():
         out.rename(folder.parent / "before")
     folder.rename(out)
 
 
-def _again(run_id: str, result: dict[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    """An export that was made before: as it lies there, else as MLflow keeps it."""
+def _reused(run: StepRun, out: Path, context: Context) -> dict[str, Any]:
+    """Return the result of an earlier export; copy it from MLflow unless `out` holds it already."""
     from rpmask.tracking.servable import copy_export
 
+    result = run.result()
     if not (is_export(out) and read_manifest(out).digest == result["digest"]):
-        with _beside(out) as temporary:
+        with _next_to(out) as temporary:
             copy = Path(temporary) / "export"
-            copy_export(context.tracker, run_id, result["model_uri"], copy)
+            copy_export(context.tracker, run.run_id, result["model_uri"], copy)
             _move(copy, out)
     open_export(out)
     return {**result, "path": str(out)}
 
 
-def _finish(run: StepRun, found: Registered, written: Written, out: Path) -> dict[str, Any]:
+def _finish(
+    run: StepRun, found: Resolved, manifest: Manifest, rows: tuple[BenchRow, ...], out: Path
+) -> Done:
     from rpmask.tracking.servable import log_export
 
-    manifest, rows = written.manifest, written.rows
     check = manifest.check
     assert check is not None
-    run.log_json("export.json", manifest.to_dict())
-    run.log_json("bench.json", [row.to_dict() for row in rows])
-    run.metric("bytes", manifest.bytes)
-    run.metric("dense_bytes", manifest.dense_bytes)
-    run.metric("max_abs_diff", check.max_abs_diff)
+    table = [row.to_dict() for row in rows]
+    log_outputs(
+        run,
+        documents={"export.json": manifest, "bench.json": table},
+        metrics={**manifest.pick("bytes", "dense_bytes"), "max_abs_diff": check.max_abs_diff},
+    )
     log_rows(run, rows)
     run.tag(digest=manifest.digest)
-    uri = log_export(run, out, manifest)
     result = {
         "path": str(out),
         "format": manifest.form,
-        "model": found.address,
-        "model_uri": uri,
-        "values": manifest.values,
-        "bytes": manifest.bytes,
-        "dense_bytes": manifest.dense_bytes,
-        "masked_bytes": manifest.masked_bytes,
-        "masked_dense_bytes": manifest.masked_dense_bytes,
-        "digest": manifest.digest,
-        "standard": manifest.standard,
-        "note": manifest.note,
-        "max_abs_diff": check.max_abs_diff,
-        "tolerance": check.tolerance,
-        "same_answers": check.same_answers,
+        "model": found.weights,
+        "model_uri": log_export(run, out, manifest),
+        **manifest.pick(
+            *("values", "bytes", "dense_bytes", "masked_bytes", "masked_dense_bytes"),
+            *("digest", "standard", "note"),
+        ),
+        **check.pick("max_abs_diff", "tolerance", "same_answers"),
         "compared_rows": check.rows,
-        "rows": [row.to_dict() for row in rows],
+        "rows": table,
     }
     note = _note(result)
     if rows:
-        run.log_charts([bench_chart(rows, _title(manifest))], intro=note)
-    return run.finish(result, note)
+        title = f"{manifest.task} at {percent(manifest.sparsity)}, exported as {manifest.form}"
+        run.log_charts([bench_chart(rows, title)], intro=note)
+    return Done(result, note)
 
 
 def bench_chart(rows: Sequence[BenchRow], title: str) -> Chart:
-    """How long an answer takes, runtime beside runtime."""
+    """Chart the time of an answer by runtime."""
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
@@ -232,16 +216,12 @@ def bench_chart(rows: Sequence[BenchRow], title: str) -> Chart:
 
 
 def log_rows(run: StepRun, rows: Sequence[BenchRow]) -> None:
-    """Measured times as metrics, by runtime and shape."""
+    """Log measured times as metrics, by runtime and shape."""
     for row in rows:
         name = row.runtime.replace(":", "-")  # MLflow refuses a colon in a metric's name
         shape = f"{row.batch}x{row.tokens}"
         run.metric(f"ms/{name}/{shape}", row.ms_median)
         run.metric(f"speedup/{name}/{shape}", row.speedup)
-
-
-def _title(manifest: Manifest) -> str:
-    return f"{manifest.task} at {percent(manifest.sparsity)}, exported as {manifest.form}"
 
 
 def _note(result: dict[str, Any]) -> str:

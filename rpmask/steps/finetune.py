@@ -1,7 +1,6 @@
-"""`finetune`: train the selected mask's weights, report dev once, register the result.
+"""`finetune`: train the weights under a selected mask, evaluate on dev once, register the result.
 
-With `dense`, the same training without a mask or a teacher: that is how a pretrained model becomes
-the dense model of a task.
+`finetune_dense` is the same training without a mask: it makes the dense model of a task.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from safetensors.numpy import save_file
 from torch import nn
 
@@ -18,38 +16,45 @@ from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee
-from rpmask.steps.decides import step_digest
 from rpmask.steps.defaults import freezes
-from rpmask.steps.inputs import Prepared, load_data, prepare, read_as, source_digest
-from rpmask.steps.material import Material, find_material
-from rpmask.steps.outcome import note, outcome
+from rpmask.steps.finetune_result import describe, measure
+from rpmask.steps.frame import Done, Step, address, by_group, log_outputs, registered_as, run_step
+from rpmask.steps.inputs import (
+    Prepared,
+    data_params,
+    load_data,
+    log_data,
+    prepare,
+    read_as,
+    source_digest,
+)
 from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.requests import FinetuneRequest
-from rpmask.steps.shown import data_params
-from rpmask.steps.training import MASK_FILE, Training, fit
-from rpmask.tasks.spec import TaskData
+from rpmask.steps.resolve import MASK_FILE, Resolved, resolve
+from rpmask.steps.training import Training, fit
 from rpmask.train.plan import LABELS_ONLY, REFIT_ROWS, refit_rows
 from rpmask.words import percent
-
-ANSWERS = "dev.safetensors"
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
     from rpmask.train.trainer import Trained
 
+ANSWERS = "dev.safetensors"
+
 
 def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[str, Any]:
-    """Train a `select` or `jackpot` run's mask; by run id, or by what it registered.
+    """Train the mask of a `select` or `jackpot` run, named by its id or by the version it registered.
 
-    Refitting brings back what the weights did before they were masked. A jackpot's mask was searched so that
-    they do something else, and is trained as it is if nobody asks otherwise.
+    Refitting restores what the layers computed before they were masked. A jackpot's mask was searched to
+    compute something else, so by default it is not refitted.
     """
-    material = find_material(source, request.teacher, context)
-    default = REFIT_ROWS if material.pool_run_id is not None else 0
-    rows = refit_rows(request.plan.refit, default, material.sparsity)
-    frozen = freezes(request.plan.freeze_embeddings, material.task)
+    found = resolve(source, context, ("select", "jackpot"))
+    found = replace(found, teacher=request.teacher or found.teacher)
+    default = REFIT_ROWS if found.step == "select" else 0
+    rows = refit_rows(request.plan.refit, default, found.sparsity)
+    frozen = freezes(request.plan.freeze_embeddings, found.task)
     plan = replace(request.plan, refit=rows, freeze_embeddings=frozen)
-    return _train(replace(request, plan=plan), context, material)
+    return _train(replace(request, plan=plan), context, found)
 
 
 def finetune_dense(
@@ -61,161 +66,118 @@ def finetune_dense(
     data: DataChoice,
     teacher: str | None = None,
 ) -> dict[str, Any]:
-    """Train a model without a mask on a task's labels; or a teacher further, by its own answers."""
+    """Train a model without a mask: on the labels, or a teacher further on its own answers."""
     frozen = bool(request.plan.freeze_embeddings)
     plan = replace(request.plan, refit=0, freeze_embeddings=frozen)
     if teacher is None:
         plan = replace(plan, distill=LABELS_ONLY, augment=0)
-    material = Material(
-        task=task,
-        model=model,
-        start=teacher or model,
-        level=0,
-        sparsity=0.0,
-        data=data,
-        teacher=teacher,
-    )
-    return _train(replace(request, plan=plan), context, material)
+    dense = Resolved(task, model, teacher or model, 0, 0.0, data, teacher=teacher)
+    return _train(replace(request, plan=plan), context, dense)
 
 
-def _train(request: FinetuneRequest, context: Context, material: Material) -> dict[str, Any]:
-    from rpmask.tracking.opening import open_run
+def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[str, Any]:
     from rpmask.tracking.registry import fetch, pin
-    from rpmask.tracking.runs import StepKey
 
     request.check()
-    material.data.check()
-    data = load_data(material.task, material.data)
+    found.data.check()
+    data = load_data(found.task, found.data)
     tracker = context.tracker
-    material = replace(
-        material,
+    found = replace(
+        found,
         task=data.spec.name,
-        start=pin(tracker, material.start),
-        teacher=pin(tracker, material.teacher) if material.teacher else None,
+        weights=pin(tracker, found.weights),
+        teacher=pin(tracker, found.teacher) if found.teacher else None,
     )
-    inputs = {
-        "start": source_digest(tracker, material.start),
-        "teacher": source_digest(tracker, material.teacher) if material.teacher else None,
-        "selection": material.selection_run_id,
-        "mask": material.mask.digest if material.mask else None,
-        "data": read_as(data, material.data),
-    }
-    step_key = StepKey(
-        step="finetune",
-        key=step_digest("finetune", inputs, deciding(request)),
-        name=f"finetune {material.task} {_kind(material)}",
-        task=material.task,
-        level=material.level,
-        sparsity=material.sparsity,
-        params=_shown_params(request, material),
-        tags={"rpmask.selection": material.selection_run_id} if material.selection_run_id else {},
+    step = Step(
+        name="finetune",
+        title=f"finetune {found.task} {_kind(found)}",
+        task=found.task,
+        level=found.level,
+        sparsity=found.sparsity,
+        inputs={
+            "start": source_digest(tracker, found.weights),
+            "teacher": source_digest(tracker, found.teacher) if found.teacher else None,
+            "selection": found.run_id,
+            "mask": found.mask_digest,
+            "data": read_as(data, found.data),
+        },
+        decides=deciding(request),
+        params=_params(request, found),
+        tags={"rpmask.selection": found.run_id} if found.run_id else {},
     )
-    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This was trained before: run {run.run_id}.")
-            return _finished(request, run)
-        start = fetch(tracker, material.start)
-        prepared = prepare(data, material.data, start)
-        _log_datasets(run, data)
-        trained, model, teacher = _fit(request, context, run, material, prepared, start)
+
+    def work(run: StepRun) -> Done:
+        start = fetch(tracker, found.weights)
+        prepared = prepare(data, found.data, start)
+        log_data(run, data)
+        mask = found.load_mask(context)
+        if mask is not None:
+            save_mask(mask, run.work / MASK_FILE)
+        training = Training(
+            task=found.task,
+            start=start,
+            teacher=fetch(tracker, found.teacher) if found.teacher else None,
+            mask=found.mask_digest,
+            folder=str(run.work.resolve()),
+            data=found.data,
+            plan=request.plan,
+        )
+        ranks.announce(training.to_dict())
+        which = "dense" if mask is None else "masked"
+        context.console.say(f"Training the {which} model on {len(prepared.train):,} rows.")
+        with context.console.working("finetune") as shown:
+            trained, model, teacher = fit(training, mask, prepared, Tee(shown, run))
         if trained.refitted == 0:
             context.console.say(
                 "Nothing was refitted: only Linear and Conv1D layers that a pass uses once can be."
             )
-        result, answers = outcome(material, prepared, trained, model, teacher, run.run_id)
+        result, answers = measure(found, prepared, trained, model, teacher, run.run_id)
         save_file(answers, str(run.work / ANSWERS))
-        return _finish(request, run, material, prepared, result, trained, model)
+        return _finish(request, run, found, prepared, result, trained, model)
 
-
-def _fit(
-    request: FinetuneRequest,
-    context: Context,
-    run: StepRun,
-    material: Material,
-    prepared: Prepared,
-    start: str,
-) -> tuple[Trained, nn.Module, nn.Module | None]:
-    from rpmask.tracking.registry import fetch
-
-    if material.mask is not None:
-        save_mask(material.mask, run.work / MASK_FILE)
-    training = Training(
-        task=material.task,
-        start=start,
-        teacher=fetch(context.tracker, material.teacher) if material.teacher else None,
-        mask=material.mask.digest if material.mask else None,
-        folder=str(run.work.resolve()),
-        data=material.data,
-        plan=request.plan,
-    )
-    ranks.announce(training.to_dict())
-    context.console.say(
-        f"Training {'the dense model' if material.mask is None else 'the masked model'} on "
-        f"{len(prepared.train):,} rows."
-    )
-    with context.console.working("finetune") as shown:
-        return fit(training, material.mask, prepared, Tee(shown, run))
+    return run_step(step, context, work, lambda run: _reused(request, run))
 
 
 def _finish(
     request: FinetuneRequest,
     run: StepRun,
-    material: Material,
+    found: Resolved,
     prepared: Prepared,
     result: FinetuneResult,
     trained: Trained,
     model: nn.Module,
-) -> dict[str, Any]:
-    run.log_json("finetune.json", result.to_dict())
-    run.log_file(run.work / ANSWERS)
-    if material.mask is not None:
-        run.log_file(run.work / MASK_FILE)
-    for group, values in (
-        ("dev", result.dev),
-        ("dense", result.dense),
-        ("on_selection", result.selection),
-        ("dense_on_selection", result.dense_selection),
-    ):
-        for name, value in values.items():
-            if np.isfinite(value):
-                run.metric(f"{group}/{name}", value)
-    run.metric("retention", result.retention)
-    if result.agreement is not None:
-        run.metric("agreement", result.agreement)
-    run.metric("steps", result.steps)
-    run.metric("train_seconds", trained.seconds)
-    run.tag(primary=result.primary)
-    registered, promoted = _register(request, run, material, prepared, result, model)
-    return run.finish(
-        {
-            "selection_run_id": material.selection_run_id,
-            "dense": result.dense,
-            "dev": result.dev,
-            "selection": result.selection,
-            "dense_selection": result.dense_selection,
-            "majority": result.majority,
-            "primary": result.primary,
-            "retention": result.retention,
-            "agreement": result.agreement,
-            "agreement_majority": result.agreement_majority,
-            "steps": result.steps,
-            "best_step": result.best_step,
-            "model": registered,
-            "promoted": promoted,
-        },
-        note(material, result, registered),
+) -> Done:
+    metrics = by_group(
+        dev=result.dev,
+        dense=result.dense,
+        on_selection=result.selection,
+        dense_on_selection=result.dense_selection,
     )
+    totals = {**result.pick("retention", "agreement", "steps"), "train_seconds": trained.seconds}
+    log_outputs(run, documents={"finetune.json": result}, metrics={**metrics, **totals})
+    run.log_file(run.work / ANSWERS)
+    if found.mask_digest is not None:
+        run.log_file(run.work / MASK_FILE)
+    run.tag(primary=result.primary)
+    registered, promoted = _register(request, run, found, prepared, result, model)
+    kept = result.pick(
+        *("selection_run_id", "dense", "dev", "selection", "dense_selection", "majority"),
+        *("primary", "retention", "agreement", "agreement_majority", "steps", "best_step"),
+    )
+    serve = f"mlflow models serve -m {address(registered)} --env-manager local"
+    note = describe(found, result) + registered_as(registered, serve)
+    return Done({**kept, "model": registered, "promoted": promoted}, note)
 
 
 def _register(
     request: FinetuneRequest,
     run: StepRun,
-    material: Material,
+    found: Resolved,
     prepared: Prepared,
     result: FinetuneResult,
     model: nn.Module,
 ) -> tuple[dict[str, Any], bool]:
-    """The registered version, and whether it is champion."""
+    """Register the model; return the version and whether it is champion."""
     from rpmask.tracking.register import register, saved
     from rpmask.tracking.registry import CHAMPION, DENSE
 
@@ -226,26 +188,26 @@ def _register(
             prepared.spec,
             tags={
                 "rpmask.step": "finetune",
-                "rpmask.sparsity": repr(float(material.sparsity)),
+                "rpmask.sparsity": repr(float(found.sparsity)),
                 "rpmask.metric": repr(float(result.dev[result.primary])),
                 "rpmask.retention": repr(float(result.retention)),
                 SELECTION: repr(float(result.selection[result.primary])),
             },
-            description=note(material, result, None),
-            aliases=(CHAMPION,) if promoted else (DENSE,) if _kind(material) == "dense" else (),
+            description=describe(found, result),
+            aliases=(CHAMPION,) if promoted else (DENSE,) if _kind(found) == "dense" else (),
         )
     return registered, promoted
 
 
-def _kind(material: Material) -> str:
-    """What is trained, in a run's name."""
-    if material.mask is not None:
-        return percent(material.sparsity)
-    return "dense" if material.teacher is None else "dense, distilled"
+def _kind(found: Resolved) -> str:
+    """Return what is trained, for the run's name."""
+    if found.mask_digest is not None:
+        return percent(found.sparsity)
+    return "dense" if found.teacher is None else "dense, distilled"
 
 
-def _finished(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
-    """What was trained before; who is champion is decided again, since `--retain` may be another now."""
+def _reused(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
+    """Return the stored result; the champion is decided again, since `--retain` may have changed."""
     stored = run.result()
     result = run.tracker.artifacts.record(run.run_id, "finetune.json", FinetuneResult)
     if stored["promoted"] or not result.selection:
@@ -257,31 +219,23 @@ def _finished(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
 
 
 def deciding(request: FinetuneRequest) -> dict[str, Any]:
-    """The options that decide what is trained."""
-    return {name: value for name, value in request.to_dict().items() if name != "retain"}
+    """Return the options that decide what is trained."""
+    return request.without("retain")
 
 
-def _log_datasets(run: StepRun, data: TaskData) -> None:
-    from rpmask.tracking.datasets import log_datasets
-
-    splits = {"train": data.train, "selection": data.selection, **data.dev}
-    log_datasets(run, data.spec.name, data.source, splits, data.digests)
-
-
-def _shown_params(request: FinetuneRequest, material: Material) -> dict[str, Any]:
+def _params(request: FinetuneRequest, found: Resolved) -> dict[str, Any]:
     plan = request.plan
-    terms = {f"distill_{k}": v for k, v in plan.distill.to_dict().items() if k != "layer_map"}
-    shown = {k: v for k, v in plan.to_dict().items() if k not in ("distill", "extra")}
+    terms = {f"distill_{k}": v for k, v in plan.distill.without("layer_map").items()}
     return {
-        "task": material.task,
-        "model": material.model,
-        "start": material.start,
-        "teacher": material.teacher,
-        "sparsity": material.sparsity,
-        "selection": material.selection_run_id,
-        **shown,
+        "task": found.task,
+        "model": found.model,
+        "start": found.weights,
+        "teacher": found.teacher,
+        "sparsity": found.sparsity,
+        "selection": found.run_id,
+        **plan.without("distill", "extra"),
         **terms,
         "processes": ranks.world_size() if ranks.world_size() > 1 else None,
         **{f"set_{name}": value for name, value in plan.extra.items()},
-        **data_params(material.data),
+        **data_params(found.data),
     }

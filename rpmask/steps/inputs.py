@@ -1,35 +1,31 @@
-"""Load what a step works on: a task's splits, tokenised with a model's tokenizer."""
+"""Load what a step works on: the splits of a task, encoded with a model's tokenizer or image processor."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.records import DataChoice
+from rpmask.steps.frame import changed
 from rpmask.tasks.own_files import OwnFiles
 from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name, load_task
 from rpmask.tasks.spec import TaskData, TaskSpec
 from rpmask.train.model_place import locate
 
 if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
     from rpmask.tracking.tracker import Tracker
     from rpmask.train.batches import Encoded
     from rpmask.train.images import ImageRows
 
-
-MODEL_FILES = (
-    ".safetensors",
-    ".bin",
-    ".json",
-    ".txt",
-    ".model",
-)  # weights, configurations, vocabularies
+# Weights, configurations and vocabularies.
+MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
 
 
 def load_data(task: str, choice: DataChoice) -> TaskData:
-    """The task's splits as chosen."""
+    """Load the splits of a task."""
     own = None
     if choice.train is not None:
         own = OwnFiles(
@@ -52,89 +48,70 @@ def load_data(task: str, choice: DataChoice) -> TaskData:
 
 
 def spec_of(task: str, choice: DataChoice) -> TaskSpec:
-    """The task's description; labels that are only in the data are read from there."""
+    """Return the description of a task; labels that only the data knows are read from the data."""
     in_data = choice.train is not None or known_name(task) not in KNOWN_SPECS
     return load_data(task, choice).spec if in_data else get_spec(task)
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A task's data as the model takes it. Dev stays as it is until the one time it is evaluated.
+class Encoder:
+    """Encode rows for a model, with its tokenizer or, for images, its image processor."""
 
-    The tokenizer of an image model is its image processor. max_length is what the model takes, if that is
-    less than what was asked for.
-    """
+    spec: TaskSpec
+    tokenizer: Any
+    max_length: int  # tokens of a text: at most what the model accepts
+
+    def __call__(self, rows: Any) -> Encoded | ImageRows:
+        if self.spec.inputs == "image":
+            from rpmask.train.images import encode_images
+
+            return encode_images(rows, self.tokenizer)
+        from rpmask.train.batches import encode
+
+        return encode(rows, self.tokenizer, self.spec, self.max_length)
+
+
+def encoder_of(model: str, spec: TaskSpec, choice: DataChoice) -> Encoder:
+    """Return the encoder of the model in a folder."""
+    if spec.inputs == "image":
+        from rpmask.train.models import load_image_processor
+
+        return Encoder(spec, load_image_processor(model), choice.max_length)
+    from rpmask.train.models import load_tokenizer, readable
+
+    return Encoder(spec, load_tokenizer(model), readable(model, choice.max_length))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The encoded data of a task. Dev is encoded only when it is evaluated."""
 
     data: TaskData
-    tokenizer: Any
+    encoder: Encoder
     train: Encoded | ImageRows
     selection: Encoded | ImageRows
-    max_length: int
 
     @property
     def spec(self) -> TaskSpec:
         return self.data.spec
 
+    @property
+    def tokenizer(self) -> Any:
+        return self.encoder.tokenizer
+
     def dev(self) -> dict[str, Encoded | ImageRows]:
-        """The dev splits, tokenised."""
-        return {
-            name: _encoded(split, self.tokenizer, self.spec, self.max_length)
-            for name, split in self.data.dev.items()
-        }
+        """Encode the dev splits."""
+        return {name: self.encoder(split) for name, split in self.data.dev.items()}
 
 
-def prepare(data: TaskData, choice: DataChoice, tokenizer_source: str) -> Prepared:
-    """Tokenise train and selection, or get their images ready."""
-    tokenizer = _reader(data.spec, tokenizer_source)
-    length = _length(data.spec, choice, tokenizer_source)
-    return Prepared(
-        data=data,
-        tokenizer=tokenizer,
-        train=_encoded(data.train, tokenizer, data.spec, length),
-        selection=_encoded(data.selection, tokenizer, data.spec, length),
-        max_length=length,
-    )
-
-
-def encoded(
-    split: Any, spec: TaskSpec, choice: DataChoice, tokenizer_source: str
-) -> Encoded | ImageRows:
-    """One split alone, where a step needs no more."""
-    length = _length(spec, choice, tokenizer_source)
-    return _encoded(split, _reader(spec, tokenizer_source), spec, length)
-
-
-def _reader(spec: TaskSpec, source: str) -> Any:
-    if spec.inputs == "image":
-        from rpmask.train.models import load_image_processor
-
-        return load_image_processor(source)
-    from rpmask.train.models import load_tokenizer
-
-    return load_tokenizer(source)
-
-
-def _length(spec: TaskSpec, choice: DataChoice, source: str) -> int:
-    """How many tokens of a text are read: no more than the model beside the tokenizer takes."""
-    if spec.inputs == "image":
-        return choice.max_length
-    from rpmask.train.models import readable
-
-    return readable(source, choice.max_length)
-
-
-def _encoded(split: Any, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded | ImageRows:
-    if spec.inputs == "image":
-        from rpmask.train.images import encode_images
-
-        return encode_images(split, tokenizer)
-    from rpmask.train.batches import encode
-
-    return encode(split, tokenizer, spec, max_length)
+def prepare(data: TaskData, choice: DataChoice, model: str) -> Prepared:
+    """Encode the train and selection splits."""
+    encoder = encoder_of(model, data.spec, choice)
+    return Prepared(data, encoder, encoder(data.train), encoder(data.selection))
 
 
 def read_as(data: TaskData, choice: DataChoice) -> dict[str, Any]:
-    """What a step's key knows data by: its rows, what they are taken for, and how far they are read."""
+    """Return what identifies data in a step's key: the rows, their interpretation and their length."""
     spec = data.spec
     return {
         "rows": data.digests,
@@ -146,9 +123,9 @@ def read_as(data: TaskData, choice: DataChoice) -> dict[str, Any]:
 
 
 def source_digest(tracker: Tracker, source: str) -> str:
-    """What a step's key knows a model by: a registered version by its address, a folder by its content.
+    """Return what identifies a model in a step's key: an MLflow address, or a digest of the folder's files.
 
-    Its tokenizer or image processor is part of it.
+    The tokenizer or image processor is part of the digest.
     """
     from rpmask.tracking.registry import is_mlflow_address
 
@@ -164,3 +141,19 @@ def source_digest(tracker: Tracker, source: str) -> str:
                 f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode()
             )
     return digest.hexdigest()
+
+
+def data_params(data: DataChoice) -> dict[str, Any]:
+    """Return the data options to show as parameters: those that differ from the default.
+
+    data_dir is left out, since the location of the data changes no result.
+    """
+    return changed(data, *(spec.name for spec in fields(data) if spec.name != "data_dir"))
+
+
+def log_data(run: StepRun, data: TaskData) -> None:
+    """Log the splits of a task as the datasets of a run."""
+    from rpmask.tracking.datasets import log_datasets
+
+    splits = {"train": data.train, "selection": data.selection, **data.dev}
+    log_datasets(run, data.spec.name, data.source, splits, data.digests)

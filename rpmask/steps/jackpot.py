@@ -1,14 +1,11 @@
 """`jackpot`: search a mask with the weights frozen, register the masked model, keep the mask.
 
-The mask is an artifact like any other: `finetune --from RUN_ID` trains it, another search can start
-from it.
+The mask can be trained (`finetune --from RUN_ID`), and another search can start from it.
 """
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,143 +15,117 @@ from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import save_mask
-from rpmask.masks.weights import Prunable, find_prunable, weights_digest
-from rpmask.randomized_masks import importance
-from rpmask.randomized_masks.calibrate import calibrate
-from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.masks.weights import find_prunable, weights_digest
 from rpmask.results import JackpotResult
 from rpmask.steps.context import Context, Tee, versions
-from rpmask.steps.decides import step_digest
-from rpmask.steps.densemodel import from_dense
-from rpmask.steps.foundnote import NO_NORMS, announced, note
-from rpmask.steps.inputs import Prepared, load_data, prepare, read_as
+from rpmask.steps.dense_model import from_dense
+from rpmask.steps.frame import Done, Step, by_group, changed, log_outputs, registered_as, run_step
+from rpmask.steps.inputs import Prepared, data_params, load_data, log_data, prepare, read_as
 from rpmask.steps.jackpot_request import JackpotRequest
+from rpmask.steps.jackpot_start import check_fits, drawn_start, find_start
 from rpmask.steps.requests import SampleRequest
-from rpmask.steps.shown import jackpot_params
-from rpmask.steps.starts import Origin, check_fits, find_origin, start_recipe
-from rpmask.train.batches import calibration_rows
+from rpmask.steps.resolve import MASK_FILE, Resolved
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import load_classifier, skeleton, stored_weights
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.runs import Chart, StepRun
+
+NO_NORMS = "none"  # norm_statistics of a result whose model has no batch norms
+NORMS_WILL = {
+    "batch": "batch norms use each batch's statistics and update their running ones",
+    "frozen": "batch norms keep the dense model's statistics",
+    "reestimated": "batch norms take their statistics anew on training data after each epoch",
+}
+NORMS_DID = {
+    "batch": "The batch norms' running statistics, which are buffers and no weights, **moved** with the "
+    "search.",
+    "frozen": "The batch norms' running statistics are the dense model's.",
+    "reestimated": "The batch norms' running statistics, which are buffers and no weights, were "
+    "**re-estimated** on training data under the mask.",
+}
 
 
 def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
-    """Search from the start that was asked for, and write what was found to MLflow."""
-    from rpmask.tracking.datasets import log_datasets
-    from rpmask.tracking.opening import open_run
+    """Search from the requested start."""
     from rpmask.tracking.registry import check_dense, fetch, pin
-    from rpmask.tracking.runs import StepKey
 
     request.check()
-    origin = find_origin(request, context)
+    start = find_start(request, context)
     if request.model is not None:
         check_dense(context.tracker, request.model)
-    if origin.mask is None:  # scores under a head of random weights would find nothing
-        dense = SampleRequest(task=origin.task, model=origin.weights, data=origin.data)
+    if start.mask_digest is None:  # scores under a head of random weights would find nothing
+        dense = SampleRequest(task=start.task, model=start.weights, data=start.data)
         dense = from_dense(dense, request.plan.seed, request.plan.threads, context)
-        origin = replace(origin, weights=dense.start or origin.weights)
-    # An alias may move; what was found belongs to these weights.
-    origin = replace(origin, weights=pin(context.tracker, origin.weights))
-    data = load_data(origin.task, origin.data)
-    folder = fetch(context.tracker, origin.weights)
+        start = replace(start, weights=dense.start or start.weights)
+    # An alias may move during the search; the result belongs to these weights.
+    start = replace(start, weights=pin(context.tracker, start.weights))
+    data = load_data(start.task, start.data)
+    folder = fetch(context.tracker, start.weights)
     network = skeleton(folder, data.spec)
-    if origin.mask is None:
+    held = start.load_mask(context)
+    if held is None:
         tensors = find_searchable(network, request.include, request.exclude)
     else:
         tensors = find_prunable(network, ("*",))
-        check_fits(origin.mask, tensors, origin)
+        check_fits(held, tensors, start.name)
     digest = weights_digest(stored_weights(folder, data.spec, tensors), tensors)
-    inputs = {
-        "weights": digest,
-        "mask": origin.mask.digest if origin.mask else None,
-        "data": read_as(data, origin.data),
-    }
-    step_key = StepKey(
-        step="jackpot",
-        key=step_digest("jackpot", inputs, replace(request, start=origin.name).to_dict()),
-        name=f"jackpot {data.spec.name} {percent(origin.sparsity)} from {origin.name[:40]}",
+    step = Step(
+        name="jackpot",
+        title=f"jackpot {data.spec.name} {percent(start.sparsity)} from {start.name[:40]}",
         task=data.spec.name,
-        level=origin.level,
-        sparsity=origin.sparsity,
-        params=jackpot_params(request, origin),
-        tags={"rpmask.start": origin.run_id or origin.name},  # a run is on the leaderboard's road
+        level=start.level,
+        sparsity=start.sparsity,
+        inputs={
+            "weights": digest,
+            "mask": start.mask_digest,
+            "data": read_as(data, start.data),
+        },
+        decides=replace(request, start=start.name).to_dict(),
+        params=_params(request, start),
+        tags={"rpmask.start": start.run_id or start.name},  # the leaderboard follows a run's id
     )
-    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This search was done before: run {run.run_id}.")
-            return run.result()
-        prepared = prepare(data, origin.data, folder)
-        start = origin.mask
-        if start is None:
-            start = _drawn(request, context, run, prepared, folder, tensors, digest)
-        log_datasets(
-            run,
-            data.spec.name,
-            data.source,
-            {"train": data.train, "selection": data.selection, **data.dev},
-            data.digests,
+
+    def work(run: StepRun) -> Done:
+        prepared = prepare(data, start.data, folder)
+        first = held
+        if first is None:
+            first = drawn_start(request, context, run, prepared, folder, tensors, digest)
+        log_data(run, data)
+        plan = request.plan
+        context.console.say(
+            f"Searching {first.kept():,} of {first.total():,} weights of {start.weights} for "
+            f"{plan.epochs} epochs of {len(prepared.train):,} rows, from {start.name}; no weight is "
+            f"changed, {NORMS_WILL[plan.norm_statistics]}."
         )
-        context.console.say(announced(request, origin, start, len(prepared.train)))
         with context.console.working("jackpot") as shown:
             searched = Search(
-                load_classifier(folder, data.spec, seed=request.plan.seed),
-                start,
+                load_classifier(folder, data.spec, seed=plan.seed),
+                first,
                 prepared.train,
                 prepared.selection,
                 data.spec,
-                request.plan,
+                plan,
                 run.work / "search.safetensors",
                 Tee(shown, run),
             ).run()
-        result, model = _report(request, origin, prepared, folder, start, searched, run.run_id)
-        return _finish(run, prepared, result, start, searched.mask, model)
+        result, model = _measure(request, start, prepared, folder, first, searched, run.run_id)
+        return _finish(run, prepared, result, first, searched.mask, model)
+
+    return run_step(step, context, work)
 
 
-def _drawn(
+def _measure(
     request: JackpotRequest,
-    context: Context,
-    run: StepRun,
+    start: Resolved,
     prepared: Prepared,
     folder: str,
-    tensors: tuple[Prunable, ...],
-    digest: str,
-) -> Mask:
-    """The starting mask of a recipe, computed from the weights, and the data if it needs them."""
-    statistics: dict[str, importance.Statistics] = {}
-    if request.start not in ("magnitude", "random"):
-        with context.console.working("importance") as shown:
-            statistics = calibrate(
-                load_classifier(folder, prepared.spec, seed=request.plan.seed),
-                prepared.train.take(
-                    calibration_rows(
-                        len(prepared.train), request.calibration_rows, request.plan.seed
-                    )
-                ),
-                prepared.spec,
-                [tensor.name for tensor in tensors],
-                [request.start],
-                seed=request.plan.seed,
-                observer=Tee(shown, run),
-            )
-    found = statistics.get(request.start)
-    recipe = start_recipe(request, digest, found.digest if found else None)
-    source = stored_weights(folder, prepared.spec, tensors)
-    return draw_mask(recipe, source, tensors, statistics=statistics)
-
-
-def _report(
-    request: JackpotRequest,
-    origin: Origin,
-    prepared: Prepared,
-    folder: str,
-    start: Mask,
+    first: Mask,
     searched: Searched,
     run_id: str,
 ) -> tuple[JackpotResult, nn.Module]:
-    """The one time that dev is read: the dense model, under the start, and under what was found."""
+    """Read dev this one time: the dense model, the model under the first mask and under the found one."""
     from rpmask.tasks.evaluate_metrics import report
 
     split = next(iter(prepared.dev().values()))  # MNLI's first one
@@ -170,16 +141,16 @@ def _report(
     model = under(searched.mask, searched.statistics)
     dense, before, after = (
         report(prepared.spec, evaluate(network, split, prepared.spec).logits, split.labels)
-        for network in (fresh(), under(start, searched.start_statistics), model)
+        for network in (fresh(), under(first, searched.start_statistics), model)
     )
     result = JackpotResult(
         task=prepared.spec.name,
-        model=origin.model,
-        weights=origin.weights,
-        start=origin.name,
-        level=origin.level,
-        sparsity=origin.sparsity,
-        start_digest=start.digest,
+        model=start.model,
+        weights=start.weights,
+        start=start.name,
+        level=start.level,
+        sparsity=start.sparsity,
+        start_digest=first.digest,
         mask_digest=searched.mask.digest,
         weights_digest_before=searched.weights_digest_before,
         weights_digest_after=searched.weights_digest_after,
@@ -189,13 +160,13 @@ def _report(
         primary=prepared.spec.primary,
         epochs=searched.epochs,
         best_epoch=searched.best_epoch,
-        overlap=searched.mask.overlap(start),
+        overlap=searched.mask.overlap(first),
         restriction=request.plan.restriction,
         norm_statistics=request.plan.norm_statistics if searched.statistics else NO_NORMS,
         statistics_digest_before=searched.statistics_digest_before,
         statistics_digest_after=searched.statistics_digest_after,
         tensors=searched.mask.counts(),
-        data=origin.data,
+        data=start.data,
         run_id=run_id,
         versions=versions(),
     )
@@ -206,14 +177,26 @@ def _finish(
     run: StepRun,
     prepared: Prepared,
     result: JackpotResult,
-    start: Mask,
+    first: Mask,
     mask: Mask,
     model: nn.Module,
-) -> dict[str, Any]:
+) -> Done:
     from rpmask.tracking.register import register, saved
     from rpmask.tracking.registry import JACKPOT
 
-    _write(run, result, start, mask)
+    metrics = by_group(dev=result.dev, dense=result.dense, start=result.start_metrics)
+    sparsities = {f"sparsity/{n}": 1.0 - c.kept / c.total for n, c in result.tensors.items()}
+    for name, content in ((MASK_FILE, mask), ("start.safetensors", first)):
+        save_mask(content, run.work / name)
+        run.log_file(run.work / name)
+    log_outputs(
+        run,
+        documents={"jackpot.json": result},
+        charts=_charts(result),
+        intro=_describe(result),
+        metrics={**metrics, **sparsities, "steps": result.epochs[-1].step},
+    )
+    run.tag(primary=result.primary)
     registered = register(
         run,
         saved(model, prepared.tokenizer),
@@ -224,58 +207,69 @@ def _finish(
             "rpmask.metric": repr(result.dev[result.primary]),
             "rpmask.mask": result.mask_digest,
         },
-        description=note(result, None),
+        description=_describe(result),
         aliases=(JACKPOT,),
     )
-    return run.finish(
-        {
-            "start": result.start,
-            "mask_digest": result.mask_digest,
-            "weights_digest_before": result.weights_digest_before,
-            "weights_digest_after": result.weights_digest_after,
-            "norm_statistics": result.norm_statistics,
-            "statistics_digest_before": result.statistics_digest_before,
-            "statistics_digest_after": result.statistics_digest_after,
-            "primary": result.primary,
-            "dense": result.dense,
-            "start_metrics": result.start_metrics,
-            "dev": result.dev,
-            "swaps_per_epoch": [epoch.swaps for epoch in result.epochs[1:]],
-            "overlap": result.overlap,
-            "best_epoch": result.best_epoch,
-            "model": registered,
-        },
-        note(result, registered),
+    kept = result.pick(
+        *("start", "mask_digest", "weights_digest_before", "weights_digest_after"),
+        *("norm_statistics", "statistics_digest_before", "statistics_digest_after", "primary"),
+        *("dense", "start_metrics", "dev", "overlap", "best_epoch"),
     )
+    swaps = [epoch.swaps for epoch in result.epochs[1:]]
+    note = _describe(result) + registered_as(registered, f"rpmask finetune --from {run.run_id}")
+    return Done({**kept, "swaps_per_epoch": swaps, "model": registered}, note)
 
 
-def _write(run: StepRun, result: JackpotResult, start: Mask, mask: Mask) -> None:
+def _charts(result: JackpotResult) -> list[Chart]:
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
-    run.log_json("jackpot.json", result.to_dict())
-    with tempfile.TemporaryDirectory() as temporary:
-        for name, content in (("mask", mask), ("start", start)):
-            path = Path(temporary) / f"{name}.safetensors"
-            save_mask(content, path)
-            run.log_file(path)
-    drawn = [
+    return [
         Chart("search", "The search, epoch by epoch.", charts.search(result)),
         Chart(
-            "density",
-            "What the mask that was found keeps of every tensor.",
-            charts.found_density(result),
+            "density", "What the found mask keeps of every tensor.", charts.found_density(result)
         ),
     ]
-    run.log_charts(drawn, intro=note(result, None))
-    for group, values in (
-        ("dev", result.dev),
-        ("dense", result.dense),
-        ("start", result.start_metrics),
-    ):
-        for name, value in values.items():
-            run.metric(f"{group}/{name}", value)
-    run.metric("steps", result.epochs[-1].step)
-    run.tag(primary=result.primary)
-    for name, count in result.tensors.items():
-        run.metric(f"sparsity/{name}", 1.0 - count.kept / count.total)
+
+
+def _params(request: JackpotRequest, start: Resolved) -> dict[str, Any]:
+    """Return the start, how it is drawn if it is, and the plan of the search."""
+    kind = f"candidate {start.candidate}" if start.candidate is not None else start.step
+    drawn = {
+        "allocation": request.allocation,
+        **changed(request, "floor", "include", "exclude"),
+    }
+    return {
+        "task": start.task,
+        "model": start.model,
+        "weights": start.weights,
+        "start": start.name,
+        "from": kind,
+        "sparsity": start.sparsity,
+        **(drawn if start.mask_digest is None else {}),
+        **request.plan.to_dict(),
+        **data_params(start.data),
+    }
+
+
+def _describe(result: JackpotResult) -> str:
+    """Return the description of the run and of the registered version, in Markdown."""
+    name = result.primary
+    swaps = sum(epoch.swaps for epoch in result.epochs)
+    lines = [
+        f"**`{result.task}` at {percent(result.sparsity)} without touching a weight: {name} "
+        f"{result.dev[name]:.4f} on dev**, {result.start_metrics[name]:.4f} under the starting mask, "
+        f"{result.dense[name]:.4f} dense.",
+        f"Searched from `{result.start}` in the weights of `{result.weights}` for "
+        f"{len(result.epochs) - 1} epochs, best at {result.best_epoch}; {swaps:,} swaps "
+        f"(restriction {result.restriction}); {result.overlap:.1%} of the start's kept weights are "
+        "still kept.",
+        f"Digest of every parameter, before and after: `{result.weights_digest_before[:16]}`, "
+        f"`{result.weights_digest_after[:16]}`.",
+    ]
+    if result.norm_statistics != NO_NORMS:
+        lines.append(
+            f"{NORMS_DID[result.norm_statistics]} Their digest, before and after: "
+            f"`{result.statistics_digest_before[:16]}`, `{result.statistics_digest_after[:16]}`."
+        )
+    return "\n\n".join(lines)

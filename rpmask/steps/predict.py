@@ -1,25 +1,24 @@
-"""`predict`: rows in, one JSON line out for each, in their order and as they come."""
+"""`predict`: answer rows in their order as they come, and measure the answers if the rows have labels."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rpmask.deploy.exported import BATCH_SIZE, Row
+import numpy as np
+
+from rpmask.deploy.exported import BATCH_SIZE
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
-from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
-from rpmask.steps.headers import DELIMITERS, JSON, TEXT, kind_of
-from rpmask.steps.labelled import Labelled
-from rpmask.steps.registered import read_length, read_task
+from rpmask.steps.input_rows import read_rows
+from rpmask.steps.resolve import version_record
+from rpmask.tasks.registry import KNOWN_SPECS, known_name
+from rpmask.tasks.spec import TaskSpec
 
-PAIR, LABEL = "text_pair", "label"
-BOM = "\ufeff"
+NO_LABEL = ("", "-1")  # as in test files without labels
 
 
 def predict(
@@ -30,100 +29,106 @@ def predict(
     batch_size: int = BATCH_SIZE,
     summarise: Callable[[str], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Answers of an export, a model folder or a registered model to the lines of a file or of stdin.
+    """Yield the answers of an export, a model folder or a registered model to the lines of a file or stdin.
 
-    Where rows have a label, `summarise` is given the metrics in a line once all are answered.
+    If rows have a label, `summarise` receives the metrics as one line at the end.
     """
     from rpmask.tracking.registry import fetch, is_mlflow_address, reads_pairs
 
     if is_mlflow_address(source):
         context.require_store()
     folder = Path(fetch(context.tracker, source) if is_mlflow_address(source) else source)
-    length = read_length(source, context) or Manifest.max_length
+    recorded = version_record(source, context)
+    length = recorded.data.max_length if recorded else Manifest.max_length
     model = load(folder, max_length=length, pair=reads_pairs(folder))
-    rows = read_labelled(lines, name)
-    fares = Labelled(model.manifest, model.manifest.task or read_task(source, context))
+    rows = read_rows(lines, name)
+    task = model.manifest.task or (recorded.task if recorded else "")
+    labelled = LabelledAnswers(model.manifest, task)
     while batch := list(islice(rows, batch_size)):
         answers = model.predict([row for row, _ in batch], batch_size)
         for (_, label), answer in zip(batch, answers, strict=True):
-            fares.add(label, answer)
+            labelled.add(label, answer)
             yield answer
-    if summarise is not None and (said := fares.summary()):
-        summarise(said)
+    if summarise is not None and (line := labelled.summary()):
+        summarise(line)
 
 
-def read_rows(lines: Iterable[str], name: str) -> Iterator[Row]:
-    """The rows alone, whatever labels they have."""
-    return (row for row, _ in read_labelled(lines, name))
+class LabelledAnswers:
+    """The labels of rows and a model's answers to them, for a summary at the end."""
 
+    def __init__(self, manifest: Manifest, task: str) -> None:
+        self._manifest, self._spec = manifest, _metrics_task(manifest, task)
+        self._rows = 0
+        self._wrong = ""
+        self._predictions: list[float] = []
+        self._references: list[float] = []
 
-def read_labelled(lines: Iterable[str], name: str) -> Iterator[tuple[Row, Any]]:
-    """Texts or pairs of JSON lines, of CSV or TSV with a header, or plain lines; with what is in `label`.
+    def add(self, label: Any, answer: dict[str, Any]) -> None:
+        """Add the label of one row, None if it has none, and its answer."""
+        self._rows += 1
+        names = (self._manifest.labels, self._spec.labels)
+        if label is None or (
+            str(label) in NO_LABEL and not any(str(label) in each for each in names)
+        ):
+            return
+        try:
+            if self._spec.kind == "regression":
+                reference, prediction = float(label), float(answer["score"])
+            else:
+                reference = _index(label, *names, outputs=len(self._manifest.labels))
+                prediction = _index(answer["label"], *names, outputs=len(self._manifest.labels))
+        except (ValueError, TypeError):
+            self._wrong = self._wrong or f"row {self._rows} has the label {label!r}"
+            return
+        self._references.append(reference)
+        self._predictions.append(prediction)
 
-    A name's ending says which; else, as of stdin, the first line does (headers.py). A plain line is a text,
-    or two with a tab between them.
-    """
-    numbered = ((number, line.removeprefix(BOM)) for number, line in enumerate(lines, 1))
-    head = list(islice((one for one in numbered if one[1].strip()), 1))
-    if not head:
-        raise RpmaskError(f"{name} has no rows.", "Give one text a line, or JSON lines.")
-    head += islice(numbered, 1)
-    kind = kind_of(Path(name).suffix.lower(), head[0][1], head[-1][1] if head[1:] else "", name)
-    every = chain(head, numbered)
-    if kind in DELIMITERS:
-        yield from _table_rows(every, name, DELIMITERS[kind])
-        return
-    row = _json_row if kind in JSON else _plain_row
-    for number, line in every:
-        if line.strip():
-            yield row(line, f"{name}, line {number}")
+    def summary(self) -> str:
+        """Return the metrics as one line; empty if no row had a label."""
+        if self._wrong:
+            kinds = ", ".join(self._manifest.labels) or "a number"
+            return f"No metrics: {self._wrong}, where {kinds} is expected."
+        if not self._references:
+            return ""
+        from rpmask.tasks.evaluate_metrics import report_answers
 
-
-def _plain_row(line: str, where: str) -> tuple[Row, Any]:
-    parts = line.rstrip("\r\n").split("\t")
-    if len(parts) > 2:
-        raise RpmaskError(
-            f"{where}: {len(parts)} fields.", "Give a text, or two and a tab between."
+        kind = np.float64 if self._spec.kind == "regression" else np.int64
+        values = report_answers(
+            self._spec,
+            np.asarray(self._predictions, dtype=kind),
+            np.asarray(self._references, dtype=kind),
         )
-    return ((parts[0], parts[1]) if len(parts) == 2 else parts[0]), None
+        scored = len(self._references)
+        rows = f"{scored:,}" if scored == self._rows else f"{scored:,} of {self._rows:,}"
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+        return f"{shown} on {rows} rows, against their labels."
 
 
-def _json_row(line: str, where: str) -> tuple[Row, Any]:
-    try:
-        raw = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RpmaskError(f"{where} is not JSON: {error}.", 'A row is {"text": "..."}.') from error
-    return _named_row(raw, where)
+def _metrics_task(manifest: Manifest, task: str) -> TaskSpec:
+    """Return the task whose metrics count: the model's own if it is known, else one that fits its answers."""
+    known = KNOWN_SPECS.get(known_name(task))
+    shape = (manifest.kind, len(manifest.labels))
+    if known is not None and (known.kind, len(known.labels)) == shape:
+        return known
+    regression = manifest.kind == "regression"
+    metrics = ("pearson", "spearmanr") if regression else ("accuracy",)
+    return TaskSpec(
+        name=task or "predict",
+        title="Rows with labels.",
+        kind="regression" if regression else "classification",
+        labels=manifest.labels,
+        pair=bool(manifest.pair),
+        metrics=metrics,
+        primary=metrics[0],
+    )
 
 
-def _table_rows(
-    lines: Iterable[tuple[int, str]], name: str, delimiter: str
-) -> Iterator[tuple[Row, Any]]:
-    plain = (line for _, line in lines)  # blank ones too, which may be inside a quoted text
-    if delimiter == "\t":
-        reader = csv.DictReader(plain, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.DictReader(plain)
-    number = 0
-    try:
-        reader.fieldnames = [column.strip() for column in reader.fieldnames or ()]
-        for number, row in enumerate(reader, 1):
-            yield _named_row(row, f"{name}, row {number}")
-    except csv.Error as error:
-        raise RpmaskError(
-            f"{name} cannot be read after row {number}: {error}.",
-            "Is a quote missing its other one?",
-        ) from error
-    if not number:
-        raise RpmaskError(f"{name} has a header and no rows.", "A row is a line below it.")
-
-
-def _named_row(raw: Any, where: str) -> tuple[Row, Any]:
-    text = raw.get(TEXT) if isinstance(raw, dict) else None
-    pair = raw.get(PAIR) if isinstance(raw, dict) else None
-    if not isinstance(text, str) or not isinstance(pair, str | None):
-        raise RpmaskError(
-            f"{where} has no '{TEXT}' that is a text.",
-            f"A row has the column '{TEXT}', and of a pair '{PAIR}'.",
-        )
-    return (text if pair is None else (text, pair)), raw.get(LABEL)
+def _index(label: Any, *names: tuple[str, ...], outputs: int) -> int:
+    """Return the index of a class that is given by one of its names or by its number."""
+    for known in names:
+        if str(label) in known:
+            return known.index(str(label))
+    number = int(label)
+    if number != float(label) or not 0 <= number < outputs:
+        raise ValueError(label)
+    return number

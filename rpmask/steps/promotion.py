@@ -1,6 +1,6 @@
-"""Who is champion: of two models at the same sparsity the better one, else the sparser one that keeps enough.
+"""Decide the champion: the better of two models at the same sparsity, else the sparser one that keeps enough.
 
-Decided on the selection split. Dev is reported beside it, and decides nothing.
+The selection split decides. Dev is reported and decides nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rpmask.tracking.tracker import Tracker
 
 SAME_SPARSITY = 1e-6
-SELECTION = "rpmask.selection-metric"  # the version's tag with its metric on the selection split
+SELECTION = "rpmask.selection-metric"  # tag of a version: its metric on the selection split
 
 
 @contextmanager
 def promotion(tracker: Tracker, result: FinetuneResult, retain: float) -> Iterator[bool]:
-    """Whether a trained model becomes champion, while no other training of its task may become it."""
+    """Yield whether a trained model becomes champion, while a lock keeps other trainings of its task out."""
     from rpmask.tracking.locks import hold_lock
     from rpmask.tracking.registry import champion
     from rpmask.tracking.server import identity
@@ -31,7 +31,7 @@ def promotion(tracker: Tracker, result: FinetuneResult, retain: float) -> Iterat
         reigning = champion(tracker, result.task) if result.mask_digest else None
         yield result.mask_digest is not None and (
             reigning is None
-            # An interrupted attempt of this run had promoted it.
+            # An interrupted attempt of this run promoted it.
             or reigning.get("rpmask.run") == result.run_id
             or beats(result, reigning, _selection_of(tracker, reigning, result.primary), retain)
         )
@@ -40,7 +40,7 @@ def promotion(tracker: Tracker, result: FinetuneResult, retain: float) -> Iterat
 def beats(
     result: FinetuneResult, reigning: Mapping[str, str], its_metric: float, retain: float
 ) -> bool:
-    """Whether a model takes the place of the reigning one, whose metric on the selection split this is.
+    """Whether a model replaces the champion, whose metric on the selection split is `its_metric`.
 
     A sparser model must keep at least `retain` of the dense model's metric there; a denser one never wins.
     """
@@ -51,13 +51,13 @@ def beats(
 
 
 def kept_on_selection(result: FinetuneResult) -> float:
-    """The share of the dense model's metric that is kept on the selection split."""
+    """Return the share of the dense model's metric that is kept on the selection split."""
     dense = result.dense_selection[result.primary]
     return result.selection[result.primary] / dense if dense else 0.0
 
 
 def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
-    """Decide about a finished training once more, since another share may be asked for now."""
+    """Decide about a finished training again, since `retain` may have changed."""
     from rpmask.tracking.registry import CHAMPION, move_alias
 
     model: Mapping[str, Any] = run.result()["model"]
@@ -68,7 +68,7 @@ def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
 
 
 def _selection_of(tracker: Tracker, reigning: Mapping[str, str], primary: str) -> float:
-    """The reigning model's metric on the selection split; one registered before it was a tag has a curve."""
+    """Return the champion's metric on the selection split; older versions have a curve and no tag."""
     if SELECTION in reigning:
         return float(reigning[SELECTION])
     points = tracker.client.get_metric_history(reigning["rpmask.run"], f"selection/{primary}")

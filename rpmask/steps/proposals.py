@@ -1,8 +1,8 @@
-"""Which recipes a pool holds: the control, the other deterministic centres, and what the study proposes.
+"""Choose the recipes of a pool: the control, the other masks without noise, and what the study proposes.
 
-The mask without noise of every centre (importance, allocation) that may be drawn around comes before any
-draw: which centre it is decides more than the noise around it, and what the noise adds can only be told
-beside it. A later generation brings the best of the one before, and those centres that no pool held yet.
+A centre is a pair of importance and allocation. The mask without noise of each centre comes before any draw
+around it: the choice of the centre matters more than the noise, and the effect of the noise shows only in
+comparison. A later pool brings the best mask of the one before, and the centres that no pool held yet.
 """
 
 from __future__ import annotations
@@ -13,56 +13,49 @@ from itertools import product
 
 from rpmask.randomized_masks import paper
 from rpmask.records import MaskRecipe
-from rpmask.steps.continuing import Earlier
+from rpmask.steps.previous_pool import PreviousPool
 from rpmask.steps.requests import SampleRequest
 from rpmask.streams import generator
-from rpmask.tracking.proposing import Proposal
 from rpmask.tracking.study import Study
 
 
 def proposals(
-    request: SampleRequest, base: MaskRecipe, ledger: Study, owner: str, before: Earlier
+    request: SampleRequest, base: MaskRecipe, study: Study, owner: str, previous: PreviousPool
 ) -> Iterator[tuple[MaskRecipe, int | None]]:
-    """The recipes of a pool, each with its trial; the control is the first."""
-    stream = f"{before.generation}/" if before.pool else ""
+    """Yield the recipes of a pool, each with its trial; the control is the first."""
+    stream = f"{previous.generation + 1}/" if previous.pool else ""
 
-    def seeded(recipe: MaskRecipe, index: int) -> MaskRecipe:
+    def seeded(index: int, **changed: object) -> MaskRecipe:
         seed = int(generator(request.seed, "candidate", f"{stream}{index}").integers(2**31))
-        return replace(recipe, seed=seed)
+        return replace(base, seed=seed, **changed)  # type: ignore[arg-type]
 
-    yield seeded(replace(base, temperature=0.0), 0), None
+    yield seeded(0, temperature=0.0), None
     made = 1
-    if before.best is not None and made < request.k:
-        yield before.best, None
+    if previous.best is not None and made < request.k:
+        yield previous.best, None
         made += 1
     if request.recipe == "paper":
         for index in range(made, request.k):
             ratio = paper.SAMPLING_RATIOS[(index - 1) % len(paper.SAMPLING_RATIOS)]
-            recipe = replace(base, temperature=paper.TEMPERATURE, sample_ratio=ratio)
-            yield seeded(recipe, index), None
+            yield seeded(index, temperature=paper.TEMPERATURE, sample_ratio=ratio), None
         return
-    space = ledger.agree(request.space)
+    # The space of a later pool was agreed on when it was resolved (`continue_pool`).
+    space = request.space if previous.pool else study.agree(request.space)
     sampler_seed = int(generator(request.seed, "sampler", stream).integers(2**31))
-    held = {("magnitude", 0.0), *before.centres}
+    held = {("magnitude", 0.0), *previous.centres}
     wanted = [pair for pair in product(space.importances, space.allocations) if pair not in held]
-    centres = ledger.claim_centres(owner, wanted, room=request.k - made)
-    for pair in centres:
-        yield seeded(_centre(base, *pair), made), None
+    for importance, allocation in study.claim_centres(owner, wanted, room=request.k - made):
+        yield seeded(made, temperature=0.0, importance=importance, allocation=allocation), None
         made += 1
     for nth in range(request.k - made):
-        asked = ledger.ask(space, owner=owner, nth=nth, sampler=request.sampler, seed=sampler_seed)
-        yield seeded(_noisy(base, asked), made + nth), asked.trial
-
-
-def _centre(base: MaskRecipe, importance: str, allocation: float) -> MaskRecipe:
-    return replace(base, temperature=0.0, importance=importance, allocation=allocation)
-
-
-def _noisy(base: MaskRecipe, asked: Proposal) -> MaskRecipe:
-    return replace(
-        base,
-        temperature=asked.temperature,
-        sample_ratio=asked.sample_ratio,
-        importance=asked.importance,
-        allocation=asked.allocation,
-    )
+        proposal = study.ask(
+            space, owner=owner, nth=nth, sampler=request.sampler, seed=sampler_seed
+        )
+        recipe = seeded(
+            made + nth,
+            temperature=proposal.temperature,
+            sample_ratio=proposal.sample_ratio,
+            importance=proposal.importance,
+            allocation=proposal.allocation,
+        )
+        yield recipe, proposal.trial

@@ -1,7 +1,7 @@
-"""`report`: compare what has been trained and searched, over tasks, sparsities and seeds.
+"""`report`: compare trainings and searches over tasks, sparsities and seeds.
 
-Everything is read from MLflow's parameters, metrics and tags, so nothing is downloaded. The page with
-the table and its charts is logged to a run of its own, which the same results find again.
+Everything is read from MLflow's parameters, metrics and tags, so nothing is downloaded. The page with the
+table and its charts is logged to its own run, which is reused while the results stay the same.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import finite
 from rpmask.steps.context import Context
-from rpmask.steps.decides import step_digest
+from rpmask.steps.frame import Done, Step, run_step
 from rpmask.steps.requests import ReportRequest
 from rpmask.words import percent
 
 if TYPE_CHECKING:
     from rpmask.charts.leaderboard import LeaderboardRow
+    from rpmask.tracking.runs import StepRun
 
 COLUMNS = (
     *("task", "sparsity", "method", "settings", "seeds", "metric", "mean", "95%"),
@@ -32,12 +33,12 @@ PAGE = "report.html"
 
 
 def report(request: ReportRequest, context: Context) -> dict[str, Any]:
-    """Read the leaderboard and log its page."""
+    """Build the leaderboard and log its page."""
     return publish(leaderboard(request, context), request, context)
 
 
 def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow]:
-    """The rows, read from MLflow; nothing is written."""
+    """Return the rows of the leaderboard, read from MLflow; nothing is written."""
     from rpmask.charts.leaderboard import leaderboard_rows
     from rpmask.charts.run_results import results_of
     from rpmask.tracking.facts import finished_steps
@@ -50,7 +51,7 @@ def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow
         where = f" of the task '{request.task}'" if request.task else ""
         raise RpmaskError(
             f"The experiment '{tracker.experiment}' has no finished training or search{where}.",
-            "Walk a road first: `rpmask run --task demo`; or name another --experiment.",
+            "Run one first: `rpmask run --task demo`; or name another --experiment.",
         )
     champions = champion_runs(tracker, {result.task for result in results})
     return leaderboard_rows(results, champions, each=request.each)
@@ -59,39 +60,37 @@ def leaderboard(request: ReportRequest, context: Context) -> list[LeaderboardRow
 def publish(
     rows: Sequence[LeaderboardRow], request: ReportRequest, context: Context
 ) -> dict[str, Any]:
-    """Log the page, unless the same rows were logged before; what `--json` prints."""
-    from rpmask.tracking.opening import open_run
-    from rpmask.tracking.runs import StepKey
-
+    """Log the page unless the same rows were logged before; return what `--json` prints."""
     found = {"runs": count(rows), "rows": [finite(asdict(row)) for row in rows]}
     if not request.log:
         here = {"run_id": None, "experiment": context.tracker.experiment, "reused": False}
         return {**here, **found}
-    step_key = StepKey(
-        step="report",
-        key=step_digest("report", {"rows": found["rows"]}, {}),
-        name=f"report {request.task or 'on all tasks'}, {found['runs']} runs",
+    step = Step(
+        name="report",
+        title=f"report {request.task or 'on all tasks'}, {found['runs']} runs",
         task=request.task or "all",
         level=0,
         sparsity=None,
-        params={"task": request.task, "each": request.each},
-        tags={},
+        inputs={"rows": found["rows"]},
+        decides={},
+        params=request.pick("task", "each"),
     )
-    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            return run.result()
+
+    def work(run: StepRun) -> Done:
         run.log_text(PAGE, html_page(rows))
         note = f"**Leaderboard over {found['runs']} runs.** `{PAGE}` is the page.\n\n"
-        return run.finish(found, note + markdown(rows))
+        return Done(found, note + markdown(rows))
+
+    return run_step(step, context, work)
 
 
 def count(rows: Sequence[LeaderboardRow]) -> int:
-    """How many runs the rows stand for."""
+    """Return the number of runs in the rows."""
     return sum(len(row.runs) for row in rows)
 
 
 def cells(row: LeaderboardRow) -> tuple[str, ...]:
-    """A row as people read it, in the order of COLUMNS."""
+    """Return the cells of a row as text, in the order of COLUMNS."""
     return (
         row.task,
         "dense" if row.method == "dense" else percent(row.sparsity),
@@ -110,7 +109,7 @@ def cells(row: LeaderboardRow) -> tuple[str, ...]:
 
 
 def markdown(rows: Sequence[LeaderboardRow]) -> str:
-    """The leaderboard as a Markdown table."""
+    """Return the leaderboard as a Markdown table."""
 
     def line(values: Sequence[str]) -> str:
         return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
@@ -120,7 +119,7 @@ def markdown(rows: Sequence[LeaderboardRow]) -> str:
 
 
 def comma_separated(rows: Sequence[LeaderboardRow]) -> str:
-    """The leaderboard as CSV with full precision, for programs."""
+    """Return the leaderboard as CSV with full precision, for programs."""
     names = [name for name in asdict(rows[0]) if name != "interval"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -129,18 +128,18 @@ def comma_separated(rows: Sequence[LeaderboardRow]) -> str:
         low, high = row.interval or (None, None)
         values = [getattr(row, name) for name in names]
         flat = (" ".join(value) if isinstance(value, tuple) else value for value in values)
-        writer.writerow(finite([*flat, low, high]))  # what is not known stays empty
+        writer.writerow(finite([*flat, low, high]))  # unknown values stay empty
     return text.getvalue()
 
 
 def html_page(rows: Sequence[LeaderboardRow]) -> str:
-    """The leaderboard and a chart a task as one page that fetches nothing."""
+    """Return the leaderboard and a chart for each task as one page that fetches nothing."""
     from rpmask.charts import board, draw, page
 
     intro = (
         f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "
         "share of the dense model's metric; `better` counts the selections whose winner beat the "
-        "control; `steps` and `time` are of the whole road from the dense model, races included, "
+        "control; `steps` and `time` cover everything from the dense model on, races included, "
         "as a mean over the seeds. Everything is measured on dev, once per training.\n"
     )
     charts = []
@@ -152,12 +151,12 @@ def html_page(rows: Sequence[LeaderboardRow]) -> str:
 
 
 def _known(value: float, form: str) -> str:
-    """The number; a dash for one that was not measured or does not exist."""
+    """Format a number; a dash for one that was not measured or does not exist."""
     return format(value, form) if math.isfinite(value) else "-"
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds as people say them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

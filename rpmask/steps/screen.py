@@ -1,30 +1,28 @@
-"""`screen`: race the candidates of a pool and write down every rung."""
+"""`screen`: race the candidates of a pool and record every rung."""
 
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.numpy
 
+from rpmask.randomized_masks import paper
 from rpmask.randomized_masks.early_evaluation import RaceOutcome, race
 from rpmask.randomized_masks.race_files import RungFiles
-from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceSetup
 from rpmask.records import Pool, RacedCandidate, Score, ScreenReport
 from rpmask.steps.context import Context, Tee, versions
-from rpmask.steps.decides import step_digest
-from rpmask.steps.engines import deciding, opened_engine, race_models, warmed_up
+from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import load_data, prepare, read_as, source_digest
-from rpmask.steps.poolmasks import load_masks
-from rpmask.steps.raceplan import held_out, plan_race, settled_race
+from rpmask.steps.pool_artifacts import draw_twins, load_masks
+from rpmask.steps.race_engine import deciding, open_engine, race_models, warmed_up
+from rpmask.steps.race_plan import held_out, plan_race, resolve_race
 from rpmask.steps.requests import ScreenRequest
-from rpmask.steps.twins import draw_twins
 from rpmask.tracking.study import Study, study_exists
 from rpmask.words import percent
 
@@ -35,53 +33,53 @@ if TYPE_CHECKING:
 
 def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[str, Any]:
     """Race the pool of a `sample` run."""
-    from rpmask.tracking.opening import open_run
     from rpmask.tracking.registry import fetch
-    from rpmask.tracking.runs import StepKey
 
     request.check()
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(pool_run_id, "sample"), "pool.json", Pool)
-    request = settled_race(request, pool.task, pool.sparsity)
+    request = resolve_race(request, pool.task, pool.sparsity)
+    drawn_with = tracker.client.get_run(pool_run_id).data.params.get("recipe")
+    if drawn_with == "paper" and request.evaluate_every != paper.EVALUATE_EVERY:
+        context.console.say(
+            "This pool was drawn with --recipe paper, and `screen` races it with the default recipe; "
+            "`rpmask run --recipe paper` uses the paper's early evaluation."
+        )
     data = load_data(pool.task, pool.data)
     decides = deciding(request)
-    inputs = {
-        "pool": pool_run_id,
-        "teacher": source_digest(tracker, pool.teacher) if request.distilled else None,
-        "data": read_as(data, pool.data),
-    }
-    key = step_digest("screen", inputs, decides)
-    step_key = StepKey(
-        step="screen",
-        key=key,
-        name=f"screen {pool.task} {percent(pool.sparsity)} k={len(pool.candidates)}",
+    step = Step(
+        name="screen",
+        title=f"screen {pool.task} {percent(pool.sparsity)} k={len(pool.candidates)}",
         task=pool.task,
         level=pool.level,
         sparsity=pool.sparsity,
-        params={"model": pool.model, "pool": pool_run_id, **_shown_params(decides)},
+        inputs={
+            "pool": pool_run_id,
+            "teacher": source_digest(tracker, pool.teacher) if request.distilled else None,
+            "data": read_as(data, pool.data),
+        },
+        decides=decides,
+        params={"model": pool.model, "pool": pool_run_id, **_params(decides)},
         tags={"rpmask.pool": pool_run_id},
     )
-    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This pool was screened before: run {run.run_id}.")
-            return run.result()
+
+    def work(run: StepRun) -> Done:
         with warmed_up(request) as warm:
-            start = fetch(context.tracker, pool.start)
+            start = fetch(tracker, pool.start)
             prepared = prepare(data, pool.data, start)
             twins = draw_twins(pool, request.twins, start, data.spec, context)
             k, names = len(pool.candidates), [(c.recipe.id, c.mask_digest) for c in pool.candidates]
             names += [(recipe.id, mask.digest) for recipe, mask in twins]
             training, rules = plan_race(request, len(prepared.train), k, len(twins))
-            beside = f" and {len(twins)} twins of the control" if twins else ""
             context.console.say(
-                f"Racing {k} candidates{beside} to step {rules.rungs[-1]} of "
-                f"{training.full_steps} (rungs {', '.join(map(str, rules.rungs))}) on "
-                f"{len(prepared.train):,} rows."
+                f"Racing {k} candidates{f' and {len(twins)} twins of the control' if twins else ''} to "
+                f"step {rules.rungs[-1]} of {training.full_steps} (rungs "
+                f"{', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
             )
-            dense = fetch(context.tracker, pool.teacher) if request.distilled else start
+            dense = fetch(tracker, pool.teacher) if request.distilled else start
             setup = RaceSetup(
                 models=race_models(request, start, dense, data.spec),
-                masks=(*load_masks(pool, pool.run_id, context), *(mask for _, mask in twins)),
+                masks=(*load_masks(pool, context), *(mask for _, mask in twins)),
                 digests=tuple(digest for _, digest in names),
                 task=data.spec,
                 training=training,
@@ -91,7 +89,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
             early = warm()
             with (
                 context.console.working("race") as shown,
-                opened_engine(request, setup, start, len(names), early) as engine,
+                closing(open_engine(request, setup, start, len(names), early)) as engine,
             ):
                 started = time.monotonic()
                 outcome = race(
@@ -104,17 +102,16 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                     twins=range(k, len(names)),
                 )
                 seconds = time.monotonic() - started
-        report = _report(request, pool, pool_run_id, run, setup, training, outcome, engine)
+        report = _report(pool, run, setup, outcome, engine)
         report = replace(report, study=_tell(request, context, pool, report))
-        _write(run, pool, report, outcome)
-        if training.refit:
-            run.metric("refit_seconds", outcome.refit_seconds)
-        run.metric("train_seconds", outcome.train_seconds)
-        return run.finish(_result(report), _note(report), race=seconds)
+        _log(run, pool, report, outcome, refitted=training.refit > 0)
+        return Done(_result(report), _note(report), {"race": seconds})
+
+    return run_step(step, context, work)
 
 
-def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the race, a parameter each; of a race on labels, nothing of a teacher."""
+def _params(decides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the race as parameters; a race on labels shows nothing of a teacher."""
     shown = dict(decides)
     terms = shown.pop("distill")
     if not decides["distilled"]:
@@ -123,17 +120,15 @@ def _shown_params(decides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _report(
-    request: ScreenRequest,
     pool: Pool,
-    pool_run_id: str,
     run: StepRun,
     setup: RaceSetup,
-    training: RaceTraining,
     outcome: RaceOutcome,
     engine: Engine[Leg, LegResult],
 ) -> ScreenReport:
+    training, k = setup.training, len(pool.candidates)
     return ScreenReport(
-        pool_run_id=pool_run_id,
+        pool_run_id=pool.run_id,
         task=pool.task,
         level=pool.level,
         sparsity=pool.sparsity,
@@ -144,53 +139,62 @@ def _report(
         examples=len(setup.held_out),
         batch_size=training.batch_size,
         steps_spent=outcome.steps_spent,
-        steps_full=training.full_steps * len(pool.candidates),
-        candidates=outcome.candidates[: len(pool.candidates)],
-        twins=outcome.candidates[len(pool.candidates) :],
+        steps_full=training.full_steps * k,
+        candidates=outcome.candidates[:k],
+        twins=outcome.candidates[k:],
         run_id=run.run_id,
         versions=versions(),
     )
 
 
 def _tell(request: ScreenRequest, context: Context, pool: Pool, report: ScreenReport) -> str | None:
-    """Close the trials that `sample` asked for; the study that a next pool continues."""
+    """Report each candidate to the study; return the study that a later pool continues."""
     if pool.study is None or not study_exists(request.storage, context.folder, pool.study):
         return pool.study
-    ledger, numbers = Study(request.storage, context.folder, pool.study).for_race(
+    study, numbers = Study(request.storage, context.folder, pool.study).for_race(
         context.tracker.lineage(report.pool_run_id), report.run_id
     )
     refused = sum(
-        not ledger.tell(numbers[candidate.trial], raced)
+        not study.tell(numbers[candidate.trial], raced)
         for candidate, raced in zip(pool.candidates, report.candidates, strict=True)
         if candidate.trial is not None
     )
     if refused:
-        option = "--race-labels" if ledger.kind == "loss" else "--race-distill"
+        option = "--race-labels" if study.kind == "loss" else "--race-distill"
         context.console.say(
-            f"The study learnt nothing from {refused} candidates: its values are {ledger.kind}s, those of "
+            f"The study learnt nothing from {refused} candidates: its values are {study.kind}s, those of "
             f"races with {option}."
         )
-    return ledger.name
+    return study.name
 
 
-def _write(run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome) -> None:
-    run.log_json("screen.json", report.to_dict())
-    arrays = {f"candidate-{i}": losses for i, losses in outcome.losses.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "losses.safetensors"
-        safetensors.numpy.save_file(arrays, path)
-        run.log_file(path)
-    _write_children(run, pool, report)
+def _log(
+    run: StepRun, pool: Pool, report: ScreenReport, outcome: RaceOutcome, refitted: bool
+) -> None:
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
-    drawn = Chart("race", "Every candidate to the step where it ended.", charts.race(report, pool))
-    run.log_charts([drawn], intro=_note(report))
-    run.metric("steps_spent", report.steps_spent)
-    run.metric("steps_full", report.steps_full)
+    losses = {f"candidate-{index}": values for index, values in outcome.losses.items()}
+    safetensors.numpy.save_file(losses, run.work / "losses.safetensors")
+    run.log_file(run.work / "losses.safetensors")
+    _log_candidates(run, pool, report)
+    log_outputs(
+        run,
+        intro=_note(report),
+        documents={"screen.json": report},
+        charts=[
+            Chart("race", "Every candidate to the step where it ended.", charts.race(report, pool))
+        ],
+        metrics={
+            **report.pick("steps_spent", "steps_full"),
+            "refit_seconds": outcome.refit_seconds if refitted else None,
+            "train_seconds": outcome.train_seconds,
+        },
+    )
 
 
-def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
+def _log_candidates(run: StepRun, pool: Pool, report: ScreenReport) -> None:
+    """Log a child run for each candidate."""
     from rpmask.tracking.children import children, log_child
 
     known = children(run) if run.resumed else {}
@@ -212,12 +216,8 @@ def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
             raced.index,
             f"candidate {raced.index}{' (control)' if candidate.control else ''}",
             params={
-                "temperature": recipe.temperature,
-                "sample_ratio": recipe.sample_ratio,
-                "importance": recipe.importance,
-                "allocation": recipe.allocation,
-                "granularity": recipe.granularity,
-                "seed": recipe.seed,
+                **recipe.pick("temperature", "sample_ratio", "importance", "allocation"),
+                **recipe.pick("granularity", "seed"),
                 "overlap": round(candidate.overlap_with_control, 6),
             },
             tags={
@@ -234,14 +234,9 @@ def _write_children(run: StepRun, pool: Pool, report: ScreenReport) -> None:
 
 def _result(report: ScreenReport) -> dict[str, Any]:
     return {
-        "pool_run_id": report.pool_run_id,
-        "engine": report.engine,
-        "workers": report.workers,
-        "steps_spent": report.steps_spent,
-        "steps_full": report.steps_full,
+        **report.pick("pool_run_id", "engine", "workers", "steps_spent", "steps_full", "study"),
         "candidates": [_raced(raced) for raced in report.candidates],
         "twins": [_raced(raced) for raced in report.twins],
-        "study": report.study,
     }
 
 
@@ -255,8 +250,8 @@ def _raced(raced: RacedCandidate) -> dict[str, Any]:
 
 
 def _rung(score: Score) -> dict[str, Any]:
-    shown = {"step": score.step, "loss": score.loss, "metric": score.metric}
-    return shown if score.distance is None else {**shown, "distance": score.distance}
+    distance = () if score.distance is None else ("distance",)  # a race on labels has none
+    return score.pick("step", "loss", "metric", *distance)
 
 
 def _note(report: ScreenReport) -> str:

@@ -1,15 +1,17 @@
 """`select`: keep the winner of a race, with evidence, and register it.
 
-The best candidate is compared with the control on the same examples. Without evidence that it is
-better, the control is kept: a mask chosen by luck is not better next time. `run`, which has to go on with
-one of them, asks for the first of the ranking whatever the evidence.
+The best candidate is compared with the control on the same examples. Without evidence that it is better,
+the control is kept: a mask chosen by luck is not better next time. `run` always continues with the top-ranked
+mask.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
@@ -25,70 +27,81 @@ from rpmask.randomized_masks.verdict import (
 )
 from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.steps.context import Context, versions
-from rpmask.steps.decides import step_digest
-from rpmask.steps.inputs import spec_of
-from rpmask.steps.poolmasks import load_masks
+from rpmask.steps.frame import Done, Step, log_outputs, registered_as, run_step
+from rpmask.steps.inputs import encoder_of, spec_of
 from rpmask.steps.requests import SelectRequest
+from rpmask.steps.resolve import MASK_FILE, candidate_file, load_proved
 from rpmask.train.masked_copy import copy_masked
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tasks.spec import TaskSpec
     from rpmask.tracking.runs import Chart, StepRun
 
 
 def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict[str, Any]:
     """Select from the race of a `screen` run."""
-    from rpmask.tracking.opening import open_run
-    from rpmask.tracking.runs import StepKey
-
     request.check()
-    tracker = context.tracker
-    report = tracker.artifacts.record(
-        tracker.step_of(screen_run_id, "screen"), "screen.json", ScreenReport
-    )
-    pool = tracker.artifacts.record(report.pool_run_id, "pool.json", Pool)
-    step_key = StepKey(
-        step="select",
-        key=step_digest("select", {"screen": screen_run_id}, request.to_dict()),
-        name=f"select {report.task} {percent(report.sparsity)}",
+    records = context.tracker.artifacts
+    context.tracker.step_of(screen_run_id, "screen")
+    report = records.record(screen_run_id, "screen.json", ScreenReport)
+    pool = records.record(report.pool_run_id, "pool.json", Pool)
+    step = Step(
+        name="select",
+        title=f"select {report.task} {percent(report.sparsity)}",
         task=report.task,
         level=report.level,
         sparsity=report.sparsity,
+        inputs={"screen": screen_run_id},
+        decides=request.to_dict(),
         params={"model": pool.model, "screen": screen_run_id, **request.to_dict()},
         tags={"rpmask.screen": screen_run_id, "rpmask.pool": report.pool_run_id},
     )
-    with open_run(tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This race was judged before: run {run.run_id}.")
-            return run.result()
+
+    def work(run: StepRun) -> Done:
         context.console.say(f"Comparing {len(report.candidates)} candidates with the control.")
-        losses = read_losses(tracker.artifacts.path(screen_run_id, "losses.safetensors"), report)
+        losses = read_losses(records.path(screen_run_id, "losses.safetensors"), report)
         selection, paired = judge(request, report, pool, losses, run.run_id)
-        mask = load_masks(pool, report.pool_run_id, context)[selection.winner]
-        _write(run, selection, report, pool, mask, paired)
-        registered = _register(run, pool, selection, mask)
-        return run.finish(
-            {
-                "screen_run_id": screen_run_id,
-                "winner": selection.winner,
-                "best": selection.best,
-                "verdict": selection.verdict,
-                "effect": selection.effect,
-                "interval": list(selection.interval),
-                "shrunk": selection.shrunk,
-                "noise": selection.noise,
-                "twins": selection.twins,
-                "model": registered,
-            },
-            _note(selection, pool, registered),
+        kept = candidate_file(selection.winner)
+        mask = load_proved(context, report.pool_run_id, kept, selection.mask_digest)
+        save_mask(mask, run.work / MASK_FILE, pool.candidates[selection.winner].recipe)
+        run.log_file(run.work / MASK_FILE)
+        log_outputs(
+            run,
+            intro=_note(selection, pool),
+            documents={"selection.json": selection},
+            charts=_charts(selection, report, pool, paired),
+            metrics={**selection.metrics, **selection.pick("effect", "shrunk", "noise")},
         )
+        run.tag(verdict=selection.verdict, winner=str(selection.winner))
+        registered = _register(run, pool, selection, mask)
+        picked = selection.pick(
+            *(
+                "screen_run_id",
+                "winner",
+                "best",
+                "verdict",
+                "effect",
+                "interval",
+                "shrunk",
+                "noise",
+            ),
+            "twins",
+        )
+        finetune = f"rpmask finetune --from {run.run_id}"
+        note = _note(selection, pool) + registered_as(registered, finetune)
+        return Done({**picked, "model": registered}, note)
+
+    return run_step(step, context, work)
 
 
 def judge(
-    request: SelectRequest, report: ScreenReport, pool: Pool, losses: Any, run_id: str
+    request: SelectRequest,
+    report: ScreenReport,
+    pool: Pool,
+    losses: Mapping[int, np.ndarray],
+    run_id: str,
 ) -> tuple[Selection, dict[int, Paired]]:
-    """Rank those that finished and compare the best of them with the control."""
+    """Rank the candidates that finished, and compare the best of them with the control."""
     finished = [raced for raced in report.candidates if raced.status == "finished"]
     ranking = sorted(finished, key=lambda raced: (raced.rungs[-1].value, raced.index))
     control = pool.control
@@ -115,7 +128,7 @@ def judge(
     elif request.take == "control":
         winner = control
     elif request.take.isdecimal():
-        winner = _named(int(request.take), report)
+        winner = _chosen(int(request.take), report)
     last = {raced.index: raced.rungs[-1] for raced in finished}
     selection = Selection(
         screen_run_id=report.run_id,
@@ -148,8 +161,8 @@ def judge(
     return selection, paired
 
 
-def _named(index: int, report: ScreenReport) -> int:
-    """The candidate asked for, if it ran the whole race."""
+def _chosen(index: int, report: ScreenReport) -> int:
+    """Return the candidate that the user chose, if it finished the race."""
     if index >= len(report.candidates):
         raise RpmaskError(
             f"There is no candidate {index}: the pool has {len(report.candidates)}.",
@@ -164,37 +177,17 @@ def _named(index: int, report: ScreenReport) -> int:
     return index
 
 
-def _write(
-    run: StepRun,
-    selection: Selection,
-    report: ScreenReport,
-    pool: Pool,
-    mask: Mask,
-    paired: dict[int, Paired],
-) -> None:
-    run.log_json("selection.json", selection.to_dict())
-    path = run.work / "mask.safetensors"
-    save_mask(mask, path, pool.candidates[selection.winner].recipe)
-    run.log_file(path)
-    intervals = {i: (p.effect, p.low, p.high) for i, p in paired.items()}
-    run.log_charts(_charts(selection, report, pool, intervals), intro=_note(selection, pool, None))
-    measured = {name: getattr(selection, name) for name in ("effect", "shrunk", "noise")}
-    for name, value in {**selection.metrics, **measured}.items():
-        if value is not None:
-            run.metric(name, value)
-    run.tag(verdict=selection.verdict, winner=str(selection.winner))
-
-
 def _charts(
     selection: Selection,
     report: ScreenReport,
     pool: Pool,
-    intervals: dict[int, tuple[float, float, float]],
+    paired: Mapping[int, Paired],
 ) -> list[Chart]:
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
     winner = selection.winner
+    intervals = {i: (each.effect, each.low, each.high) for i, each in paired.items()}
     return [
         Chart(
             "effect",
@@ -207,14 +200,29 @@ def _charts(
 
 
 def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
-    """The starting weights under the selected mask, not yet trained."""
+    """Register the starting weights under the selected mask, before any training."""
     from rpmask.tracking.register import register
     from rpmask.tracking.registry import SELECTED, fetch
 
+    start = fetch(run.tracker, pool.start)
     spec = spec_of(pool.task, pool.data)
+
+    def write_model(weights: Path, components: Path) -> None:
+        if copy_masked(start, spec, mask, weights, components):
+            return  # the files could be copied, and nothing has to be loaded
+        from rpmask.masks.masked import MaskHold
+        from rpmask.tracking.register import saved
+        from rpmask.train.models import load_classifier
+
+        model = load_classifier(start, spec)
+        hold = MaskHold(model, mask)
+        hold.apply()
+        hold.verify()
+        saved(model, encoder_of(start, spec, pool.data).tokenizer)(weights, components)
+
     return register(
         run,
-        partial(_write_model, fetch(run.tracker, pool.start), spec, mask),
+        write_model,
         spec,
         tags={
             "rpmask.step": "select",
@@ -222,29 +230,13 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
             "rpmask.verdict": selection.verdict,
             "rpmask.mask": selection.mask_digest,
         },
-        description=_note(selection, pool, None),
+        description=_note(selection, pool),
         aliases=(SELECTED,),
     )
 
 
-def _write_model(start: str, spec: TaskSpec, mask: Mask, weights: Path, components: Path) -> None:
-    """Write the starting model under the mask; where its files can be copied, nothing has to be loaded."""
-    if copy_masked(start, spec, mask, weights, components):
-        return
-    from rpmask.masks.masked import MaskHold
-    from rpmask.tracking.register import saved
-    from rpmask.train.models import load_classifier, load_image_processor, load_tokenizer
-
-    model = load_classifier(start, spec)
-    hold = MaskHold(model, mask)
-    hold.apply()
-    hold.verify()
-    reader = load_image_processor(start) if spec.inputs == "image" else load_tokenizer(start)
-    saved(model, reader)(weights, components)
-
-
 def _noise(selection: Selection) -> str:
-    """What the verdict is about, and what of the effect may last."""
+    """Say what the interval covers, and how much of the effect may last."""
     if selection.noise is None:
         return "No twins of the control ran: the interval is about examples, not about masks."
     lasts = (
@@ -259,11 +251,11 @@ def _noise(selection: Selection) -> str:
     )
 
 
-def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -> str:
+def _note(selection: Selection, pool: Pool) -> str:
     recipe = pool.candidates[selection.winner].recipe
     low, high = selection.interval
     named = {selection.best: "the best candidate", selection.control: "the control"}
-    which = named.get(selection.winner, "the one asked for")
+    which = named.get(selection.winner, "the requested one")
     says = {
         BETTER: "is better than the control",
         NO_EVIDENCE: "cannot be told from the control",
@@ -281,10 +273,4 @@ def _note(selection: Selection, pool: Pool, registered: dict[str, Any] | None) -
         f"Runs: sample `{selection.pool_run_id}`, screen `{selection.screen_run_id}`, "
         f"select `{selection.run_id}`.",
     ]
-    if registered is not None:
-        lines.append(
-            f"Registered as `models:/{registered['name']}/{registered['version']}` "
-            f"(@{registered['alias']}), before training.\n\nNext: "
-            f"`rpmask finetune --from {selection.run_id}`"
-        )
     return "\n\n".join(lines)

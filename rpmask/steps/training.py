@@ -1,6 +1,6 @@
-"""One training as every process of a command starts it: the leader within its step, followers alone.
+"""One training, run by every process of a command: the leader within its step, followers on their own.
 
-What is to be trained is a record of places on this machine, so that a follower needs no tracking server.
+A training is a record of paths on this machine, so a follower needs no tracking server.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask
 from rpmask.records import DataChoice
 from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.resolve import MASK_FILE
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Observer, Silent
 from rpmask.train.plan import TrainPlan
@@ -28,15 +29,14 @@ from rpmask.train.plan import TrainPlan
 if TYPE_CHECKING:
     from rpmask.train.trainer import Trained
 
-MASK_FILE = "mask.safetensors"
 LEADER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Training(Record):
-    """Where weights, teacher and mask lie, what they are trained on, and how.
+    """The weights, teacher and data of a training, its plan, and its folder.
 
-    folder holds the checkpoints, and the mask if there is one; mask is its digest.
+    folder holds the checkpoints, and the mask if there is one; mask is the mask's digest.
     """
 
     task: str
@@ -51,10 +51,10 @@ class Training(Record):
 def fit(
     training: Training, mask: Mask | None, prepared: Prepared, observer: Observer
 ) -> tuple[Trained, nn.Module, nn.Module | None]:
-    """Load the models and train; together with every other process that does the same."""
+    """Load the models and train, together with every other process that does the same."""
     from rpmask.train.trainer import train
 
-    gc.collect()  # a trained model and its wrapped forward hold each other: those of the level before
+    gc.collect()  # frees the models of the previous level, which reference cycles keep alive
     plan, spec = training.plan, prepared.spec
     attentions = plan.distill.attention > 0
     model = load_classifier(
@@ -78,7 +78,7 @@ def fit(
 
 
 def follow() -> None:
-    """What a follower does: take part in each training that the leader announces."""
+    """Take part in each training that the leader announces; this is all that a follower does."""
     for number in count(1):
         word = ranks.hear(number)
         if word is None:
@@ -86,8 +86,8 @@ def follow() -> None:
         try:
             _take_part(Training.from_dict(word))
         except RpmaskError:
-            # Mostly the leader meets the same error; it is to close its run and report it, and
-            # ending first would have torchrun end it before it does.
+            # The leader usually meets the same error and closes its run; if a follower ended first,
+            # torchrun would kill the leader before it can.
             time.sleep(LEADER_SECONDS)
             raise
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpmask.steps.context import Context, available_cores
-from rpmask.steps.decides import step_digest
-from rpmask.steps.densemodel import from_dense
+from rpmask.steps.dense_model import from_dense
+from rpmask.steps.frame import Done, Step, log_outputs, run_step
+from rpmask.steps.generations import generation
 from rpmask.steps.inputs import load_data, read_as, source_digest
-from rpmask.steps.requests import TuneRequest
-from rpmask.steps.search import generation
+from rpmask.steps.requests import SampleRequest, TuneRequest
 from rpmask.tracking.study import Study
 from rpmask.words import MEASURED, percent
 
+if TYPE_CHECKING:
+    from rpmask.tracking.runs import StepRun
+
 
 def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
-    """Ask, screen and tell, a generation at a time."""
-    from rpmask.tracking.opening import open_run
+    """Sample and screen one generation after another."""
     from rpmask.tracking.registry import pin
-    from rpmask.tracking.runs import StepKey
 
     request.check()
     first = request.sample
@@ -27,58 +28,58 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     first = from_dense(first, first.seed, request.screen.threads or available_cores(), context)
     start = pin(context.tracker, first.start or first.model)
     first = replace(first, task=data.spec.name, start=start)
-    inputs = {"model": source_digest(context.tracker, start), "data": read_as(data, first.data)}
-    step_key = StepKey(
-        step="tune",
-        key=step_digest("tune", inputs, replace(request, sample=first).to_dict()),
-        name=f"tune {first.task} {percent(first.sparsity)}",
+    space = first.space
+    step = Step(
+        name="tune",
+        title=f"tune {first.task} {percent(first.sparsity)}",
         task=first.task,
         level=first.level,
         sparsity=first.sparsity,
-        params={
-            "task": first.task,
-            "model": first.model,
-            "sparsity": first.sparsity,
-            "steps": request.steps,
-            "k": first.k,
-            "seed": first.seed,
-            "sampler": first.sampler,
-            "importance": first.space.importances,
-            "allocation": first.space.allocations,
-            "temperature": first.space.spelled("temperature"),
-            "sample_ratio": first.space.spelled("sample_ratio"),
+        inputs={
+            "model": source_digest(context.tracker, start),
+            "data": read_as(data, first.data),
         },
-        tags={},
+        decides=replace(request, sample=first).to_dict(),
+        params={
+            **first.pick("task", "model", "sparsity", "k", "seed", "sampler"),
+            "steps": request.steps,
+            "importance": space.importances,
+            "allocation": space.allocations,
+            "temperature": space.spelled("temperature"),
+            "sample_ratio": space.spelled("sample_ratio"),
+        },
     )
-    with open_run(context.tracker, step_key, force=context.force, parent=context.parent) as run:
-        if run.reused:
-            context.console.say(f"This was tuned before: run {run.run_id}.")
-            return run.result()
+
+    def work(run: StepRun) -> Done:
         done = _generations(request, first, context.under(run.run_id))
-        ledger = Study(first.storage, context.folder, done[-1]["screen"]["study"])
-        trials, importances = ledger.history(), ledger.importances()
-        best = _best(done)
+        study = Study(first.storage, context.folder, done[-1]["screen"]["study"])
+        best, importances = _best(done), study.importances()
         spent = sum(one["screen"]["steps_spent"] for one in done)
         note = _note(request, done, best, spent, importances)
-        run.log_charts(ledger.charts(MEASURED[ledger.kind or "loss"]), intro=note)
-        run.metric("steps_spent", spent)
-        run.metric("trials", len(trials))
+        log_outputs(
+            run,
+            intro=note,
+            charts=study.charts(MEASURED[study.kind or "loss"]),
+            metrics={"steps_spent": spent, "trials": len(study.history())},
+        )
         for number, one in enumerate(done, start=1):
             run.metric("best_score", _best([one])["score"], number)
-        return run.finish(
-            {
-                "study": ledger.name,
-                "generations": done,
-                "steps_spent": spent,
-                "best": best,
-                "importances": importances,
-            },
-            note,
-        )
+        result = {
+            "study": study.name,
+            "generations": done,
+            "steps_spent": spent,
+            "best": best,
+            "importances": importances,
+        }
+        return Done(result, note)
+
+    return run_step(step, context, work)
 
 
-def _generations(request: TuneRequest, first: Any, context: Context) -> list[dict[str, Any]]:
-    """As many as the budget holds; one that would not fit is not begun."""
+def _generations(
+    request: TuneRequest, first: SampleRequest, context: Context
+) -> list[dict[str, Any]]:
+    """Run as many generations as fit into the budget, judged by the most expensive race so far."""
     done: list[dict[str, Any]] = []
     spent = dearest = 0
     while not done or spent + dearest <= request.steps:  # the first one shows what a race costs
@@ -94,7 +95,7 @@ def _generations(request: TuneRequest, first: Any, context: Context) -> list[dic
 
 
 def _best(done: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first at the end of the last race, which the best of earlier ones ran in too."""
+    """Return the winner of the last race, in which the best of earlier ones ran too."""
     last = done[-1]
     finished = [
         (raced["score"], i)

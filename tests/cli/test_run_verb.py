@@ -12,8 +12,8 @@ from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import SearchSpace
 from rpmask.steps import pipeline
-from rpmask.steps.densemodel import dense_training
-from rpmask.steps.raceplan import settled_race
+from rpmask.steps.dense_model import dense_training
+from rpmask.steps.race_plan import resolve_race
 from rpmask.steps.requests import (
     FinetuneRequest,
     RunRequest,
@@ -63,7 +63,7 @@ def test_the_paper_has_its_own_values(asked: Any) -> None:
     assert paper.screen.full
     assert (paper.screen.refit, paper.finetune.plan.refit) == (0, 0)
     assert paper.finetune.plan.freeze_embeddings is False
-    assert settled_race(paper.screen, "demo", 0.54).distilled is True
+    assert resolve_race(paper.screen, "demo", 0.54).distilled is True
     assert paper.select.take == "best"
     assert paper.sample.space.importances == ("magnitude",)
     assert paper.sample.space.allocations == (0.0,)
@@ -97,12 +97,12 @@ def test_a_race_is_trained_as_what_comes_after_it(asked: Any) -> None:
 
 def test_a_race_that_is_settled() -> None:
     """Distilled where a term looks at the dense model; on labels nothing is left of the training's ways."""
-    race = settled_race(ScreenRequest(), "rte", 0.9)
+    race = resolve_race(ScreenRequest(), "rte", 0.9)
     assert (race.distilled, race.freeze_embeddings, race.refit) == (True, True, 32)
-    assert settled_race(ScreenRequest(), "demo", 0.5).freeze_embeddings is False
-    assert settled_race(ScreenRequest(freeze_embeddings=True), "demo", 0.5).freeze_embeddings
-    labels = settled_race(ScreenRequest(distilled=False, dropout=0.3), "rte", 0.5)
-    alone = settled_race(ScreenRequest(distill=LABELS_ONLY), "rte", 0.5)
+    assert resolve_race(ScreenRequest(), "demo", 0.5).freeze_embeddings is False
+    assert resolve_race(ScreenRequest(freeze_embeddings=True), "demo", 0.5).freeze_embeddings
+    labels = resolve_race(ScreenRequest(distilled=False, dropout=0.3), "rte", 0.5)
+    alone = resolve_race(ScreenRequest(distill=LABELS_ONLY), "rte", 0.5)
     assert labels == alone
     assert (labels.distilled, labels.dropout, labels.freeze_embeddings) == (False, None, False)
     with pytest.raises(RpmaskError, match="looks at the dense model"):
@@ -172,7 +172,7 @@ def test_the_paper_may_be_trained_on_labels_alone(asked: Any) -> None:
     terms = ("labels", "logits", "hidden", "attention")
     given = [f"--distill-{term}={int(term == 'labels')}" for term in terms]
     paper = asked("--recipe", "paper", *given)
-    assert settled_race(paper.screen, "demo", 0.54).distilled is False
+    assert resolve_race(paper.screen, "demo", 0.54).distilled is False
 
 
 def test_the_paper_and_the_default_recipe_begin_with_one_dense_model(asked: Any) -> None:

@@ -27,7 +27,7 @@ from workers import (
 
 from rpmask.errors import RpmaskError, RunFailed, install_hint
 from rpmask.masks.mask import Mask
-from rpmask.steps.engines import warmed_up
+from rpmask.steps.race_engine import warmed_up
 from rpmask.steps.requests import ScreenRequest
 
 ray = pytest.importorskip("ray")

@@ -74,7 +74,7 @@ def experiment(client: MlflowClient) -> str:
     return str(client.get_experiment_by_name("rpmask").experiment_id)
 
 
-def test_experiment_lists_the_road(page: Any, road: Road, client: MlflowClient) -> None:
+def test_experiment_lists_the_run(page: Any, road: Road, client: MlflowClient) -> None:
     page.goto("/#/experiments")
     see(page, "rpmask")
     page.goto(f"/#/experiments/{experiment(client)}/runs")

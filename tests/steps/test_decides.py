@@ -65,7 +65,7 @@ def test_words_train_nothing_again(copy: Path) -> None:
             "select",
             "finetune",
         ),
-        ("steps/outcome.py", "import numpy as np", "import numpy", "finetune", "select"),
+        ("steps/finetune_result.py", "import numpy as np", "import numpy", "finetune", "select"),
     ],
 )
 def test_a_decision_changes_the_keys_of_the_steps_that_it_decides(

@@ -1,4 +1,4 @@
-"""`export`, `bench` and `predict` of a champion that was walked to: what users and MLflow see."""
+"""`export`, `bench` and `predict` on the champion of a run: what users and MLflow see."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
 from rpmask.steps.deploy_requests import BenchRequest, ExportRequest
 from rpmask.steps.export import default_folder, export
+from rpmask.steps.input_rows import read_rows
 from rpmask.steps.jackpot import jackpot
 from rpmask.steps.jackpot_request import JackpotRequest
-from rpmask.steps.predict import predict, read_rows
+from rpmask.steps.predict import predict
 from rpmask.train.model_place import locate
 
 Road = tuple[Path, dict[str, Any]]
@@ -128,7 +129,7 @@ def test_mlflow_answers_from_its_own_command(road: Road, packed: dict[str, Any])
     assert [set(row) for row in predictions] == [{"label", "score"}] * 2
 
 
-def test_predict_answers_a_line_for_a_line(road: Road, packed: dict[str, Any]) -> None:
+def test_predict_answers_each_line(road: Road, packed: dict[str, Any]) -> None:
     rows = "".join(json.dumps(row) + "\n" for row in PAIRS)
     (road[0] / "rows.jsonl").write_text(rows)
     done = rpmask(["predict", packed["path"], "--input", "rows.jsonl"], road[0])
@@ -225,18 +226,23 @@ def test_an_alias_that_moves_while_export_runs(
     assert written == [("models:/rpmask-demo/1", Path("export/demo-1-packed"))]
 
 
+def rows_of(lines: list[str], name: str) -> list[Any]:
+    """The rows without their labels."""
+    return [row for row, _ in read_rows(lines, name)]
+
+
 def test_rows_of_every_kind() -> None:
     pair = [("a", "b"), ("c", "d")]
-    assert list(read_rows(["a\tb\n", "c\td"], "stdin")) == pair
-    assert list(read_rows(["text,text_pair\n", "a,b\n", "c,d\n"], "x.csv")) == pair
-    assert list(read_rows(["text\ttext_pair\n", "a\tb\n", "c\td\n"], "x.tsv")) == pair
-    assert list(read_rows(['{"text": "a"}\n'], "stdin")) == ["a"]
-    assert list(read_rows(["plain words\n"], "x.txt")) == ["plain words"]
+    assert rows_of(["a\tb\n", "c\td"], "stdin") == pair
+    assert rows_of(["text,text_pair\n", "a,b\n", "c,d\n"], "x.csv") == pair
+    assert rows_of(["text\ttext_pair\n", "a\tb\n", "c\td\n"], "x.tsv") == pair
+    assert rows_of(['{"text": "a"}\n'], "stdin") == ["a"]
+    assert rows_of(["plain words\n"], "x.txt") == ["plain words"]
     # Stdin has no ending: the header says what it is.
-    assert list(read_rows(["\ufefftext,text_pair\n", "a,b\n", "\n", "c,d\n"], "stdin")) == pair
-    assert list(read_rows(["label\ttext\ttext_pair\n", "1\ta\tb\n", "0\tc\td\n"], "stdin")) == pair
-    assert list(read_rows(["a text, and more\n"], "stdin")) == ["a text, and more"]
-    assert list(read_rows(["label, text\n", "1, a\n"], "stdin")) == [" a"]
+    assert rows_of(["\ufefftext,text_pair\n", "a,b\n", "\n", "c,d\n"], "stdin") == pair
+    assert rows_of(["label\ttext\ttext_pair\n", "1\ta\tb\n", "0\tc\td\n"], "stdin") == pair
+    assert rows_of(["a text, and more\n"], "stdin") == ["a text, and more"]
+    assert rows_of(["label, text\n", "1, a\n"], "stdin") == [" a"]
     # A line with commas is a text, unless it is a header by all that can be told.
     for plain in (
         ["a, text, and more\n", "b, c, d\n"],
@@ -246,15 +252,15 @@ def test_rows_of_every_kind() -> None:
         ["well,well,well\n", "what,have,we\n"],
         ["costs 1,000\n", "or 2,000\n"],
     ):
-        assert list(read_rows(plain, "stdin")) == [line.strip() for line in plain]
-    assert list(read_rows(["good\tbad\n", "yes\tno\n"], "stdin")) == [
+        assert rows_of(plain, "stdin") == [line.strip() for line in plain]
+    assert rows_of(["good\tbad\n", "yes\tno\n"], "stdin") == [
         ("good", "bad"),
         ("yes", "no"),
     ]
     header = ["label,sentence\n", "1,a text\n"]
-    assert list(read_rows(header, "rows.txt")) == ["label,sentence", "1,a text"]
+    assert rows_of(header, "rows.txt") == ["label,sentence", "1,a text"]
     quoted = ["text\n", '"one\n', "\n", 'two"\n']
-    assert list(read_rows(quoted, "x.csv")) == ["one\n\ntwo"]
+    assert rows_of(quoted, "x.csv") == ["one\n\ntwo"]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +282,7 @@ def test_rows_of_every_kind() -> None:
 )
 def test_rows_that_cannot_be_read(lines: list[str], name: str, message: str) -> None:
     with pytest.raises(RpmaskError, match=message):
-        list(read_rows(lines, name))
+        rows_of(lines, name)
 
 
 def test_bench_of_the_champion_and_of_an_export(

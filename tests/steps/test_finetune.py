@@ -16,10 +16,10 @@ from toy import TOY_TASK
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.finetune import ANSWERS, _finish, _register
-from rpmask.steps.material import Material
 from rpmask.steps.promotion import SELECTION
 from rpmask.steps.requests import FinetuneRequest
-from rpmask.steps.training import MASK_FILE
+from rpmask.steps.resolve import MASK_FILE, Resolved
+from rpmask.tracking import register as registering
 from rpmask.tracking import registry
 from rpmask.tracking.opening import open_run
 from rpmask.tracking.runs import StepKey
@@ -61,14 +61,14 @@ def test_a_champion_of_this_run_was_promoted_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mine: bool, promoted: bool
 ) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "again", folder=tmp_path / ".rpmask")
-    material: Any = Material("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask=object())  # type: ignore[arg-type]
+    found = Resolved("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask_digest="0" * 64)
     given: dict[str, Any] = {}
 
     def register(*arguments: Any, **named: Any) -> dict[str, Any]:
         given.update(named)
         return {"name": "rpmask-toy", "version": 1, "alias": None}
 
-    monkeypatch.setattr(registry, "register", register)
+    monkeypatch.setattr(registering, "register", register)
     with open_run(tracker, KEY) as run:
         reigning = {"rpmask.run": run.run_id if mine else "other"}
         reigning |= {"rpmask.sparsity": "0.9", SELECTION: "0.8"}
@@ -79,15 +79,15 @@ def test_a_champion_of_this_run_was_promoted_by_it(
         trained: Any = SimpleNamespace(seconds=1.0)
         model: Any = None
         result = replace(RESULT, run_id=run.run_id)
-        found = _finish(FinetuneRequest(), run, material, prepared, result, trained, model)
-    assert found["promoted"] is promoted
+        done = _finish(FinetuneRequest(), run, found, prepared, result, trained, model)
+    assert done.result["promoted"] is promoted
     assert given["aliases"] == (("champion",) if promoted else ())
 
 
 def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    material: Any = Material("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask=object())  # type: ignore[arg-type]
+    found = Resolved("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask_digest="0" * 64)
     prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
     reigning: dict[str, str] = {}
     events: list[str] = []
@@ -104,7 +104,7 @@ def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
         return {}
 
     monkeypatch.setattr(registry, "champion", champion)
-    monkeypatch.setattr(registry, "register", register)
+    monkeypatch.setattr(registering, "register", register)
 
     def ended(metric: float) -> bool:
         run: Any = SimpleNamespace(
@@ -112,7 +112,7 @@ def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
         )
         result = replace(RESULT, run_id=str(metric), selection={"accuracy": metric})
         model: Any = None
-        return _register(FinetuneRequest(), run, material, prepared, result, model)[1]
+        return _register(FinetuneRequest(), run, found, prepared, result, model)[1]
 
     with ThreadPoolExecutor(2) as pool:
         _, better = pool.map(ended, (0.7, 0.8))

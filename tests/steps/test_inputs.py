@@ -1,4 +1,4 @@
-"""Texts are as long as asked for, and no longer than the model has positions for."""
+"""Texts are cut to --max-length, and to the positions of the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from rpmask.records import DataChoice
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
-from rpmask.steps.inputs import encoded, load_data, prepare, read_as, source_digest
+from rpmask.steps.inputs import encoder_of, load_data, prepare, read_as, source_digest
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.train.model_place import locate
 from rpmask.train.models import load_classifier
@@ -30,8 +30,8 @@ def test_rows_longer_than_the_model(tmp_path: Path, asked: int, read: int) -> No
     choice = DataChoice(train=path, dev=path, selection_rows=4, max_length=asked)
     data = load_data("mine", choice)
     prepared = prepare(data, choice, "demo")
-    alone = encoded(data.train, data.spec, choice, "demo")
-    assert prepared.max_length == read
+    alone = encoder_of("demo", data.spec, choice)(data.train)
+    assert prepared.encoder.max_length == read
     for split in (prepared.train, prepared.selection, prepared.dev()["dev"], alone):
         assert set(split.lengths) == {read}
     batch = prepared.train.batch(torch.arange(2).numpy())
@@ -47,7 +47,7 @@ def own(folder: Path) -> DataChoice:
     return DataChoice(train=path, dev=path, selection_rows=8)
 
 
-def test_what_rows_are_taken_for_is_part_of_a_step_s_key(tmp_path: Path) -> None:
+def test_the_interpretation_of_rows_is_part_of_a_step_s_key(tmp_path: Path) -> None:
     choice = own(tmp_path)
     known = read_as(load_data("mine", choice), choice)
     longer = replace(choice, max_length=16)

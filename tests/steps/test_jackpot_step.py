@@ -224,7 +224,7 @@ def test_a_candidate_of_a_pool_is_a_start(found: tuple[Path, dict[str, Any]]) ->
     )
     assert (again["run_id"], again["start"], again["reused"]) == (result["run_id"], start, True)
     context = Context(f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
-    with pytest.raises(RpmaskError, match="does not name a candidate"):
+    with pytest.raises(RpmaskError, match="has no candidate '9'"):
         jackpot(JackpotRequest(start=f"{pool['run_id']}:9"), context)
 
 

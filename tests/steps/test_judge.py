@@ -1,4 +1,4 @@
-"""Which mask goes on, from losses made up so that the evidence is known."""
+"""The verdict and the kept mask, from made-up losses whose evidence is known."""
 
 from __future__ import annotations
 

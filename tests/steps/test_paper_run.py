@@ -82,7 +82,7 @@ def test_the_public_recipe_trains_no_twins(walked: Any) -> None:
         assert level["select"]["noise"] is None
 
 
-def test_eight_draws_beside_the_control(walked: Any) -> None:
+def test_eight_draws_and_the_control(walked: Any) -> None:
     for level in walked[0]["levels"]:
         control, *drawn = level["sample"]["candidates"]
         assert control["control"]

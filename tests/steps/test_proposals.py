@@ -15,7 +15,7 @@ from rpmask.records import (
     ScreenReport,
     SearchSpace,
 )
-from rpmask.steps.continuing import Earlier
+from rpmask.steps.previous_pool import PreviousPool
 from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
 from rpmask.tracking.study import Study
@@ -29,17 +29,21 @@ Planned = list[tuple[MaskRecipe, int | None]]
 
 
 def planned(
-    ledger: Study, owner: str, k: int, before: Earlier | None = None, space: SearchSpace = SPACE
+    ledger: Study,
+    owner: str,
+    k: int,
+    before: PreviousPool | None = None,
+    space: SearchSpace = SPACE,
 ) -> Planned:
     request = SampleRequest(k=k, space=space)
-    return list(proposals(request, BASE, ledger, owner, before or Earlier()))
+    return list(proposals(request, BASE, ledger, owner, before or PreviousPool()))
 
 
-def pool(ledger: Study, owner: str, k: int, before: Earlier | None = None) -> list[MaskRecipe]:
+def pool(ledger: Study, owner: str, k: int, before: PreviousPool | None = None) -> list[MaskRecipe]:
     return [recipe for recipe, _ in planned(ledger, owner, k, before)]
 
 
-def continuing(first: list[MaskRecipe], best: MaskRecipe) -> Earlier:
+def continuing(first: list[MaskRecipe], best: MaskRecipe) -> PreviousPool:
     """After a race that `best` of them won."""
     candidates = tuple(
         Candidate(recipe, "digest", 1.0, {}, control=i == 0) for i, recipe in enumerate(first)
@@ -51,7 +55,7 @@ def continuing(first: list[MaskRecipe], best: MaskRecipe) -> Earlier:
     )
     report = ScreenReport("p", "t", 1, 0.9, "accuracy", "local", 1, 1, 9, 1, 1, 1, raced)
     pool = Pool("t", "m", "m", "m", 1, 0.9, 0, "w", (), candidates)
-    return Earlier(pool, report)
+    return PreviousPool(pool, report)
 
 
 def centres(recipes: list[MaskRecipe]) -> list[tuple[str, float]]:

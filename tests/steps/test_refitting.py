@@ -1,4 +1,4 @@
-"""Refitting and freezing from the command line: where they are asked for, and where nobody says it."""
+"""Refitting and freezing from the command line: as given, and by default."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
     assert run.data.metrics["refit_seconds"] > 0
 
 
-def test_what_is_refitted_and_frozen_where_nobody_says_it(tmp_path: Path) -> None:
+def test_refitting_and_freezing_by_default(tmp_path: Path) -> None:
     """A selected mask's weights are refitted; not those of a dense model or of a mask that was searched for
     them."""
     answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)

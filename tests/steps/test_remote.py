@@ -1,4 +1,4 @@
-"""The road against real tracking servers: SQLite, PostgreSQL, authentication; artifacts through them."""
+"""A run on real tracking servers: SQLite, PostgreSQL, authentication, artifacts through the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def postgres(folder: Path) -> AbstractContextManager[str]:
 
 
 @pytest.mark.parametrize("store", [sqlite, postgres])
-def test_the_road_on_a_server(store: Store, tmp_path: Path) -> None:
+def test_a_run_on_a_server(store: Store, tmp_path: Path) -> None:
     there, here = tmp_path / "server", tmp_path / "client"
     there.mkdir()
     here.mkdir()

@@ -1,4 +1,4 @@
-"""`rpmask report` over a store of many roads, and over a real one."""
+"""`rpmask report` over a store of many runs, and over a real run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_sixty_roads_are_read_in_far_less_than_three_seconds(many: Path) -> None:
+def test_sixty_runs_are_read_in_far_less_than_three_seconds(many: Path) -> None:
     context = Context(tracking_uri=f"sqlite:///{many}/mlflow.db", folder=many / ".rpmask")
     assert context.tracker.experiment == "rpmask"
     began = time.process_time()
@@ -87,7 +87,7 @@ def test_nothing_to_compare_and_unknown_formats_are_said(tmp_path: Path) -> None
     assert "no report format 'pdf'" in done.stderr
 
 
-def test_a_real_road_is_on_the_board(road: tuple[Path, dict[str, Any]]) -> None:
+def test_a_real_run_is_on_the_leaderboard(road: tuple[Path, dict[str, Any]]) -> None:
     folder, walked = road
     found = answer(["report", "--task", "demo", "--no-log"], folder)
     mine = {run: row for row in found["rows"] for run in row["runs"]}

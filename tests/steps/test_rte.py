@@ -1,4 +1,4 @@
-"""The whole road on a real task: GLUE's RTE from a folder in the classic layout, dense model first."""
+"""`rpmask run` on a real task: GLUE's RTE from a folder in the classic layout, dense model first."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.steps import training
-from rpmask.steps.training import MASK_FILE, Training, follow
+from rpmask.steps.resolve import MASK_FILE
+from rpmask.steps.training import Training, follow
 
 MASK = Mask.from_bools({"a.weight": torch.tensor([[True, False], [False, True]])})
 OTHER = Mask.from_bools({"a.weight": torch.tensor([[False, True], [True, False]])})

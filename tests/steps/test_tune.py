@@ -58,7 +58,7 @@ def test_what_it_leaves_in_mlflow(tuned: tuple[Path, dict[str, Any]]) -> None:
         assert run.data.tags["mlflow.parentRunId"] == result["run_id"]
 
 
-def test_select_corrects_for_all_that_was_looked_at(tuned: tuple[Path, dict[str, Any]]) -> None:
+def test_select_corrects_for_all_comparisons(tuned: tuple[Path, dict[str, Any]]) -> None:
     folder, result = tuned
     chosen = answer(["select"], folder)
     assert chosen["screen_run_id"] == result["generations"][-1]["screen"]["run_id"]

@@ -19,8 +19,8 @@ from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps import finetune as step
-from rpmask.steps.material import Material
 from rpmask.steps.requests import FinetuneRequest
+from rpmask.steps.resolve import Resolved
 from rpmask.tracking import register, registry
 from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.opening import open_run
@@ -122,7 +122,7 @@ def test_an_outage_does_not_dethrone_the_champion(
     """Nothing is registered when nobody can say whom the new model would have to beat."""
     given: list[Any] = []
     monkeypatch.setattr(register, "register", lambda *_, **named: given.append(named))
-    material = Material("rte", "m", "m", level=1, sparsity=0.5, data=DataChoice(), mask=object())  # type: ignore[arg-type]
+    found = Resolved("rte", "m", "m", 1, 0.5, DataChoice(), mask_digest="d")
     result = FinetuneResult(
         selection_run_id=None,
         task="rte",
@@ -146,7 +146,7 @@ def test_an_outage_does_not_dethrone_the_champion(
     run: Any = SimpleNamespace(tracker=away, run_id="r")
     prepared: Any = SimpleNamespace(tokenizer=None, spec=None)
     with pytest.raises(MlflowException):
-        step._register(FinetuneRequest(), run, material, prepared, result, None)  # type: ignore[arg-type]
+        step._register(FinetuneRequest(), run, found, prepared, result, None)  # type: ignore[arg-type]
     assert given == []
 
 

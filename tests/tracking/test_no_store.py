@@ -10,9 +10,9 @@ from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
 from rpmask.steps.mask import redraw_mask, show_mask
 from rpmask.steps.predict import predict
-from rpmask.steps.registered import find_registered
 from rpmask.steps.report import leaderboard
 from rpmask.steps.requests import ReportRequest
+from rpmask.steps.resolve import resolve_version
 
 RUN = "0" * 32
 VERBS = {
@@ -21,7 +21,7 @@ VERBS = {
     "mask of a candidate": lambda context: show_mask(f"{RUN}#0", context),
     "redraw": lambda context: redraw_mask(f"{RUN}#0", context),
     "predict": lambda context: list(predict("models:/rpmask-demo@champion", ["a"], "-", context)),
-    "export": lambda context: find_registered("models:/rpmask-demo@champion", context),
+    "export": lambda context: resolve_version("models:/rpmask-demo@champion", context),
 }
 
 

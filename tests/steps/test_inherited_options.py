@@ -1,4 +1,4 @@
-"""What a run or a version has settled cannot be asked for again; a pruned version is no dense model."""
+"""Options that a run or a version decides are refused; a pruned version is no dense model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Any:
-    """What a command answers in the road's folder, and its exit status."""
+    """Run a command in the folder of the run; return its exit status and its answer."""
     monkeypatch.chdir(road[0])
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # of a test before, in this process
 
@@ -67,7 +67,9 @@ def test_masks_are_drawn_inside_that_of_a_version(
     assert (again["run_id"], again["reused"]) == (found["run_id"], True)
 
 
-def test_options_beside_a_run_that_has_its_own(ask: Any, road: tuple[Path, dict[str, Any]]) -> None:
+def test_options_that_a_run_decides_are_refused(
+    ask: Any, road: tuple[Path, dict[str, Any]]
+) -> None:
     level = road[1]["levels"][-1]
     runs = {step: level[step]["run_id"] for step in ("sample", "screen", "select", "finetune")}
     refused = {
@@ -132,7 +134,7 @@ def test_options_beside_a_run_that_has_its_own(ask: Any, road: tuple[Path, dict[
         assert says in found["error"], command
 
 
-def test_the_same_task_may_be_said_again(ask: Any, road: tuple[Path, dict[str, Any]]) -> None:
+def test_the_same_task_may_be_named_again(ask: Any, road: tuple[Path, dict[str, Any]]) -> None:
     screened = road[1]["levels"][-1]["screen"]["run_id"]
     code, found = ask("select", "--from", screened, "--task", "Demo", "--take", "best")
     assert (code, found["task"]) == (0, "demo")
@@ -153,7 +155,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, drawn["run_id"]
 
 
-def test_the_default_task_is_refused_beside_a_run_of_another(digits: tuple[Path, str]) -> None:
+def test_the_default_task_is_refused_with_a_run_of_another(digits: tuple[Path, str]) -> None:
     folder, drawn = digits
     done = rpmask(["screen", "--from", drawn, "--task", "demo"], folder)
     assert done.returncode == 2
@@ -162,7 +164,7 @@ def test_the_default_task_is_refused_beside_a_run_of_another(digits: tuple[Path,
     assert f"'{drawn}' is of the task 'digits', not 'demo'." in done.stderr
 
 
-def test_the_default_sparsity_is_refused_beside_a_study_of_another(
+def test_the_default_sparsity_is_refused_with_a_study_of_another(
     digits: tuple[Path, str],
 ) -> None:
     folder, drawn = digits

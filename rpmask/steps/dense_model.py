@@ -1,4 +1,4 @@
-"""The dense model of a task: the one that was named, or one trained from it where it has no head yet."""
+"""The dense model of a task: the given model, or one trained from it if it has no head for the task."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from rpmask.steps.context import Context
 from rpmask.steps.finetune import finetune_dense
+from rpmask.steps.frame import address
 from rpmask.steps.inputs import spec_of
 from rpmask.steps.requests import FinetuneRequest, RunRequest, SampleRequest
 from rpmask.train.models import has_head
@@ -14,10 +15,10 @@ from rpmask.train.plan import TrainPlan
 
 
 def dense_training(request: RunRequest) -> FinetuneRequest:
-    """How `run` trains the dense model: on the labels, for its own epochs and at its own rate.
+    """Return how `run` trains the dense model: on the labels, with its own epochs and learning rate.
 
-    With every recipe as in the default one: the public one begins with a model that is fine-tuned, and
-    says no more.
+    It is the same for every recipe: the paper begins with a fine-tuned model and does not say how it was
+    trained.
     """
     plan = replace(
         request.finetune.plan,
@@ -39,7 +40,7 @@ def dense_training(request: RunRequest) -> FinetuneRequest:
 def dense_first(
     sampling: SampleRequest, training: FinetuneRequest, context: Context
 ) -> tuple[str, dict[str, Any] | None]:
-    """Where the dense model is, and the training that made it if it took one."""
+    """Return the address of the dense model, and the result of its training if it needed one."""
     from rpmask.tracking.registry import check_dense, fetch, pin
 
     pinned = pin(context.tracker, sampling.model)
@@ -53,11 +54,11 @@ def dense_first(
     dense = finetune_dense(
         training, context, task=sampling.task, model=sampling.model, data=sampling.data
     )
-    return address(dense), dense
+    return address(dense["model"]), dense
 
 
 def from_dense(request: SampleRequest, seed: int, threads: int, context: Context) -> SampleRequest:
-    """The request with the dense model as its start, trained as `run` would train it."""
+    """Return the request with the dense model as its start, trained as `run` would train it."""
     if request.start is not None:
         return request
     usual = RunRequest()
@@ -66,8 +67,3 @@ def from_dense(request: SampleRequest, seed: int, threads: int, context: Context
     with context.tracker.unattached():  # the run of an MLflow project belongs to the pool
         start, _ = dense_first(request, training, context)
     return replace(request, start=start, teacher=request.teacher or start)
-
-
-def address(trained: dict[str, Any]) -> str:
-    """What a training registered, as other steps name it."""
-    return f"models:/{trained['model']['name']}/{trained['model']['version']}"

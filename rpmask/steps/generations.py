@@ -1,7 +1,7 @@
-"""Generations of sampling and screening: each draws where the study says good masks are.
+"""Generations of sampling and screening: each pool is drawn where the study expects good masks.
 
-One generation is a pool and its race. The next one continues the study with the best mask so far in
-its pool, so that the last race compares everything that is still worth comparing.
+One generation is a pool and its race. The next one continues the study, with the best mask so far in its
+pool, so the last race compares all masks that are still worth comparing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rpmask.steps.screen import screen
 def generation(
     sampling: SampleRequest, racing: ScreenRequest, context: Context, before: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """One pool and its race; `before` is the generation that it continues."""
+    """Draw and race one pool; `before` is the result of the generation that it continues."""
     if before is not None:
         sampling = replace(sampling, like=before["screen"]["run_id"])
     pool = sample(sampling, context)
@@ -28,7 +28,7 @@ def generation(
 def generations(
     sampling: SampleRequest, racing: ScreenRequest, context: Context, count: int
 ) -> list[dict[str, Any]]:
-    """So many generations, one after the other."""
+    """Run `count` generations, one after the other."""
     done: list[dict[str, Any]] = []
     for number in range(1, count + 1):
         if count > 1:

@@ -1,4 +1,4 @@
-"""What a race is to be: what was asked for, settled by the pool it is of."""
+"""The plan of a race: a request completed by what its pool decides, its rungs and its held-out examples."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 from rpmask.randomized_masks.early_evaluation import RaceRules, rung_steps
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.steps.defaults import freezes
-from rpmask.steps.engines import race_threads
 from rpmask.steps.inputs import Prepared
+from rpmask.steps.race_engine import race_threads
 from rpmask.steps.screen_request import RACE_REFIT_ROWS, ScreenRequest
 from rpmask.streams import generator
 from rpmask.train.batches import Split
 from rpmask.train.plan import LABELS_ONLY, refit_rows
 
-NOBODY = 1e9  # standard errors behind the best: nobody stops
+NEVER_STOP = 1e9  # standard errors behind the best at which a candidate stops
 
 
-def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
-    """The request with what the pool decides; a race on labels has nothing of a distilled training."""
+def resolve_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
+    """Complete a request by what its pool decides; a race on labels drops the options of distillation."""
     request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
     if request.distilled is False or not request.distill.needs_teacher:
         return replace(
@@ -32,7 +32,7 @@ def settled_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRe
 def plan_race(
     request: ScreenRequest, rows: int, k: int, twins: int = 0
 ) -> tuple[RaceTraining, RaceRules]:
-    """How long each candidate trains, and when they are compared."""
+    """Return how long each candidate trains, and at which steps they are compared."""
     batch = min(request.batch_size, rows)
     full_steps = max(1, math.floor(request.epochs * (rows // batch)))
     training = RaceTraining(
@@ -54,14 +54,14 @@ def plan_race(
     rungs = rung_steps(
         full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget, twins=twins
     )
-    if request.full:  # the paper's way: everyone trains the whole epoch, looked at on the way
-        looks = tuple(sorted({*rungs, full_steps}))
-        return training, RaceRules(rungs=looks, eta=1.0, behind=NOBODY)
+    if request.full:  # as in the paper: every candidate trains the whole epoch
+        rungs = tuple(sorted({*rungs, full_steps}))
+        return training, RaceRules(rungs=rungs, eta=1.0, behind=NEVER_STOP)
     return training, RaceRules(rungs=rungs, eta=request.eta, behind=request.behind)
 
 
 def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
-    """The examples that every candidate is compared on: seeded rows of the selection split."""
+    """Return the examples that candidates are compared on: seeded rows of the selection split."""
     selection = prepared.selection
     order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
     order.sort()

@@ -17,9 +17,9 @@ from commands import Running, answer
 
 from rpmask.randomized_masks.race_worker import Leg, LegResult, RaceWorker
 from rpmask.records import ScreenReport
-from rpmask.steps import engines
+from rpmask.steps import race_engine
 from rpmask.steps.context import Context
-from rpmask.steps.engines import deciding, race_threads
+from rpmask.steps.race_engine import deciding, race_threads
 from rpmask.steps.requests import ScreenRequest
 from rpmask.steps.screen import screen
 
@@ -99,7 +99,7 @@ def test_killed_and_started_again(
             legs.append((leg.candidate, leg.rung))
             return super().__call__(leg)
 
-    monkeypatch.setattr(engines, "RaceWorker", Watched)
+    monkeypatch.setattr(race_engine, "RaceWorker", Watched)
     where = context(pool[0], force=False)
     monkeypatch.setattr(where.tracker, "find", unfinished(where))
     run_id = screen(REQUEST, where, pool[1])["run_id"]

@@ -13,8 +13,8 @@ from commands import rpmask
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
 from rpmask.steps.context import Context
-from rpmask.steps.labelled import Labelled
-from rpmask.steps.predict import predict, read_labelled
+from rpmask.steps.input_rows import read_rows
+from rpmask.steps.predict import LabelledAnswers, predict
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.metrics import score
@@ -28,8 +28,8 @@ OWN = Manifest("dense", "reviews", "here", labels=("bad", "good", "fine"))
 
 
 def summary(manifest: Manifest, rows: list[tuple[Any, Any]]) -> str:
-    """Of labels beside the model's answers."""
-    labelled = Labelled(manifest, manifest.task)
+    """The summary of labels and answers."""
+    labelled = LabelledAnswers(manifest, manifest.task)
     for label, answer in rows:
         key = "score" if manifest.kind == "regression" else "label"
         labelled.add(label, {key: answer})
@@ -72,10 +72,10 @@ def test_a_label_of_no_class_is_said(label: Any) -> None:
     assert said == f"No metrics: row 2 has the label {label!r}, where bad, good, fine is expected."
 
 
-def test_labels_are_read_beside_rows_of_every_kind() -> None:
-    assert list(read_labelled(["text,label\n", "a,1\n"], "stdin")) == [("a", "1")]
-    assert list(read_labelled(['{"text": "a", "label": 1}\n'], "stdin")) == [("a", 1)]
-    assert list(read_labelled(["a\n"], "stdin")) == [("a", None)]
+def test_labels_are_read_with_rows_of_every_kind() -> None:
+    assert list(read_rows(["text,label\n", "a,1\n"], "stdin")) == [("a", "1")]
+    assert list(read_rows(['{"text": "a", "label": 1}\n'], "stdin")) == [("a", 1)]
+    assert list(read_rows(["a\n"], "stdin")) == [("a", None)]
 
 
 def test_a_model_on_labelled_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

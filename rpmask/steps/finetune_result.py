@@ -1,9 +1,9 @@
-"""What came of a training: the one reading of dev, beside the dense model's, and the note about it."""
+"""Measure a trained model on dev, once, next to the dense model, and describe its run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
-from rpmask.steps.material import Material
+from rpmask.steps.resolve import Resolved
 from rpmask.tasks.metrics import majority
 from rpmask.train.evaluate import Evaluation, evaluate
 from rpmask.words import percent
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from rpmask.train.trainer import Trained
 
 
-def outcome(
-    material: Material,
+def measure(
+    found: Resolved,
     prepared: Prepared,
     trained: Trained,
     model: nn.Module,
     teacher: nn.Module | None,
     run_id: str,
 ) -> tuple[FinetuneResult, dict[str, np.ndarray]]:
-    """The one time that dev is read: its metrics, and the model's answers in the order of the rows."""
+    """Read dev this one time: return the metrics, and the model's answers in the order of the rows."""
     from rpmask.tasks.evaluate_metrics import report
 
     splits = prepared.dev()
@@ -43,27 +43,26 @@ def outcome(
         _merged({name: report(spec, one.logits, splits[name].labels) for name, one in each.items()})
         for each in (ours, theirs)
     )
-    ours_chosen = evaluate(model, prepared.selection, spec).metrics
-    theirs_chosen = (
-        ours_chosen if teacher is None else evaluate(teacher, prepared.selection, spec).metrics
-    )
+    selection = evaluate(model, prepared.selection, spec).metrics
+    dense_selection = selection
+    if teacher is not None:
+        dense_selection = evaluate(teacher, prepared.selection, spec).metrics
     agreement, by_majority = None, None
     if teacher is not None and spec.kind == "classification":
         agreement, by_majority = _agreement(ours, theirs)
-    chance = _merged({name: majority(spec, d.labels) for name, d in splits.items()})
     answers = {f"{name}/logits": one.logits for name, one in ours.items()}
     answers.update({f"{name}/labels": np.asarray(d.labels) for name, d in splits.items()})
     result = FinetuneResult(
-        selection_run_id=material.selection_run_id,
-        task=material.task,
-        model=material.model,
-        teacher=material.teacher or material.start,
-        level=material.level,
-        sparsity=material.sparsity,
-        mask_digest=material.mask.digest if material.mask else None,
+        selection_run_id=found.run_id,
+        task=found.task,
+        model=found.model,
+        teacher=found.teacher or found.weights,
+        level=found.level,
+        sparsity=found.sparsity,
+        mask_digest=found.mask_digest,
         dense=dense,
         dev=dev,
-        majority=chance,
+        majority=_merged({name: majority(spec, d.labels) for name, d in splits.items()}),
         primary=spec.primary,
         retention=dev[spec.primary] / dense[spec.primary] if dense[spec.primary] else 0.0,
         best_step=trained.best_step,
@@ -71,9 +70,9 @@ def outcome(
         nonzero=trained.nonzero,
         agreement=agreement,
         agreement_majority=by_majority,
-        selection=ours_chosen,
-        dense_selection=theirs_chosen,
-        data=material.data,
+        selection=selection,
+        dense_selection=dense_selection,
+        data=found.data,
         run_id=run_id,
         versions=versions(),
     )
@@ -83,8 +82,8 @@ def outcome(
 def _agreement(
     ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]
 ) -> tuple[float, float]:
-    """The share of the first split's rows that two models classify alike, and what the second's commonest
-    answer alone comes to.
+    """Return the share of the first split's rows that both models classify alike, and the share that the
+    second model's most frequent answer alone would reach.
     """
     first = next(iter(ours))
     mine, other = (answers[first].logits.argmax(axis=1) for answers in (ours, theirs))
@@ -92,7 +91,7 @@ def _agreement(
 
 
 def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """One split's metrics as they are; of several, the first's, and the others' by split name."""
+    """Merge the metrics of several splits: the first split's by name, the others' as SPLIT/NAME."""
     first, *others = splits
     merged = dict(splits[first])
     for other in others:
@@ -100,41 +99,31 @@ def _merged(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return merged
 
 
-def _trail(material: Material) -> str:
-    """The runs that the mask came from."""
-    if material.pool_run_id is None:
-        return f"jackpot `{material.selection_run_id}`"
-    return f"sample `{material.pool_run_id}`, select `{material.selection_run_id}`"
-
-
-def note(material: Material, result: FinetuneResult, registered: Mapping[str, Any] | None) -> str:
-    """In Markdown, for the run and the registry."""
+def describe(found: Resolved, result: FinetuneResult) -> str:
+    """Return the description of the run and of the registered version, in Markdown."""
     name = result.primary
-    if material.mask is None:
+    if found.mask_digest is None:
         lines = [
-            f"**Dense `{material.task}`: {name} {result.dev[name]:.4f} on dev**, trained from "
-            f"`{material.start}` for {result.steps} steps"
-            + (", by its own answers." if material.teacher else ".")
+            f"**Dense `{found.task}`: {name} {result.dev[name]:.4f} on dev**, trained from "
+            f"`{found.weights}` for {result.steps} steps"
+            + (", by its own answers." if found.teacher else ".")
         ]
     else:
+        source = f"jackpot `{found.run_id}`"
+        if found.pool is not None:
+            source = f"sample `{found.pool.run_id}`, select `{found.run_id}`"
         lines = [
-            f"**`{material.task}` at {percent(material.sparsity)}: {name} {result.dev[name]:.4f} "
+            f"**`{found.task}` at {percent(found.sparsity)}: {name} {result.dev[name]:.4f} "
             f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; always "
             f"answering the commonest label gives {result.majority[name]:.4f}.",
-            f"{result.steps} steps from `{material.start}`, best at {result.best_step}; "
+            f"{result.steps} steps from `{found.weights}`, best at {result.best_step}; "
             f"{result.nonzero:,} weights under the mask are not zero.",
-            f"Runs: {_trail(material)}, finetune `{result.run_id}`.",
+            f"Runs: {source}, finetune `{result.run_id}`.",
         ]
     if result.agreement is not None:
         lines.insert(
             1,
             f"{result.agreement:.1%} of the rows are answered as by the dense model; always giving its "
             f"commonest answer does so with {result.agreement_majority:.1%}.",
-        )
-    if registered is not None:
-        address = f"models:/{registered['name']}/{registered['version']}"
-        lines.append(
-            f"Registered as `{address}`.\n\nNext: `mlflow models serve -m {address} "
-            "--env-manager local`"
         )
     return "\n\n".join(lines)

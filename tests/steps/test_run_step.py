@@ -1,4 +1,4 @@
-"""The whole road on the demo, through the command line, against a real MLflow store."""
+"""`rpmask run` on the demo, through the command line, against a real MLflow store."""
 
 from __future__ import annotations
 

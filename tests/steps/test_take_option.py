@@ -1,4 +1,4 @@
-"""A candidate may be taken by its number, if it ran the whole race; in a full race all of them do."""
+"""`select --take N` takes any candidate that finished the race; in a full race all do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from commands import answer, rpmask
 
-from rpmask.steps.raceplan import plan_race
+from rpmask.steps.race_plan import plan_race
 from rpmask.steps.requests import ScreenRequest
 
 
-def test_a_full_race_looks_on_the_way_and_stops_nobody() -> None:
+def test_a_full_race_compares_at_every_rung_and_stops_no_candidate() -> None:
     _, early = plan_race(ScreenRequest(), rows=3200, k=8)
     training, full = plan_race(ScreenRequest(full=True), rows=3200, k=8)
     assert full.rungs == (*early.rungs, training.full_steps)
@@ -23,12 +23,12 @@ def test_a_full_race_looks_on_the_way_and_stops_nobody() -> None:
 
 @pytest.fixture(scope="module")
 def full(road: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
-    """The road's last pool, raced in full."""
+    """The last pool of the run, raced in full."""
     pool = road[1]["levels"][-1]["sample"]["run_id"]
     return answer(["screen", "--from", pool, "--full", "--threads", "1"], road[0])
 
 
-def test_a_road_goes_on_with_the_lowest_loss(road: tuple[Path, dict[str, Any]]) -> None:
+def test_run_continues_with_the_lowest_loss(road: tuple[Path, dict[str, Any]]) -> None:
     for level in road[1]["levels"]:
         raced = level["generations"][-1]["screen"]["candidates"]
         finished = [i for i, one in enumerate(raced) if one["status"] == "finished"]
@@ -45,7 +45,7 @@ def test_any_candidate_of_a_full_race_can_be_taken(
     assert taken["winner"] == worst
 
 
-def test_a_candidate_that_is_not_there_or_was_stopped_cannot(
+def test_an_absent_or_stopped_candidate_cannot_be_taken(
     road: tuple[Path, dict[str, Any]], full: dict[str, Any]
 ) -> None:
     absent = rpmask(["select", "--from", full["run_id"], "--take", "9", "--json"], road[0])

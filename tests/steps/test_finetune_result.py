@@ -1,4 +1,4 @@
-"""What is reported of a trained model beside the dense one."""
+"""The metrics of a trained model and of the dense model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
-from rpmask.steps.material import Material
-from rpmask.steps.outcome import note, outcome
+from rpmask.steps.finetune_result import describe, measure
+from rpmask.steps.resolve import Resolved
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import Encoded
 from rpmask.train.evaluate import evaluate
 from rpmask.train.trainer import Trained
 
-MATERIAL = Material("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
+FOUND = Resolved("toy", "toy", "toy", level=1, sparsity=0.9, data=DataChoice())
 TRAINED = Trained(steps=1, best_step=1, nonzero=1, seconds=1.0)
 SCALE = replace(TOY_TASK, kind="regression", labels=(), metrics=("pearson",), primary="pearson")
 
@@ -34,7 +34,7 @@ def reported(
     splits = {"matched": toy_rows(40, seed=1), "other": toy_rows(30, seed=2)}
     chosen_on = toy_rows(20, seed=3)
     prepared: Any = SimpleNamespace(spec=spec, dev=lambda: splits, selection=chosen_on)
-    return outcome(MATERIAL, prepared, TRAINED, model, teacher, "run")[0], splits
+    return measure(FOUND, prepared, TRAINED, model, teacher, "run")[0], splits
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_there_is_no_agreement_without_classes_or_another_model() -> None:
     for found in (reported(tiny_bert().eval(), None)[0], reported(scale, scale, SCALE)[0]):
         assert found.agreement is None
         assert found.agreement_majority is None
-        assert "answered as by the dense model" not in note(MATERIAL, found, None)
+        assert "answered as by the dense model" not in describe(FOUND, found)
 
 
 def test_dev_is_reported_by_the_metric_of_evaluate(

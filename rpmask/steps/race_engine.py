@@ -1,6 +1,6 @@
-"""Where a race's candidates train: which engine, with how many workers, and what the workers get.
+"""The engine of a race: where candidates train, with how many workers, and what the workers receive.
 
-None of it decides a result, except the number of threads and the kind of device.
+Only the number of threads and the kind of device affect the numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rpmask.train.models import skeleton
 if TYPE_CHECKING:
     from rpmask.engines.engine import Engine, WorkerFactory
 
-# What a race is run with and not by: the same race goes on with other ones.
+# Options that do not affect the numbers; an interrupted race may continue with others.
 WHERE = ("storage", "workers", "engine", "address", "cpus_per_candidate", "gpus_per_candidate")
 
 IMPORTED_BY_WORKERS = (
@@ -40,13 +40,13 @@ IMPORTED_BY_WORKERS = (
 
 
 def deciding(request: ScreenRequest) -> dict[str, Any]:
-    """The parameters that a race's numbers depend on."""
-    given = {name: value for name, value in request.to_dict().items() if name not in WHERE}
-    return {**given, "threads": race_threads(request), "device": race_device(request)}
+    """Return the parameters that a race's numbers depend on."""
+    where = {"threads": race_threads(request), "device": race_device(request)}
+    return {**request.without(*WHERE), **where}
 
 
 def race_threads(request: ScreenRequest) -> int:
-    """Threads of a candidate: the cores of this machine shared out, or what it takes of a node."""
+    """Return the threads of a candidate: its share of this machine's cores, or of a node's CPUs."""
     if request.threads:
         return request.threads
     if request.engine == "ray":
@@ -55,14 +55,14 @@ def race_threads(request: ScreenRequest) -> int:
 
 
 def race_device(request: ScreenRequest) -> str:
-    """The kind of device that candidates train on."""
+    """Return the kind of device that candidates train on."""
     if request.engine == "ray":
         return "cuda" if request.gpus_per_candidate else "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def race_models(request: ScreenRequest, start: str, dense: str, spec: TaskSpec) -> RaceModels:
-    """The models in the form in which they reach the workers."""
+    """Return the models in the form that reaches the workers."""
     if request.engine == "ray":
         return ShippedModels.of(start, dense, spec)
     return ModelFolders(start, dense, spec)
@@ -70,17 +70,17 @@ def race_models(request: ScreenRequest, start: str, dense: str, spec: TaskSpec) 
 
 @contextmanager
 def warmed_up(request: ScreenRequest) -> Iterator[Callable[[], list[Any]]]:
-    """Begin what an engine takes seconds for, beside the reading of models and data.
+    """Start the slow part of an engine in a thread, while models and data are read.
 
-    What is yielded waits for it, and gives what is for the engine. On the way out a cluster is left again.
+    The yielded function waits for it and returns what `open_engine` needs. A cluster is left at the end.
     """
-    # The thread outlives the cluster that it starts: Linux ends its processes together with it.
+    # The thread must outlive the cluster it starts: Linux ends a thread's child processes with the thread.
     with ThreadPoolExecutor(1) as thread, ExitStack() as stack:
         begun = thread.submit(_begin, request, stack)
         try:
             yield begun.result
         finally:
-            wait([begun])  # what it still enters must be there to be left
+            wait([begun])  # the stack must hold everything before it is closed
 
 
 def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:
@@ -98,23 +98,18 @@ def _begin(request: ScreenRequest, stack: ExitStack) -> list[Any]:
     return []
 
 
-@contextmanager
-def opened_engine(
-    request: ScreenRequest, setup: RaceSetup, start: str, k: int, early: Sequence[Any]
-) -> Iterator[Engine[Leg, LegResult]]:
-    """The engine asked for, ready to run the legs of k candidates, with what was begun early."""
-    engine = _engine(request, setup, start, k, early)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _engine(
+def open_engine(
     request: ScreenRequest, setup: RaceSetup, start: str, k: int, early: Sequence[Any]
 ) -> Engine[Leg, LegResult]:
+    """Return the requested engine for the legs of k candidates, with what `warmed_up` started."""
     if request.engine == "ray":
-        return _ray(request, setup, k, early)
+        module = _ray_engine()
+        # Each mask goes to the object store once, and from there to the nodes that train its candidate.
+        setup = replace(setup, masks=module.Stored(setup.masks[i] for i in range(k)))
+        worker = partial(RaceWorker, setup)
+        return module.RayCluster(
+            worker, share=_share(request), most=k, workers=request.workers, early=early
+        )
     factory: WorkerFactory[Leg, LegResult] = partial(RaceWorker, setup)
     if race_device(request) == "cuda":
         return _on_devices(request, factory, setup, start, k)
@@ -122,23 +117,8 @@ def _engine(
     return InProcess(factory) if workers == 1 else Processes(factory, workers)
 
 
-def _ray(
-    request: ScreenRequest, setup: RaceSetup, k: int, early: Sequence[Any]
-) -> Engine[Leg, LegResult]:
-    module = _ray_engine()
-    # Each mask goes to the object store once, and from there to the nodes that train its candidate.
-    setup = replace(setup, masks=module.Stored(setup.masks[i] for i in range(k)))
-    return module.RayCluster(
-        partial(RaceWorker, setup),
-        share=_share(request),
-        most=k,
-        workers=request.workers,
-        early=early,
-    )
-
-
 def _share(request: ScreenRequest) -> Any:
-    """What a candidate takes of a Ray node."""
+    """Return the share of a Ray node that a candidate takes."""
     cpus = request.cpus_per_candidate or race_threads(request)
     return _ray_engine().Share(cpus, request.gpus_per_candidate)
 
@@ -161,9 +141,9 @@ def _on_devices(
     start: str,
     k: int,
 ) -> Engine[Leg, LegResult]:
-    """On GPUs candidates share a device as far as its memory goes, each in a process of its own."""
+    """Place candidates on GPUs, as many to a device as its memory holds, each in its own process."""
     most = min(k, request.workers or max(1, available_cores()))
-    need: int | None = 0  # asked for by number, they are shared out without a look at the memory
+    need: int | None = 0  # with --workers the memory is not considered
     if request.workers is None:
         need = candidate_bytes(
             skeleton(start, setup.task),
@@ -172,6 +152,6 @@ def _on_devices(
             setup.training.distill,
         )
     where = places(free_devices(), need, most)
-    if list(where) == [0]:  # where this process computes; another device is given to one of its own
+    if list(where) == [0]:  # the device that this process itself computes on
         return InProcess(factory)
     return Processes(factory, len(where), [seeing(device) for device in where])

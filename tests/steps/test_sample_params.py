@@ -1,12 +1,13 @@
-"""What a run shows of how it was done: as much as tells it apart."""
+"""The parameters of a pool: the usual ones, and unusual options where they were given."""
 
 from __future__ import annotations
 
 import pytest
 
 from rpmask.records import DataChoice
+from rpmask.steps.inputs import data_params
 from rpmask.steps.requests import SampleRequest
-from rpmask.steps.shown import data_params, sample_params
+from rpmask.steps.sample import sample_params
 
 
 def test_the_usual_data_and_tensors_are_not_shown() -> None:
