@@ -67,7 +67,7 @@ def decode(coding: str, code: bytes, total: int, kept: int) -> Bits:
     if bits.size != size:
         raise CodingError(f"{bits.size} bytes of bits, expected {size}")
     if total % 8 and bits[-1] & (0xFF >> total % 8):
-        raise CodingError("the bits go on after the last weight")
+        raise CodingError("the bits continue after the last weight")
     found = int(np.bitwise_count(bits).sum(dtype=np.int64))
     if found != kept:
         raise CodingError(f"{found} weights are kept, expected {kept}")
@@ -137,5 +137,5 @@ def _inflated(code: bytes, size: int) -> Bits:
     except zlib.error as error:
         raise CodingError(f"not deflated bits ({error})") from error
     if not inflater.eof or inflater.unused_data or inflater.unconsumed_tail:
-        raise CodingError("deflated bits that end too early or go on too long")
+        raise CodingError("deflated bits that are too short or too long")
     return np.frombuffer(content, np.uint8)

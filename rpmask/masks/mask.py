@@ -48,7 +48,7 @@ class Mask:
                 )
             if total % 8 and bits[-1] & (0xFF >> total % 8):
                 raise RpmaskError(
-                    f"The bits of '{name}' go on after its last weight.",
+                    f"The bits of '{name}' continue after its last weight.",
                     "Fill the last byte with zeros.",
                 )
             bits.flags.writeable = False

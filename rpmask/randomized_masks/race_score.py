@@ -114,15 +114,9 @@ def from_tensors(tensors: Mapping[str, torch.Tensor]) -> list[Evaluation]:
     """The evaluations that `as_tensors` stored."""
     found: list[Evaluation] = []
     while (losses := tensors.get(f"{len(found)}/losses")) is not None:
-        metric, distances = (
-            tensors.get(f"{len(found)}/{name}") for name in ("metric", "distances")
-        )
-        assert metric is not None
+        metric = float(tensors[f"{len(found)}/metric"])
+        distances = tensors.get(f"{len(found)}/distances")
         found.append(
-            Evaluation(
-                losses.numpy(),
-                float(metric),
-                None if distances is None else distances.numpy(),
-            )
+            Evaluation(losses.numpy(), metric, None if distances is None else distances.numpy())
         )
     return found
