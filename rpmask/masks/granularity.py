@@ -100,12 +100,10 @@ def plan_banks(text: str, tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
 def _bank_of(granularity: Granularity, tensor: Prunable) -> Bank:
     if granularity.kind == "weight":
         return Bank(tensor.name, (Tiling(tensor),))
-    outputs, inputs = tensor.shape[tensor.output_axis], tensor.shape[tensor.input_axis]
+    _check_divides(tensor, "inputs", tensor.inputs, granularity.second)
     if granularity.kind == "n:m":
-        _check_divides(tensor, "inputs", inputs, granularity.second)
         return Bank(tensor.name, (Tiling(tensor),), (granularity.first, granularity.second))
-    _check_divides(tensor, "outputs", outputs, granularity.first)
-    _check_divides(tensor, "inputs", inputs, granularity.second)
+    _check_divides(tensor, "outputs", tensor.outputs, granularity.first)
     return Bank(tensor.name, (Tiling(tensor, granularity.first, granularity.second),))
 
 
@@ -127,15 +125,8 @@ def neuron_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
             if layer is None or f"{layer}{down}.weight" not in known:
                 continue
             other = known[f"{layer}{down}.weight"]
-            banks.append(
-                _checked(
-                    f"{layer}neurons",
-                    (
-                        Tiling(tensor, rows=1, columns=_inputs(tensor)),
-                        Tiling(other, rows=_outputs(other), columns=1),
-                    ),
-                )
-            )
+            tilings = Tiling(tensor, columns=tensor.inputs), Tiling(other, rows=other.outputs)
+            banks.append(_checked(f"{layer}neurons", tilings))
     return _some(banks, "feed-forward", tensors)
 
 
@@ -149,18 +140,17 @@ def head_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
             names = [f"{layer}{part}.weight" for part in (*others, output)]
             if layer is None or not all(name in known for name in names):
                 continue
-            heads = tensor.heads
-            if heads < 1 or _outputs(tensor) % (heads * stacked):
+            if tensor.heads < 1 or tensor.outputs % (tensor.heads * stacked):
                 raise RpmaskError(
-                    f"'{tensor.name}' {tensor.shape} cannot be split into {heads} heads.",
+                    f"'{tensor.name}' {tensor.shape} cannot be split into {tensor.heads} heads.",
                     "The model's configuration must give num_attention_heads.",
                 )
-            width = _outputs(tensor) // (heads * stacked)
+            width = tensor.outputs // (tensor.heads * stacked)
             positions = [f"{layer}{part}.weight" for part in POSITIONS]
-            split = [tensor, *(known[name] for name in names[:-1])]
+            *split, last = [tensor, *(known[name] for name in names)]
             split += [known[name] for name in positions if name in known]
-            rows = [Tiling(part, width, _inputs(part), stacked) for part in split]
-            columns = Tiling(known[names[-1]], _outputs(known[names[-1]]), width)
+            rows = [Tiling(part, width, part.inputs, stacked) for part in split]
+            columns = Tiling(last, last.outputs, width)
             banks.append(_checked(f"{layer}heads", (*rows, columns)))
     return _some(banks, "attention", tensors)
 
@@ -169,14 +159,6 @@ def _layer(name: str, part: str) -> str | None:
     """The path before a part of a layer, with its dot."""
     layer = name.removesuffix(f".{part}.weight")
     return f"{layer}." if layer != name else None
-
-
-def _outputs(tensor: Prunable) -> int:
-    return tensor.shape[tensor.output_axis]
-
-
-def _inputs(tensor: Prunable) -> int:
-    return tensor.shape[tensor.input_axis]
 
 
 def _checked(name: str, tilings: tuple[Tiling, ...]) -> Bank:

@@ -31,8 +31,7 @@ class Tiling:
 
     @property
     def matrix(self) -> tuple[int, int]:
-        outputs = self.tensor.shape[self.tensor.output_axis]
-        return outputs, self.tensor.numel // outputs
+        return self.tensor.outputs, self.tensor.numel // self.tensor.outputs
 
     @property
     def units(self) -> int:

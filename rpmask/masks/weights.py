@@ -54,6 +54,14 @@ class Prunable:
     def input_axis(self) -> int:
         return 0 if self.kind == "conv1d" else 1
 
+    @property
+    def outputs(self) -> int:
+        return self.shape[self.output_axis]
+
+    @property
+    def inputs(self) -> int:
+        return self.shape[self.input_axis]
+
 
 class WeightSource(Protocol):
     """Weights read one tensor at a time, by canonical name."""

@@ -123,10 +123,9 @@ def score(
             "Compute them with `rpmask sample`, or use the importance 'magnitude'.",
         )
     elif kind == "wanda":
-        axis = tensor.input_axis
         across = [1] * values.ndim
-        across[axis] = values.shape[axis]
-        _check_shape(kind, tensor, statistic, (values.shape[axis],))
+        across[tensor.input_axis] = tensor.inputs
+        _check_shape(kind, tensor, statistic, (tensor.inputs,))
         with np.errstate(all="ignore"):  # overflow is refused below
             found = np.abs(values) * statistic.float().numpy().reshape(across)
     else:
