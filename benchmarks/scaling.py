@@ -182,7 +182,9 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=0.25)
     parser.add_argument("--rungs", type=int, default=8)
     parser.add_argument("--tflops", type=float, default=60.0, help="a worker sustains; assumed")
-    parser.add_argument("--gbits", type=float, default=10.0, help="of the ledger's link; assumed")
+    parser.add_argument(
+        "--gbits", type=float, default=10.0, help="of the coordinator's link; assumed"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "scaling.json")
     asked = parser.parse_args()
     measured = measured_costs()
@@ -246,7 +248,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     parts = (
         ("share_training", "training", "#3b6ea5"),
         ("share_preparing", "proving masks, packing states", "#e0a33e"),
-        ("share_waiting", "waiting: ledger, network, end of a rung", "#b9b9b9"),
+        ("share_waiting", "waiting: coordinator, network, end of a rung", "#b9b9b9"),
     )
     for key, label, colour in parts:
         widths = np.array([100 * row[key] for row in rows])

@@ -130,8 +130,8 @@ class Demo:
         begun = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             engine = InProcess(partial(RaceWorker, setup))
-            ledger = RungFiles(Path(folder))
-            outcome = race(engine, rules, names, 0, ledger, Silent(), range(k, len(names)))
+            files = RungFiles(Path(folder))
+            outcome = race(engine, rules, names, 0, files, Silent(), range(k, len(names)))
         return outcome, rules, time.perf_counter() - begun
 
 

@@ -1,8 +1,8 @@
 """A race on many workers as a discrete-event simulation of what `--engine ray` does.
 
-The machine that holds the ledger reads and writes the training states, one after another; its network link
-carries them, one after another in either direction; the workers train; a rung begins when the one
-before has ended. Imported by scaling.py.
+The coordinator, the machine that gives the command, reads and writes the training states one after another.
+Its network link carries them, one after another in either direction. The workers train, and a rung begins
+when the one before has ended. Imported by scaling.py.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Simulation:
 
     def __init__(self, model: Model, costs: Costs) -> None:
         self.model, self.costs = model, costs
-        self.ledger, self.out, self.back = Line(), Line(), Line()
+        self.coordinator, self.out, self.back = Line(), Line(), Line()
         self.now = self.training = self.preparing = 0.0
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = itertools.count()
@@ -93,7 +93,7 @@ class Simulation:
             when, _, then = heapq.heappop(self._events)
             self.now = max(self.now, when)
             then(when)
-        self.now = max(self.now, self.ledger.free)
+        self.now = max(self.now, self.coordinator.free)
 
     def _at(self, when: float, then: Callable[[float], None]) -> None:
         heapq.heappush(self._events, (when, next(self._number), then))
@@ -102,7 +102,7 @@ class Simulation:
         if self._left:
             self._left -= 1
             read = self._down * (self.costs.disk_read_byte + self.costs.handover_byte)
-            self._at(self.ledger.use(when, read + self.costs.handover), self._send)
+            self._at(self.coordinator.use(when, read + self.costs.handover), self._send)
 
     def _send(self, when: float) -> None:
         down = self._down + self.model.mask  # as if no worker's node had the mask yet
@@ -125,7 +125,7 @@ class Simulation:
     def _arrive(self, when: float) -> None:
         self._ask(when)  # the worker goes on before its result is written down
         write = self._up * (self.costs.disk_write_byte + self.costs.handover_byte)
-        self.ledger.use(when, write + self.costs.handover)
+        self.coordinator.use(when, write + self.costs.handover)
 
 
 def simulate(rungs: Rungs, model: Model, workers: int, costs: Costs) -> dict[str, Any]:
@@ -133,7 +133,9 @@ def simulate(rungs: Rungs, model: Model, workers: int, costs: Costs) -> dict[str
     race = Simulation(model, costs)
     # The weights reach the workers' nodes one after the other.
     ready = [race.out.use(0.0, model.payload * costs.network_byte) for _ in range(workers)]
-    race.ledger.use(0.0, rungs[0][0] * model.mask * costs.handover_byte)  # into the object store
+    race.coordinator.use(
+        0.0, rungs[0][0] * model.mask * costs.handover_byte
+    )  # into the object store
     sent, returned = workers * model.payload, 0.0
     for index, (candidates, steps) in enumerate(rungs):
         down = model.state if index else 0.0
@@ -147,10 +149,10 @@ def simulate(rungs: Rungs, model: Model, workers: int, costs: Costs) -> dict[str
         "share_training": race.training / spent,
         "share_preparing": race.preparing / spent,
         "share_waiting": 1 - (race.training + race.preparing) / spent,
-        "ledger_busy": race.ledger.busy / race.now,
+        "coordinator_busy": race.coordinator.busy / race.now,
         "link_out_busy": race.out.busy / race.now,
         "link_in_busy": race.back.busy / race.now,
         "gigabytes_out": sent / 1e9,
         "gigabytes_in": returned / 1e9,
-        "gigabytes_ledger": rungs[0][0] * model.state / 1e9,
+        "gigabytes_stored": rungs[0][0] * model.state / 1e9,
     }

@@ -380,13 +380,21 @@ def simulated(report: Report) -> str:
             f"{one['share_training']:.0%}",
             f"{one['share_preparing']:.0%}",
             f"{one['share_waiting']:.0%}",
-            f"{one['ledger_busy']:.0%}",
+            f"{one['coordinator_busy']:.0%}",
             f"{one['gigabytes_out']:,.0f}",
             f"{one['gigabytes_in']:,.0f}",
         ]
         for one in report["simulated"]
     ]
-    head = ["model", "workers", "hours", "training", "proving, packing", "waiting", "ledger busy"]
+    head = [
+        "model",
+        "workers",
+        "hours",
+        "training",
+        "proving, packing",
+        "waiting",
+        "coordinator busy",
+    ]
     return table([*head, "GB out", "GB in"], rows)
 
 

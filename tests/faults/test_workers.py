@@ -35,7 +35,7 @@ class Fault:
 
 
 def worker(fault: Fault) -> Callable[[Leg], LegResult]:
-    """A stand-in for an arena: losses that depend on the candidate and the rung alone."""
+    """A stand-in for a race worker: losses that depend on the candidate and the rung alone."""
 
     def run(leg: Leg) -> LegResult:
         loss = 1.0 + 0.1 * leg.candidate - 0.01 * leg.rung

@@ -73,7 +73,7 @@ def test_a_distilled_race_ranks_by_distance_and_keeps_the_losses(tmp_path: Path)
     assert last.value == last.distance != last.loss
     assert outcome.losses[1].mean() == pytest.approx(last.loss)
     again = race(Distilled([], []), RULES, names(4), 0, RungFiles(tmp_path), Silent())
-    assert again.candidates == outcome.candidates  # all of it from the ledger
+    assert again.candidates == outcome.candidates  # all of it from the rung files
 
 
 def test_rungs_double_and_fit_the_budget() -> None:

@@ -72,7 +72,7 @@ def start_screen(folder: Path, *options: str) -> Running:
 
 
 def finished_rungs(folder: Path) -> set[tuple[int, int]]:
-    """(candidate, rung) of every rung that is in the ledger of a race under way."""
+    """(candidate, rung) of every rung that a running race has finished."""
     names = [path.stem.split("-") for path in folder.glob(".rpmask/work/*/rungs/*.json")]
     return {(int(name[1]), int(name[3])) for name in names}
 
