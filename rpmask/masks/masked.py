@@ -43,6 +43,11 @@ class MaskHold:
                 )
             self._held.append((name, parameter, mask.keep(name).to(parameter.device)))
 
+    @property
+    def kept(self) -> dict[nn.Parameter, torch.Tensor]:
+        """The kept positions of each masked parameter."""
+        return {parameter: keep for _, parameter, keep in self._held}
+
     @torch.no_grad()
     def apply(self) -> None:
         """Set every pruned weight to zero."""

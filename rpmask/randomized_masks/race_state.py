@@ -11,8 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from rpmask.masks.mask import Mask
-from rpmask.masks.weights import base_of
+from rpmask.masks.masked import MaskHold
 
 _PARTS = ("value", "exp_avg", "exp_avg_sq", "step")
 _NOTE = "note/"
@@ -21,21 +20,20 @@ _NOTE = "note/"
 def captured(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    mask: Mask,
+    hold: MaskHold,
     notes: Mapping[str, torch.Tensor] | None = None,
 ) -> bytes:
     """Trained parameters with their optimizer state, buffers, and notes for the next rung."""
-    kept = _kept_positions(model, mask)
+    kept = hold.kept
     arrays: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         state = optimizer.state.get(parameter, {})
         for part, value in {"value": parameter.detach(), **state}.items():
-            masked = id(parameter) in kept and value.shape == parameter.shape
-            arrays[f"{part}/{name}"] = (
-                value[kept[id(parameter)]] if masked else value.detach().clone()
-            ).contiguous()
+            masked = parameter in kept and value.shape == parameter.shape
+            content = value[kept[parameter]] if masked else value.detach().clone()
+            arrays[f"{part}/{name}"] = content.contiguous()
     for name, buffer in model.named_buffers():  # batch norm's running statistics
         arrays[f"buffer/{name}"] = buffer.detach().clone().contiguous()
     arrays.update({f"{_NOTE}{name}": value for name, value in (notes or {}).items()})
@@ -51,9 +49,11 @@ def notes_of(content: bytes) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, content: bytes) -> None:
+def restore(
+    model: nn.Module, optimizer: torch.optim.Optimizer, hold: MaskHold, content: bytes
+) -> None:
     """Load a captured state into a model with the starting weights and a new optimizer."""
-    kept = _kept_positions(model, mask)
+    kept = hold.kept
     arrays = safetensors.torch.load(content)
     for name, buffer in model.named_buffers():
         buffer.copy_(arrays[f"buffer/{name}"])
@@ -63,18 +63,10 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, mask: Mask, cont
             if value is None:
                 continue
             full = value.to(parameter.device)  # the step too: a fused optimizer needs it there
-            if part != "step" and id(parameter) in kept:
+            if part != "step" and parameter in kept:
                 full = torch.zeros_like(parameter)
-                full[kept[id(parameter)]] = value.to(parameter.device)
+                full[kept[parameter]] = value.to(parameter.device)
             if part == "value":
                 parameter.copy_(full)
             else:
                 optimizer.state[parameter][part] = full
-
-
-def _kept_positions(model: nn.Module, mask: Mask) -> dict[int, torch.Tensor]:
-    base = base_of(model)
-    return {
-        id(parameter := base.get_parameter(name)): mask.keep(name).to(parameter.device)
-        for name in mask.names
-    }

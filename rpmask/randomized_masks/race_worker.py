@@ -138,7 +138,7 @@ class RaceWorker:
             )
             evaluations: list[Evaluation] = []  # those that a score may count
             if leg.state is not None:
-                restore(self._model, optimizer, hold.mask, leg.state)
+                restore(self._model, optimizer, hold, leg.state)
                 evaluations = from_tensors(notes_of(leg.state))
             self._model.train()
             total, train_seconds, at = 0.0, 0.0, leg.from_step
@@ -163,7 +163,7 @@ class RaceWorker:
             if not regular(leg.to_step, training):
                 del evaluations[-1]  # it was made only because the leg ends here
             notes = as_tensors(evaluations[-training.scored_evaluations :])
-            state = captured(self._model, optimizer, hold.mask, notes) if leg.keep_state else None
+            state = captured(self._model, optimizer, hold, notes) if leg.keep_state else None
         train_loss = total / (leg.to_step - leg.from_step)
         return LegResult(
             candidate=leg.candidate,

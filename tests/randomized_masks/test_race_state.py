@@ -1,4 +1,4 @@
-"""A candidate goes on where it was captured, its optimizer's state beside its parameters."""
+"""A candidate continues from its captured state: parameters, moments and step counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from toy import tiny_bert
 
 from rpmask.masks.mask import Mask
+from rpmask.masks.masked import MaskHold
 from rpmask.randomized_masks.race_state import captured, restore
 
 
@@ -21,10 +22,10 @@ def test_all_of_the_state_is_where_its_parameter_is() -> None:
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     nothing = Mask.from_bools({})
-    content = captured(model, optimizer, nothing)
+    content = captured(model, optimizer, MaskHold(model, nothing))
     elsewhere = tiny_bert().to("meta")
     other = torch.optim.AdamW(elsewhere.parameters(), lr=1e-3)
-    restore(elsewhere, other, nothing, content)
+    restore(elsewhere, other, MaskHold(elsewhere, nothing), content)
     assert len(other.state) == len(list(elsewhere.parameters()))
     for parameter, parts in other.state.items():
         assert set(parts) == {"step", "exp_avg", "exp_avg_sq"}
@@ -54,10 +55,10 @@ def test_training_goes_on_as_if_it_had_not_been_captured() -> None:
                 base.get_parameter(name).mul_(mask.keep(name))
 
     step(model, optimizer, 0)
-    content = captured(model, optimizer, mask)
+    content = captured(model, optimizer, MaskHold(model, mask))
     again = tiny_bert()
     other = optimizer_of(again)
-    restore(again, other, mask, content)
+    restore(again, other, MaskHold(again, mask), content)
     for network, its in ((model, optimizer), (again, other)):
         step(network, its, 1)
     for name, value in model.state_dict().items():
