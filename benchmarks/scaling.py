@@ -55,7 +55,7 @@ def rungs_of(k: int, full_steps: int, rungs: int, budget: float) -> Rungs:
 
 
 def timed(
-    work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter, times: int = 5
+    work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter, times: int = 20
 ) -> float:
     """The fastest of some runs: what is measured is the work and not who else is at work."""
     found = []
