@@ -39,9 +39,8 @@ from rpmask.words import percent
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
 
-Planned = list[
-    tuple[MaskRecipe, int | None]
-]  # recipes with the study's trial, if one proposed them
+# Recipes, each with its trial if the study proposed it.
+Planned = list[tuple[MaskRecipe, int | None]]
 
 WORTH_SAYING = 0.01  # share of the pruned weights from which the weights left dense are reported
 
