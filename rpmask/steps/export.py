@@ -183,7 +183,11 @@ def _finish(
     log_outputs(
         run,
         documents={"export.json": manifest, "bench.json": table},
-        metrics={**manifest.pick("bytes", "dense_bytes"), "max_abs_diff": check.max_abs_diff},
+        metrics={
+            "bytes": manifest.bytes,
+            "dense_bytes": manifest.dense_bytes,
+            "max_abs_diff": check.max_abs_diff,
+        },
     )
     log_rows(run, rows)
     run.tag(digest=manifest.digest)
@@ -192,10 +196,9 @@ def _finish(
         "format": manifest.form,
         "model": found.weights,
         "model_uri": log_export(run, out, manifest),
-        **manifest.pick(
-            *("values", "bytes", "dense_bytes", "masked_bytes", "masked_dense_bytes"),
-            *("digest", "standard", "note"),
-        ),
+        "bytes": manifest.bytes,
+        **manifest.pick("values", "dense_bytes", "masked_bytes", "masked_dense_bytes"),
+        **manifest.pick("digest", "standard", "note"),
         **check.pick("max_abs_diff", "tolerance", "same_answers"),
         "compared_rows": check.rows,
         "rows": table,
