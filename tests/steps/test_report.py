@@ -78,10 +78,14 @@ def test_page_is_logged_once_and_fetches_nothing(many: Path) -> None:
     assert "| rte |" in run.data.tags["mlflow.note.content"]
 
 
-def test_nothing_to_compare_and_unknown_formats_are_said(tmp_path: Path) -> None:
-    done = rpmask(["report", "--json"], tmp_path)
-    assert done.returncode == 2
-    assert "no finished training" in json.loads(done.stdout)["error"]
+def test_nothing_to_compare_and_unknown_formats_are_said(many: Path, tmp_path: Path) -> None:
+    for folder, options, says in (
+        (tmp_path, [], "There is no tracking store"),
+        (many, ["--task", "nothing"], "has no finished training or search of the task 'nothing'"),
+    ):
+        done = rpmask(["report", "--json", *options], folder)
+        assert done.returncode == 2
+        assert says in json.loads(done.stdout)["error"]
     done = rpmask(["report", "--out", "board.pdf"], tmp_path)
     assert done.returncode == 2
     assert "no report format 'pdf'" in done.stderr
