@@ -13,12 +13,11 @@ ELSEWHERE = [
 ]
 TEXT = """# Faults
 
-`tests/faults/` does to rpmask what happens to programs: it kills it, fills its disk, takes its server
-away, damages its files. A fault is survived if the command says in one sentence what is wrong, or if the
-same command again ends with the masks, winner, verdict, metrics, artifacts and registered versions of an
-undisturbed one; anything else is lost. A moment of a kill is a number of the road's own events (files
-written, statements executed, bars advanced), drawn from a seed, so that it is the same place on every
-machine.
+`tests/faults/` kills rpmask, fills its disk, stops its server and damages its files. A fault is
+survived if the command says in one sentence what is wrong, or if the same command again ends
+with the masks, winner, verdict, metrics, artifacts and registered versions of an undisturbed run;
+anything else is lost. The moment of a kill is a count of the pipeline's own events (files written,
+statements executed, bars advanced), drawn from a seed, so that it is the same on every machine.
 
 The {form} form, on {machine}, Python {python}:
 
@@ -26,12 +25,13 @@ The {form} form, on {machine}, Python {python}:
 |---|---|---|---|---|
 {rows}
 
-{longest}Skipped is what a machine does not permit, such as mounting a small disk. `make test` runs the
-short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and writes this page.
+{longest}Faults that the machine does not permit, such as mounting a small disk, are skipped. `make test`
+runs the short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and
+writes this page.
 
-A candidate that runs out of memory ends its race with a sentence and is not marked as failed: whether
-there is memory is the machine's doing, and the same command on a larger one, or with fewer workers, goes on
-from the last finished rung with the result it would have had. Code that a model brings along (`auto_map`)
+A candidate that runs out of memory ends its race with an error and is not marked as failed: memory depends
+on the machine, and the same command on a larger one, or with fewer workers, continues from the last finished
+rung with the same result. Code that a model brings along (`auto_map`)
 is never run.
 
 Tested elsewhere:

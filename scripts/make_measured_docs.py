@@ -25,16 +25,15 @@ STORES = {"sqlite": "SQLite", "server": "a server with SQLite behind it"}
 
 TEXT = """# Measured
 
-Figures of this project's own benchmarks, from the JSON files beside them, on two cores of a processor
-without an accelerator. Each is one command; what is compared was run in turn, and is reported as a ratio
-or a difference. Where nothing else is said, races learn from labels, without refitting. Jackpots, deployment
-and real tasks have pages of their own: [Jackpots](jackpot.md), [Deployment](deploy.md),
-[Results on real tasks](results.md).
+All figures come from `benchmarks/*.json`, measured on two CPU cores without an accelerator. Each section
+names its command. Compared runs were interleaved and are reported as a ratio or a difference. Unless stated
+otherwise, races learn from labels, without refitting. For jackpots, deployment and real tasks see
+[Jackpots](jackpot.md), [Deployment](deploy.md) and [Results on real tasks](results.md).
 
 ## Screening
 
-`python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread. What `select` says of pools with
-nothing, and with something, to find is of races as `screen` runs them, with three twins of the control.
+`python benchmarks/screening.py`: the demo, one shot to 93.75 %, one thread. The verdicts on pools with
+and without a better mask are from races as `screen` runs them, with three twins of the control.
 
 {screening}
 
@@ -42,7 +41,7 @@ nothing, and with something, to find is of races as `screen` runs them, with thr
 hold with another seed? The best candidate and the control of each pool of the demo are trained for three
 epochs with other batches, and their dev losses compared row by row as `select` compares. The demo trains its
 embeddings; it is one task with one dense model and one dev split. These races had no twins yet, so their
-intervals are about rows alone; a lead that is gone after other batches is what twins are for.
+intervals cover rows only; twins exist to expose a lead that disappears with other batches.
 
 {verdicts}
 
@@ -56,8 +55,8 @@ intervals are about rows alone; a lead that is gone after other batches is what 
 The mask adds one bool a prunable weight ({bool_mb:.1f} MB) and nothing to a step's peak. Of frozen embeddings
 ({embeddings_mb:.1f} MB here) there is no gradient, and AdamW keeps no moments, twice their size. Distillation
 holds the teacher ({teacher_mb:.1f} MB) and, while a step lasts, {default_mb:.0f} MB of hidden states, or
-{paper_mb:.0f} MB with the attention maps. The default terms are learnt from answers that were kept before the
-first step; `teacher asked` is a step where they would take more than 2 GB and are asked for.
+{paper_mb:.0f} MB with the attention maps. The default terms use teacher outputs cached before the first
+step; `teacher asked` is a step in which they exceed 2 GB and are computed.
 
 `python benchmarks/precision.py --model ENCODER`: a short masked training on SST-2 ({rows:,} rows,
 {steps} steps with distillation, {seeds_tried} seeds) is {speed:.2f} times as fast in bf16 as in fp32

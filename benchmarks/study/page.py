@@ -56,9 +56,9 @@ rpmask by levels. The encoder is a 6-layer, 384-wide BERT of 22.7 million parame
 MEASURED = f"""## How it was measured
 
 Every row is one `rpmask run`, or two more commands where a jackpot is searched; commands, figures and the
-version of the code are in `benchmarks/study/results/`. Rows were walked while rpmask was made: the dense
-model of a seed is not the same in all of them, arms are compared only where it is, and a command gives other
-figures today. This walks a row again, once its file is moved away:
+version of the code are in `benchmarks/study/results/`. Rows were computed while rpmask was developed. The
+dense model of a seed is not the same in all of them; arms are compared only where it is, and a command gives
+other figures today. To compute a row again, move its file away and run:
 
 <!-- not run: it trains for hours -->
 ```bash
@@ -70,33 +70,33 @@ python benchmarks/study/page.py        # this page, from whatever rows are there
   labels alone. No dropout, which is the better baseline.
 - **(b) the paper's recipe**: levels 54, 83 and 92 % before the last, eight masks a level around magnitude at
   T = 0.2, the best of the race, distillation of attention, hidden states and logits, the model's own
-  dropout. As it stands it takes 72 epochs; each of its parts is a ninth as long here. Its rows used the
-  recipe before it was mended ([what it is now](concepts.md#the-public-recipe)): races on the labels alone,
-  seven draws beside the control, batches of 32, weight decay, clipping, a rate that falls at every level, a
-  heavier weight of logits and attention maps, the best of six evaluations, and no dense epoch first.
+  dropout. The public recipe takes 72 epochs; each of its parts is a ninth as long here. Its rows used the
+  recipe before it was corrected ([the current recipe](concepts.md#the-public-recipe)): races on the labels
+  alone, seven draws and the control, batches of 32, weight decay, clipping, a rate that falls at every level,
+  a heavier weight of logits and attention maps, the best of six evaluations, and no dense epoch first.
 - **(c) rpmask, one shot**: eight masks: the magnitude mask, which is the control, and masks of Fisher
   information, uniform and global, as they are and drawn around. Each has its kept weights refitted on 32 rows
   (`--race-refit 32`); they are raced on a quarter of the steps, learning from the dense model as in the
-  training and at its rate, and the one that answers most like it is taken. Its kept weights are refitted on
-  256 rows (`--refit 256`) and trained: distillation of logits and hidden states with some of the labels, no
-  dropout, frozen embeddings.
+  training and at its rate, and the one whose predictions are closest to it is taken. Its kept weights are
+  refitted on 256 rows (`--refit 256`) and trained: distillation of logits and hidden states with some of the
+  labels, no dropout, frozen embeddings.
 - **(d) rpmask, by levels**: as (c), with levels of 54, 83 and 92 % before the last, an epoch each, and 1.8 at
-  the last; races at every level are a sixteenth as long. The last two are refitted, which takes it
-  to more steps than the others on MRPC. It was walked last.
+  the last; races at every level are a sixteenth as long. The last two are refitted, so it takes more
+  steps than the others on MRPC. It was run last.
 
 Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
 steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, and yet
 takes some percent more steps than (a) on MRPC and RTE, whose epochs are short. Retention is the sparse
 model's dev metric over the dense one's; corrected for chance, (sparse - majority) / (dense - majority),
-since a broken model keeps most of the plain figure where one class is frequent. Where a table says
-*selection* it is the metric on that split after the last step; the weights that dev is read with are the
-best ones on it. *Agreement* is the share of dev rows that the sparse model classifies as the dense one
+since a broken model keeps most of the plain figure if one class is frequent. *Selection* is the metric on
+that split after the last step; dev is evaluated with the weights that are best on it.
+*Agreement* is the share of dev rows that the sparse model classifies as the dense one
 does, and in brackets what always giving the dense model's commonest answer comes to. Differences and their
 intervals are of the dense models that both have.
 
-Dev was read once per training. Some defaults were settled when dev of some rows had been seen: that `run`
-takes the first of a race, that weights are refitted, that races learn from the dense model, and that
-embeddings are frozen. What they have on the selection split is given beside dev below. SST-2 is trained on
+Dev was read once per training. Some defaults were chosen after dev of some rows had been seen: that `run`
+takes the top-ranked mask of a race, that weights are refitted, that races learn from the dense model, and
+that embeddings are frozen. Their metrics on the selection split are given with dev below. SST-2 is trained on
 8,000 rows. All are trained at 4e-4, in bf16. Minutes are of one core, of rows that had it to themselves and
 were walked since trainings use plain attention ([measured](measured.md)). Refitting, and then distilled races
 and frozen embeddings, came last: the races and rates below are without them, as are all rows that say so. The
@@ -126,7 +126,7 @@ def missing(rows: Rows) -> str:
         f"walked. The comparison lacks {'; '.join(lacking(rows)) or 'nothing'}."
         + ("" if of(rows, question="jackpot") else " No jackpot search has been compared.")
         + " A jackpot search after training has nothing to search: pruned weights are zero by then."
-        "\n\nPublished figures to stand beside, on larger models and with far more steps: 95.5 % "
+        "\n\nPublished figures for comparison, on larger models and with far more steps: 95.5 % "
         "(PruneBERT, movement pruning, MNLI, 94 % sparse), 98.7 to 99.4 % (SparseBERT, distilled, 95 %, QNLI "
         "and MRPC), 99.1 % (oBERT, second order, MNLI, 90 %).\n"
     )
