@@ -29,7 +29,8 @@ from rpmask.files import write_whole
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
-from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.inputs import Prepared, prepare
+from rpmask.tasks.registry import load_task
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
@@ -113,7 +114,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     choice = DataChoice(train_rows=asked.train_rows, selection_rows=200)
-    prepared = prepare(load_data(asked.task, choice), choice, asked.model)
+    prepared = prepare(load_task(asked.task, choice), choice, asked.model)
     plan = TrainPlan(epochs=1.0, evaluations=2, threads=asked.threads)
     probed = bf16_speed()
     with tempfile.TemporaryDirectory() as dense:

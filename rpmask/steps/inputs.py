@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rpmask.records import DataChoice
 from rpmask.steps.frame import changed
-from rpmask.tasks.own_files import OwnFiles
-from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name, load_task
+from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name
+from rpmask.tasks.registry import load_task as load_data
 from rpmask.tasks.spec import TaskData, TaskSpec
 from rpmask.train.model_place import locate
 
@@ -22,29 +22,6 @@ if TYPE_CHECKING:
 
 # Weights, configurations and vocabularies.
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
-
-
-def load_data(task: str, choice: DataChoice) -> TaskData:
-    """Load the splits of a task."""
-    own = None
-    if choice.train is not None:
-        own = OwnFiles(
-            train=Path(choice.train),
-            dev=Path(choice.dev or choice.train),
-            text=choice.text,
-            text_pair=choice.text_pair,
-            label=choice.label,
-            kind=choice.kind,
-            name=task,
-        )
-    return load_task(
-        task,
-        data_dir=Path(choice.data_dir) if choice.data_dir else None,
-        own=own,
-        seed=choice.split_seed,
-        selection_rows=choice.selection_rows,
-        train_rows=choice.train_rows,
-    )
 
 
 def spec_of(task: str, choice: DataChoice) -> TaskSpec:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from rpmask.errors import RpmaskError
 from rpmask.tasks.hub import HubDataset
 from rpmask.tasks.spec import TaskRows, TaskSpec
-from rpmask.tasks.split import carve
 
 if TYPE_CHECKING:
     import datasets
@@ -105,6 +104,8 @@ def _numbered(split: datasets.Dataset) -> datasets.Dataset:
 def _read_digits() -> TaskRows:
     import numpy as np
     from sklearn.datasets import load_digits
+
+    from rpmask.tasks.split import carve
 
     found = load_digits()
     pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)  # (rows, 8, 8)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
+from rpmask.tasks.glue import GlueTask
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
 from rpmask.tasks.spec import Kind, TaskRows, TaskSpec
 from rpmask.tasks.tables import Table, read_table
@@ -17,68 +19,50 @@ KINDS = ("classification", "regression")
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
 
-@dataclass(frozen=True)
-class OwnFiles:
-    """A user's two files and the names of their columns; `kind` is found out if it is None."""
-
-    train: Path
-    dev: Path
-    text: str = "text"
-    text_pair: str | None = None
-    label: str = "label"
-    kind: str | None = None
-    name: str = "own"
-
-    @property
-    def columns(self) -> Columns:
-        """The columns that hold the example."""
-        return Columns(self.text, self.label, self.text_pair)
-
-    @property
-    def source(self) -> str:
-        """Where the rows come from, as runs record it."""
-        return f"files:{self.train},{self.dev}"
-
-    def tables(self) -> tuple[Table, Table]:
-        """The train file and the dev file."""
-        return read_table(self.train), read_table(self.dev)
+def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> TaskRows:
+    """Read a user's files as rows of the known task, or of the task that the train file describes."""
+    assert choice.train is not None, "read_own needs files"
+    files = Path(choice.train), Path(choice.dev or choice.train)
+    if known is None:
+        _check_names(name, choice.kind)
+    train, dev = (read_table(file) for file in files)
+    columns = Columns(choice.text, choice.label, choice.text_pair)
+    spec = known.spec if known else _describe(name, choice, train)
+    check = known.rows if known else partial(text_rows, spec=spec)
+    source = f"files:{files[0]},{files[1]}"
+    return TaskRows(spec, check(train, columns), {"dev": check(dev, columns)}, source)
 
 
-def read_own(own: OwnFiles) -> TaskRows:
-    """Read the files of a task that is described by its train file."""
-    if own.kind is not None and own.kind not in KINDS:
-        raise RpmaskError(f"'{own.kind}' is no kind of task.", f"Give {' or '.join(KINDS)}.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", own.name):
+def _check_names(name: str, kind: str | None) -> None:
+    if kind is not None and kind not in KINDS:
+        raise RpmaskError(f"'{kind}' is no kind of task.", f"Give {' or '.join(KINDS)}.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise RpmaskError(
-            f"'{own.name}' cannot name a task.",
+            f"'{name}' cannot name a task.",
             "Use letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
         )
-    train, dev = own.tables()
-    spec = _describe(own, train)
-    rows, dev_rows = (text_rows(table, own.columns, spec) for table in (train, dev))
-    return TaskRows(spec, rows, {"dev": dev_rows}, own.source)
 
 
-def _describe(own: OwnFiles, train: Table) -> TaskSpec:
-    values = train.column(own.label)
+def _describe(name: str, choice: DataChoice, train: Table) -> TaskSpec:
+    values = train.column(choice.label)
     for i, value in enumerate(values):
         if class_name(value) is None:
             raise train.error(
-                i, own.label, f"no label ({value!r})", "Give every row a label or leave it out."
+                i, choice.label, f"no label ({value!r})", "Give every row a label or leave it out."
             )
-    kind = cast(Kind, own.kind or _kind(values))
-    labels = () if kind == "regression" else _class_names(own, train, values)
+    kind = cast(Kind, choice.kind or _kind(values))
+    labels = () if kind == "regression" else _class_names(choice, train, values)
     metrics: tuple[str, ...] = ("accuracy", "matthews_correlation")
     if kind == "regression":
         metrics = ("pearson", "spearmanr", "combined")
     elif len(labels) == 2:
         metrics = ("accuracy", "f1", "matthews_correlation")
     return TaskSpec(
-        name=own.name,
-        title=f"{kind} of the texts in {own.train.name}",
+        name=name,
+        title=f"{kind} of the texts in {Path(train.source).name}",
         kind=kind,
         labels=labels,
-        pair=own.text_pair is not None,
+        pair=choice.text_pair is not None,
         metrics=metrics,
         primary="combined" if kind == "regression" else "accuracy",
     )
@@ -104,17 +88,17 @@ def _whole(value: object) -> bool:
     return re.fullmatch(r"\s*[+-]?\d{1,18}\s*", str(value)) is not None
 
 
-def _class_names(own: OwnFiles, train: Table, values: Sequence[object]) -> tuple[str, ...]:
+def _class_names(choice: DataChoice, train: Table, values: Sequence[object]) -> tuple[str, ...]:
     """The classes in order: whole numbers by value, other names by spelling."""
     names = {name for value in values if (name := class_name(value)) is not None}
     if len(names) == 1:
         raise RpmaskError(
-            f"{train.source}: every label in column '{own.label}' is '{names.pop()}'.",
+            f"{train.source}: every label in column '{choice.label}' is '{names.pop()}'.",
             "A classification needs at least two classes.",
         )
-    if own.kind is None and len(names) > max(MANY_VALUES, len(values) // 2):
+    if choice.kind is None and len(names) > max(MANY_VALUES, len(values) // 2):
         raise RpmaskError(
-            f"{train.source}: column '{own.label}' has {len(names)} different values in "
+            f"{train.source}: column '{choice.label}' has {len(names)} different values in "
             f"{len(values)} rows, too many to be classes.",
             "Name the right column with --label, or give --kind classification or regression.",
         )

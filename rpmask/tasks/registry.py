@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
 from rpmask.tasks.builtin import DEMO, read_demo
 from rpmask.tasks.glue import GLUE, GlueTask, find_folder, plain_name
 from rpmask.tasks.images import CIFAR, DIGITS, IMAGE_TASKS, is_image_folder, read_images
-from rpmask.tasks.own_files import OwnFiles, read_own
+from rpmask.tasks.own_files import read_own
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
-from rpmask.tasks.split import split_task
 
 TEXT_TASKS = (DEMO.name, *GLUE)  # these need no files from the user
 # Tasks whose labels are known before any data is read.
@@ -59,62 +58,51 @@ def check_within_reach(name: str, data_dir: Path | None) -> None:
         GLUE[spec.name].on_hub.check_within_reach()
 
 
-def load_task(
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    own: OwnFiles | None = None,
-    seed: int = 0,
-    selection_rows: int | None = None,
-    train_rows: int | None = None,
-) -> TaskData:
-    """Load a task and carve its selection split from train.
+def load_task(name: str, choice: DataChoice = DataChoice()) -> TaskData:
+    """Load a task from the chosen place and carve its selection split from train.
 
-    With `own`, the name of a GLUE task reads the user's files as that task. Any other name is the
-    user's, and the files describe the task.
+    With files of the user's own, the name of a GLUE task reads them as that task. Any other name is
+    the user's, and the files describe the task.
     """
+    from rpmask.tasks.split import split_task
+
     return split_task(
-        _read(name, data_dir, own), seed=seed, selection_rows=selection_rows, train_rows=train_rows
+        _read(name, choice),
+        seed=choice.split_seed,
+        selection_rows=choice.selection_rows,
+        train_rows=choice.train_rows,
     )
 
 
 def is_image_task(name: str, data_dir: Path | None) -> bool:
     """Whether the name is an image task's, or any other name with a folder of images."""
-    if data_dir is None:
-        return plain_name(name) in IMAGE_TASKS
-    return plain_name(name) not in GLUE and is_image_folder(data_dir)
+    plain = plain_name(name)
+    own_images = data_dir is not None and plain not in GLUE and is_image_folder(data_dir)
+    return plain in IMAGE_TASKS or own_images
 
 
-def _read(name: str, data_dir: Path | None, own: OwnFiles | None) -> TaskRows:
-    if own is not None and data_dir is not None:
+def _read(name: str, choice: DataChoice) -> TaskRows:
+    data_dir = Path(choice.data_dir) if choice.data_dir else None
+    if choice.train is not None and data_dir is not None:
         raise RpmaskError(
-            f"Both files of your own ({own.train}) and a data folder ({data_dir}) are given.",
+            f"Both files of your own ({choice.train}) and a data folder ({data_dir}) are given.",
             "Give one of them.",
         )
     plain = plain_name(name)
-    if plain == DEMO.name and (own is not None or data_dir is not None):
+    if plain == DEMO.name:
+        if choice.train is None and data_dir is None:
+            return read_demo()
         raise RpmaskError(
             "Task 'demo' is built in and is not read from files.",
             "Name another task, or leave out the files.",
         )
-    if own is not None:
-        return _read_own(name, own)
+    if choice.train is not None:
+        return read_own(name, choice, GLUE.get(plain))
     if is_image_task(name, data_dir):
         return read_images(plain if data_dir is None else name, data_dir)
-    spec = get_spec(name)
-    if spec is DEMO:
-        return read_demo()
-    task = GLUE[spec.name]
+    task = GLUE[get_spec(name).name]
     folder = _glue_folder(task, data_dir)
     return task.read_hub() if folder is None else task.read_folder(folder)
-
-
-def _read_own(name: str, own: OwnFiles) -> TaskRows:
-    task = GLUE.get(plain_name(name))
-    if task is None:
-        return read_own(replace(own, name=name) if own.name == OwnFiles.name else own)
-    train, dev = (task.rows(table, own.columns) for table in own.tables())
-    return TaskRows(task.spec, train, {"dev": dev}, own.source)
 
 
 def _glue_folder(task: GlueTask, data_dir: Path | None) -> Path | None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
 
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import canonical_json
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
-
-if TYPE_CHECKING:
-    import datasets
-    import numpy as np
-    import numpy.typing as npt
 
 DEFAULT_SHARE = 0.2
 DEFAULT_LIMIT = 1000
@@ -49,8 +48,6 @@ def carve(
     `selection_rows` defaults to a fifth of the rows, at most 1000; `train_rows` limits the rows that
     stay in train.
     """
-    import numpy as np
-
     total = len(rows)
     if selection_rows is None:
         selection_rows = max(1, min(int(DEFAULT_SHARE * total), DEFAULT_LIMIT))
@@ -73,16 +70,12 @@ def carve(
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
-    import numpy as np
-
     entropy = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return np.random.default_rng(int.from_bytes(entropy[:16], "big"))
 
 
 def _strata(labels: list[float], spec: TaskSpec) -> npt.NDArray[np.int64]:
     """The stratum of each row: its class, or the tenth of the rows that its value falls in."""
-    import numpy as np
-
     values = np.asarray(labels)
     if spec.kind == "classification":
         return values.astype(np.int64)
@@ -100,8 +93,6 @@ def _draw(
 
     Unlike scikit-learn's stratified split, it accepts a stratum of a single row.
     """
-    import numpy as np
-
     shuffled = generator.permutation(pool)
     groups = [shuffled[strata[shuffled] == stratum] for stratum in np.unique(strata[pool])]
     exact = np.array([len(group) * count / len(pool) for group in groups])
@@ -115,8 +106,6 @@ def _draw(
 
 def digest(split: datasets.Dataset) -> str:
     """sha256 over the rows in order, each a line of canonical JSON; an image counts by its own sha256."""
-    import datasets
-
     for name, feature in split.features.items():
         if isinstance(feature, datasets.Image):
             split = split.cast_column(name, datasets.Image(decode=False))

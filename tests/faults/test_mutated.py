@@ -23,9 +23,9 @@ from faults.mutations import mutated
 from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.losses import read_losses
-from rpmask.records import Pool, ScreenReport, Selection
+from rpmask.records import DataChoice, Pool, ScreenReport, Selection
 from rpmask.results import FinetuneResult
-from rpmask.tasks.own_files import OwnFiles, read_own
+from rpmask.tasks.own_files import read_own
 from rpmask.tracking.artifacts import read_record
 
 FILES = short_or_long(100, 20_000)
@@ -46,7 +46,7 @@ ROWS = pd.DataFrame(
 
 
 def _own(path: Path) -> Any:
-    return read_own(OwnFiles(train=path, dev=path))
+    return read_own("own", DataChoice(train=str(path), dev=str(path)))
 
 
 def _record(kind: Any) -> Callable[[Path], Any]:

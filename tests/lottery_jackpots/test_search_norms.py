@@ -20,7 +20,7 @@ from rpmask.lottery_jackpots.searchable import find_searchable
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, weights_digest
 from rpmask.randomized_masks.mask_generation import draw_mask
-from rpmask.records import MaskRecipe
+from rpmask.records import DataChoice, MaskRecipe
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.train.evaluate import evaluate
@@ -34,7 +34,7 @@ Splits = tuple[Any, Any]
 
 @pytest.fixture(scope="module")
 def digits() -> Splits:
-    data = load_task("digits", train_rows=256)
+    data = load_task("digits", DataChoice(train_rows=256))
     processor = load_image_processor("digits")
     return encode_images(data.train, processor), encode_images(data.selection, processor)
 

@@ -139,12 +139,12 @@ def test_agreement_is_the_share_of_dev_rows_that_the_dense_model_classifies_alik
     from safetensors.numpy import load_file
 
     from rpmask.records import DataChoice
-    from rpmask.steps.inputs import load_data, prepare
-    from rpmask.tasks.registry import get_spec
+    from rpmask.steps.inputs import prepare
+    from rpmask.tasks.registry import get_spec, load_task
     from rpmask.train.evaluate import evaluate
     from rpmask.train.models import load_classifier
 
-    dev = prepare(load_data("demo", DataChoice()), DataChoice(), "demo").dev()["dev"]
+    dev = prepare(load_task("demo", DataChoice()), DataChoice(), "demo").dev()["dev"]
     spec = get_spec("demo")
     dense = evaluate(load_classifier("demo", spec), dev, spec).logits.argmax(axis=1)
     for level in road[1]["levels"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
 from rpmask.tasks.registry import load_task
 from rpmask.tasks.spec import TaskData
 
@@ -57,7 +58,7 @@ def test_stsb_is_a_regression_with_lone_quotes(tmp_path: Path) -> None:
     ]
     for split in ("train", "dev"):
         write(tmp_path / "STS-B" / f"{split}.tsv", [STSB, *([*start, *row] for row in texts)])
-    data = load_task("sts-b", data_dir=tmp_path, selection_rows=2)
+    data = load_task("sts-b", DataChoice(data_dir=str(tmp_path), selection_rows=2))
     assert data.spec.kind == "regression"
     assert examples(data) == [(a, b, pytest.approx(float(score))) for a, b, score in texts]
     assert data.dev["dev"]["text_pair"][:] == [b for _, b, _ in texts]
@@ -78,7 +79,7 @@ def test_qqp_leaves_out_what_a_line_break_tore_apart(tmp_path: Path) -> None:
     ]
     for split in ("train", "dev"):
         write(tmp_path / "QQP" / f"{split}.tsv", rows)
-    data = load_task("qqp", data_dir=tmp_path, selection_rows=2)
+    data = load_task("qqp", DataChoice(data_dir=str(tmp_path), selection_rows=2))
     assert examples(data) == [
         ("How do I start?", "What is the way to start?", 1),
         ('"Is it "true""?', "", 0),
@@ -93,7 +94,7 @@ def test_qqp_rows_that_lack_a_field_are_not_torn(tmp_path: Path) -> None:
         for split in ("train", "dev"):
             write(tmp_path / "QQP" / f"{split}.tsv", [QQP, whole, short, whole])
         with pytest.raises(RpmaskError, match=rf"line 3: number of fields {len(short)} instead of"):
-            load_task("qqp", data_dir=tmp_path)
+            load_task("qqp", DataChoice(data_dir=str(tmp_path)))
 
 
 def test_only_qqp_is_known_to_have_torn_rows(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_only_qqp_is_known_to_have_torn_rows(tmp_path: Path) -> None:
             tmp_path / "QNLI" / f"{split}.tsv", [["index", "question", "sentence", "label"], *torn]
         )
     with pytest.raises(RpmaskError, match="line 2: number of fields 2 instead of 4"):
-        load_task("qnli", data_dir=tmp_path)
+        load_task("qnli", DataChoice(data_dir=str(tmp_path)))
 
 
 def test_mnli_has_two_dev_sets(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_mnli_has_two_dev_sets(tmp_path: Path) -> None:
     write(folder / "train.tsv", train)
     for split, label in (("dev_matched", "neutral"), ("dev_mismatched", "contradiction")):
         write(folder / f"{split}.tsv", [[*MNLI, *VOTES, "gold_label"], row(7, label, 5)])
-    data = load_task("mnli", data_dir=tmp_path, selection_rows=2)
+    data = load_task("mnli", DataChoice(data_dir=str(tmp_path), selection_rows=2))
     assert [label for *_, label in examples(data)] == [1, 0, 2, 1, 0]
     assert examples(data)[3][:2] == ('uh 3 "yeah', "n/a")
     assert {split: rows["label"][:] for split, rows in data.dev.items()} == {
@@ -128,7 +129,7 @@ def test_mnli_has_two_dev_sets(tmp_path: Path) -> None:
     }
     (folder / "dev_mismatched.tsv").unlink()
     with pytest.raises(RpmaskError, match=r"no file .*dev_mismatched\.tsv"):
-        load_task("mnli", data_dir=tmp_path)
+        load_task("mnli", DataChoice(data_dir=str(tmp_path)))
 
 
 def test_qnli_names_its_classes(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_qnli_names_its_classes(tmp_path: Path) -> None:
     ]
     for split in ("train", "dev"):
         write(tmp_path / "QNLI" / f"{split}.tsv", rows, newline="\r\n")
-    data = load_task("qnli", data_dir=tmp_path, selection_rows=1)
+    data = load_task("qnli", DataChoice(data_dir=str(tmp_path), selection_rows=1))
     assert examples(data) == [
         ('What does "it" mean?', "It means it.", 0),
         ("Who?", '"Nobody"', 1),
@@ -157,6 +158,6 @@ def test_wnli_numbers_its_classes(tmp_path: Path) -> None:
     ]
     for split in ("train", "dev"):
         write(tmp_path / "WNLI" / f"{split}.tsv", rows)
-    data = load_task("wnli", data_dir=tmp_path, selection_rows=1)
+    data = load_task("wnli", DataChoice(data_dir=str(tmp_path), selection_rows=1))
     assert [label for *_, label in examples(data)] == [1, 0, 1]
     assert data.spec.labels[data.dev["dev"]["label"][0]] == "entailment"

@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import close_session, constants
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.records import DataChoice
 from rpmask.tasks import hub
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.registry import load_task
@@ -52,7 +53,7 @@ def test_the_newest_whole_download_is_read(cache: Path, monkeypatch: pytest.Monk
     fill(cache, "old", {**ROWS, "sentence1": ["x", "y", "z"]}, age=100)
     fill(cache, "new", ROWS)
     (fill(cache, "torn", ROWS, age=-100) / "glue-validation.arrow").unlink()
-    data = load_task("rte", selection_rows=1)
+    data = load_task("rte", DataChoice(selection_rows=1))
     assert data.source == "cache:nyu-mll/glue/rte@new"
     assert data.dev["dev"][:] == {
         "text": ROWS["sentence1"],
@@ -93,12 +94,12 @@ def test_a_hub_that_answers(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(hub, "unreachable", lambda *_, **__: None)
     monkeypatch.setattr(datasets, "load_dataset", load)
-    data = load_task("RTE", selection_rows=1)
+    data = load_task("RTE", DataChoice(selection_rows=1))
     assert asked == [("nyu-mll/glue", "rte")]
     assert data.source == "hub:nyu-mll/glue/rte"
     assert data.dev["dev"]["label"][:] == [0, 1, 1]
     fill(cache, "same", ROWS)
-    assert load_task("rte", selection_rows=1).digests == data.digests
+    assert load_task("rte", DataChoice(selection_rows=1)).digests == data.digests
 
 
 def test_a_hub_that_fails_after_all(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +121,7 @@ def test_the_hub_has_validation_splits_of_other_names(monkeypatch: pytest.Monkey
     names = ("train", "validation_matched", "validation_mismatched", "test_matched")
     monkeypatch.setattr(hub, "unreachable", lambda *_, **__: None)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_: dict.fromkeys(names, split))
-    data = load_task("mnli", selection_rows=1)
+    data = load_task("mnli", DataChoice(selection_rows=1))
     assert set(data.dev) == {"dev_matched", "dev_mismatched"}
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
 from rpmask.tasks.images import DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.registry import get_spec, load_task
 
@@ -48,7 +49,7 @@ def test_digits_are_whole_and_apart() -> None:
 
 
 def test_dev_does_not_depend_on_the_split_seed() -> None:
-    one, other = (load_task("digits", seed=seed).digests for seed in (0, 1))
+    one, other = (load_task("digits", DataChoice(split_seed=seed)).digests for seed in (0, 1))
     assert one["dev"] == other["dev"]
     assert one["train"] != other["train"]
     assert one == load_task("digits").digests
@@ -60,13 +61,13 @@ def test_the_registry_knows_them() -> None:
         get_spec("digit")
     assert "cifar100" in caught.value.hint
     assert get_spec("Digits") is DIGITS
-    assert load_task("digits", train_rows=20, selection_rows=10).train.num_rows == 20
+    assert load_task("digits", DataChoice(train_rows=20, selection_rows=10)).train.num_rows == 20
 
 
 def test_a_folder_of_images(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     assert is_image_folder(folder)
-    data = load_task("pets", data_dir=folder)
+    data = load_task("pets", DataChoice(data_dir=str(folder)))
     assert data.spec.name == "pets"
     assert data.spec.labels == ("cat", "dog")
     assert data.spec.inputs == "image"
@@ -75,14 +76,14 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert data.dev["dev"][0]["image"].size == (5, 4)
     before = data.digests["dev"]
     Image.new("RGB", (5, 4)).save(folder / "test" / "cat" / "0.png")
-    assert load_task("pets", data_dir=folder).digests["dev"] != before
+    assert load_task("pets", DataChoice(data_dir=str(folder))).digests["dev"] != before
 
 
 def test_what_other_programs_leave_in_a_folder_is_no_class(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "pets")
     for left in (".ipynb_checkpoints", "__MACOSX"):
         (folder / "train" / left).mkdir()
-    assert load_task("pets", data_dir=folder).spec.labels == ("cat", "dog")
+    assert load_task("pets", DataChoice(data_dir=str(folder))).spec.labels == ("cat", "dog")
 
 
 def test_folders_that_are_no_task(tmp_path: Path) -> None:
@@ -137,3 +138,8 @@ def test_cifar_is_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(data.train) + len(data.selection) == 10
     assert data.dev["dev"]["label"] == [0, 1, 0, 1]
     assert data.dev["dev"][3]["image"].getpixel((0, 0)) == (3, 0, 0)
+
+
+def test_an_image_task_with_a_folder_of_no_images(tmp_path: Path) -> None:
+    with pytest.raises(RpmaskError, match="is not an image folder: it lacks train"):
+        load_task("digits", DataChoice(data_dir=str(tmp_path)))

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rpmask.errors import RpmaskError
+from rpmask.records import DataChoice
 from rpmask.tasks import hub
-from rpmask.tasks.own_files import OwnFiles
 from rpmask.tasks.registry import TEXT_TASKS, check_within_reach, get_spec, load_task
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
@@ -23,9 +24,10 @@ def glue_folder(root: Path, word: str) -> Path:
     return root
 
 
-def own_files(folder: Path) -> OwnFiles:
+def own_files(folder: Path) -> DataChoice:
     (folder / "own.csv").write_text("text,text_pair,label\nmine,a,0\nmine,b,1\nmine,c,1\n")
-    return OwnFiles(folder / "own.csv", folder / "own.csv", text_pair="text_pair")
+    file = str(folder / "own.csv")
+    return DataChoice(train=file, dev=file, text_pair="text_pair")
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,9 @@ def nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_gives_a_whole_task(tmp_path: Path) -> None:
-    data = load_task("rte", data_dir=glue_folder(tmp_path, "w"), seed=5, selection_rows=4)
+    data = load_task(
+        "rte", DataChoice(data_dir=str(glue_folder(tmp_path, "w")), split_seed=5, selection_rows=4)
+    )
     assert data.spec is get_spec("rte")
     assert data.source == f"folder:{tmp_path / 'RTE'}"
     assert data.train.column_names == ["text", "text_pair", "label", "row"]
@@ -46,12 +50,14 @@ def test_a_folder_gives_a_whole_task(tmp_path: Path) -> None:
     assert data.dev["dev"]["label"][:] == [0, 1]
     assert set(data.digests) == {"train", "selection", "dev"}
 
-    again = load_task("rte", data_dir=tmp_path, seed=5, selection_rows=4)
-    other = load_task("rte", data_dir=tmp_path, seed=6, selection_rows=4)
+    again = load_task("rte", DataChoice(data_dir=str(tmp_path), split_seed=5, selection_rows=4))
+    other = load_task("rte", DataChoice(data_dir=str(tmp_path), split_seed=6, selection_rows=4))
     assert again.digests == data.digests
     assert other.digests["dev"] == data.digests["dev"]
     assert other.digests["selection"] != data.digests["selection"]
-    few = load_task("rte", data_dir=tmp_path, seed=5, selection_rows=4, train_rows=2)
+    few = load_task(
+        "rte", DataChoice(data_dir=str(tmp_path), split_seed=5, selection_rows=4, train_rows=2)
+    )
     assert len(few.train) == 2
     assert few.digests["selection"] == data.digests["selection"]
 
@@ -59,13 +65,13 @@ def test_a_folder_gives_a_whole_task(tmp_path: Path) -> None:
 def test_the_order_of_look_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, configured = glue_folder(tmp_path / "given", "g"), glue_folder(tmp_path / "env", "e")
     monkeypatch.setenv("RPMASK_GLUE_DIR", str(configured))
-    assert load_task("rte", data_dir=given).train["text"][0].startswith("g ")
+    assert load_task("rte", DataChoice(data_dir=str(given))).train["text"][0].startswith("g ")
     assert load_task("rte").train["text"][0].startswith("e ")
-    assert load_task("rte", own=own_files(tmp_path)).train["text"][0] == "mine"
+    assert load_task("rte", own_files(tmp_path)).train["text"][0] == "mine"
     with pytest.raises(RpmaskError, match="'mrpc' is not on this machine"):
         load_task("mrpc")
     with pytest.raises(RpmaskError, match="has no folder MRPC for task 'mrpc'"):
-        load_task("mrpc", data_dir=given)
+        load_task("mrpc", DataChoice(data_dir=str(given)))
     monkeypatch.setenv("RPMASK_GLUE_DIR", str(tmp_path / "misspelt"))
     with pytest.raises(RpmaskError, match=r"There is no folder .*misspelt"):
         load_task("rte")
@@ -74,37 +80,35 @@ def test_the_order_of_look_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_hole_in_the_folder_is_not_filled_from_elsewhere(tmp_path: Path) -> None:
     (glue_folder(tmp_path, "w") / "RTE" / "dev.tsv").unlink()
     with pytest.raises(RpmaskError, match=r"There is no file .*dev\.tsv"):
-        load_task("rte", data_dir=tmp_path)
+        load_task("rte", DataChoice(data_dir=str(tmp_path)))
 
 
 def test_own_files_as_a_known_task_or_as_their_own(tmp_path: Path) -> None:
     own = own_files(tmp_path)
-    known = load_task("rte", own=own)
+    known = load_task("rte", own)
     assert known.spec.labels == ("entailment", "not_entailment")
     assert known.dev["dev"]["label"][:] == [0, 1, 1]
-    assert set(load_task("mnli", own=own).dev) == {"dev"}
+    assert set(load_task("mnli", own).dev) == {"dev"}
 
-    mine = load_task("mine", own=own)
+    mine = load_task("mine", own)
     assert (mine.spec.name, mine.spec.labels) == ("mine", ("0", "1"))
     assert mine.source == f"files:{own.train},{own.dev}"
-    named = OwnFiles(own.train, own.dev, text_pair="text_pair", name="reviews")
-    assert load_task("own", own=named).spec.name == "reviews"
 
 
 def test_the_demo(tmp_path: Path) -> None:
-    data = load_task("demo", selection_rows=2, train_rows=8)
+    data = load_task("demo", DataChoice(selection_rows=2, train_rows=8))
     assert (len(data.train), len(data.selection), data.source) == (8, 2, "builtin:demo")
     assert set(data.dev["dev"][0]) == {"text", "text_pair", "label", "row"}
     assert sorted(data.selection["label"][:]) == [0, 1]
     with pytest.raises(RpmaskError, match="'demo' is built in"):
-        load_task("demo", own=own_files(tmp_path))
+        load_task("demo", own_files(tmp_path))
     with pytest.raises(RpmaskError, match="'demo' is built in"):
-        load_task("demo", data_dir=tmp_path)
+        load_task("demo", DataChoice(data_dir=str(tmp_path)))
 
 
 def test_files_and_a_folder_contradict(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match="Both files of your own"):
-        load_task("rte", own=own_files(tmp_path), data_dir=tmp_path)
+        load_task("rte", replace(own_files(tmp_path), data_dir=str(tmp_path)))
 
 
 def test_names() -> None:

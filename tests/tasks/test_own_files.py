@@ -7,7 +7,9 @@ import datasets
 import pytest
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.own_files import OwnFiles, read_own
+from rpmask.records import DataChoice
+from rpmask.tasks.own_files import read_own
+from rpmask.tasks.spec import TaskRows
 
 TEXTS = ["one", 'two "2", too', "drei\u2028", ""]
 LABELS = ["b", "a", "b", "c"]
@@ -32,17 +34,21 @@ def write(path: Path, texts: list[str], labels: list[object]) -> Path:
     return path
 
 
-def files(folder: Path, labels: list[object], suffix: str = ".jsonl", **given: str) -> OwnFiles:
+def read(train: Path, dev: Path, name: str = "own", **given: str) -> TaskRows:
+    return read_own(name, DataChoice(train=str(train), dev=str(dev), **given))
+
+
+def files(folder: Path, labels: list[object], suffix: str = ".jsonl", **given: str) -> TaskRows:
     texts = [f"t{i}" for i in range(len(labels))]
     train = write(folder / f"train{suffix}", texts, labels)
-    return OwnFiles(train, train, **given)
+    return read(train, train, **given)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet", ".CSV"])
 def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
     train = write(tmp_path / f"train{suffix}", TEXTS, list(LABELS))
     dev = write(tmp_path / f"dev{suffix}", TEXTS[::-1], LABELS[::-1])
-    found = read_own(OwnFiles(train, dev))
+    found = read(train, dev)
     spec = found.spec
     assert (spec.kind, spec.labels, spec.pair) == ("classification", ("a", "b", "c"), False)
     assert found.train[:] == {"text": TEXTS, "label": [1, 0, 1, 2], "row": [0, 1, 2, 3]}
@@ -56,10 +62,9 @@ def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
 def test_formats_can_be_mixed_and_columns_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("q,a,match,id\nwhy,so,yes,1\nwho,me,no,2\n")
     (tmp_path / "dev.jsonl").write_text('{"a": "x", "q": "y", "match": "no"}\n')
-    own = OwnFiles(
+    found = read(
         tmp_path / "train.csv", tmp_path / "dev.jsonl", text="q", text_pair="a", label="match"
     )
-    found = read_own(own)
     assert (found.spec.pair, found.spec.labels) == (True, ("no", "yes"))
     assert found.train[:] == {
         "text": ["why", "who"],
@@ -85,7 +90,7 @@ def test_formats_can_be_mixed_and_columns_named(tmp_path: Path) -> None:
 def test_the_kind_is_found(
     tmp_path: Path, suffix: str, labels: list[object], kind: str, names: tuple[str, ...]
 ) -> None:
-    found = read_own(files(tmp_path, labels, suffix))
+    found = files(tmp_path, labels, suffix)
     spec, coded = found.spec, found.train["label"][:]
     assert (spec.kind, spec.labels) == (kind, names)
     if kind == "regression":
@@ -97,20 +102,20 @@ def test_the_kind_is_found(
 
 
 def test_few_whole_floats_are_classes_and_booleans_are_named(tmp_path: Path) -> None:
-    assert read_own(files(tmp_path, [1.0, 0.0, 1.0])).spec.labels == ("0", "1")
-    assert read_own(files(tmp_path, [True, False])).spec.labels == ("false", "true")
+    assert files(tmp_path, [1.0, 0.0, 1.0]).spec.labels == ("0", "1")
+    assert files(tmp_path, [True, False]).spec.labels == ("false", "true")
 
 
 def test_a_kind_that_is_given_is_kept(tmp_path: Path) -> None:
     scale = files(tmp_path, [3, 1, 2], kind="regression")
-    assert read_own(scale).train["label"][:] == [3.0, 1.0, 2.0]
+    assert scale.train["label"][:] == [3.0, 1.0, 2.0]
     classes = files(tmp_path, [0.5, 1.0, 0.5], kind="classification")
-    assert read_own(classes).spec.labels == ("0.5", "1")
+    assert classes.spec.labels == ("0.5", "1")
 
 
 def test_metrics_fit_the_task(tmp_path: Path) -> None:
-    assert "f1" in read_own(files(tmp_path, ["a", "b"])).spec.metrics
-    assert "f1" not in read_own(files(tmp_path, ["a", "b", "c"])).spec.metrics
+    assert "f1" in files(tmp_path, ["a", "b"]).spec.metrics
+    assert "f1" not in files(tmp_path, ["a", "b", "c"]).spec.metrics
 
 
 @pytest.mark.parametrize(
@@ -135,7 +140,7 @@ def test_what_is_refused(
     tmp_path: Path, labels: list[object], given: dict[str, str], message: str
 ) -> None:
     with pytest.raises(RpmaskError) as caught:
-        read_own(files(tmp_path, labels, **given))
+        files(tmp_path, labels, **given)
     assert message in caught.value.message
     assert caught.value.hint
 
@@ -144,7 +149,7 @@ def test_a_dev_label_that_train_lacks(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", ["x", "y"], ["a", "b"])
     dev = write(tmp_path / "dev.csv", ["x", "y"], ["a", "0"])
     with pytest.raises(RpmaskError) as caught:
-        read_own(OwnFiles(train, dev))
+        read(train, dev)
     assert caught.value.message == f"{dev}, line 3, column 'label': unknown label '0'."
     assert caught.value.hint == "The labels of 'own' are 'a', 'b'."
 
@@ -152,6 +157,6 @@ def test_a_dev_label_that_train_lacks(tmp_path: Path) -> None:
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", ["x", "y"], ["a", "b"])
     with pytest.raises(RpmaskError, match=r"There is no file .*dev\.csv"):
-        read_own(OwnFiles(train, tmp_path / "dev.csv"))
+        read(train, tmp_path / "dev.csv")
     with pytest.raises(RpmaskError, match=r"ends in '\.xlsx'"):
-        read_own(OwnFiles(train, tmp_path / "dev.xlsx"))
+        read(train, tmp_path / "dev.xlsx")

@@ -12,6 +12,7 @@ from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import find_prunable
+from rpmask.records import DataChoice
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.train.batches import training_order
@@ -22,7 +23,7 @@ from rpmask.train.models import has_head, load_classifier, load_image_processor,
 
 @pytest.fixture(scope="module")
 def rows() -> ImageRows:
-    data = load_task("digits", train_rows=70)
+    data = load_task("digits", DataChoice(train_rows=70))
     return encode_images(data.train, load_image_processor("digits"))
 
 
