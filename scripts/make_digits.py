@@ -21,8 +21,8 @@ from transformers import ResNetConfig, ResNetForImageClassification, ViTImagePro
 from rpmask.streams import generator
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
+from rpmask.train.batches import ImageRows, encode_images
 from rpmask.train.evaluate import evaluate
-from rpmask.train.images import ImageRows, encode_images
 
 SEED = 0
 EPOCHS = 40

@@ -10,12 +10,10 @@ selection split, with the statistics it was evaluated with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -123,11 +121,8 @@ class Search:
         self._train, self._selection = train, selection
         self._checkpoint, self._observer = checkpoint, observer
         self._dense = running_statistics(model)
-        if (
-            plan.norm_statistics != "frozen"
-            and self._dense
-            and min(plan.batch_size, len(train)) < 2
-        ):
+        rows = min(plan.batch_size, len(train))
+        if rows < 2 and self._dense and plan.norm_statistics != "frozen":
             raise RpmaskError(
                 "Batch norms take no statistics from one row.",
                 "Give --batch-size 2 or more, or --norm-statistics frozen.",
@@ -140,8 +135,8 @@ class Search:
             {name: base.get_parameter(name) for name in start.names}, start
         )
         self._optimizer = _optimizer(plan, list(self._scored.scores.values()))
-        self._order = _order(train, plan)
-        self._epoch_steps = len(self._order) // plan.epochs
+        self._epoch_steps = len(train) // rows
+        self._order = training_order(train, rows, plan.epochs * self._epoch_steps, plan.seed)
         self._digest = parameters_digest(model)
         identity = [start.digest, self._digest, statistics_digest(self._dense), plan.to_dict()]
         self._state = SearchState(
@@ -196,7 +191,7 @@ class Search:
         self._model.train()
         if plan.norm_statistics == "frozen":
             freeze_norms(self._model)
-        batch, labels = _batch(self._train, self._order[step], self._device)
+        batch, labels = self._batch(step)
         batch = augmented(batch, plan.augment, generator(plan.seed, "augment", str(step)))
         loss = example_losses(self._task, self._under_mask()(**batch).logits, labels).mean()
         loss.backward()
@@ -210,6 +205,12 @@ class Search:
                 "Lower --learning-rate; the weights were not touched.",
             )
 
+    def _batch(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The inputs and the labels of a step."""
+        batch = self._train.batch(self._order[step])
+        batch = {name: value.to(self._device) for name, value in batch.items()}
+        return batch, batch.pop("labels")
+
     def _under_mask(self) -> UnderMask:
         """The model under the current mask."""
         effective = self._scored.effective()
@@ -219,7 +220,8 @@ class Search:
         """Evaluate, keep the best, write the checkpoint. Epoch 0 is the start, before any step."""
         state, mask, under = self._state, self._scored.mask(), self._under_mask()
         if self._plan.norm_statistics == "reestimated":
-            reestimate_norms(under, _first_epoch(self._train, self._plan, self._device))
+            # Always on the batches of the first epoch.
+            reestimate_norms(under, (self._batch(step)[0] for step in range(self._epoch_steps)))
         evaluation = evaluate(under, self._selection, self._task)
         epoch = SearchEpoch(
             epoch=state.step // self._epoch_steps,
@@ -244,26 +246,6 @@ class Search:
             curves |= {"search/loss": epoch.train_loss, "search/swaps": epoch.swaps}
         for name, value in curves.items():
             self._observer.metric(name, value, epoch.epoch)
-
-
-def _order(train: Split, plan: SearchPlan) -> list[np.ndarray]:
-    batch = min(plan.batch_size, len(train))
-    return training_order(train, batch, plan.epochs * (len(train) // batch), plan.seed)
-
-
-def _batch(
-    train: Split, rows: np.ndarray, device: torch.device
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    batch = {name: value.to(device) for name, value in train.batch(rows).items()}
-    return batch, batch.pop("labels")
-
-
-def _first_epoch(
-    train: Split, plan: SearchPlan, device: torch.device
-) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of the first epoch, on which norms' statistics are estimated in every epoch."""
-    order = _order(train, replace(plan, epochs=1))
-    return (_batch(train, rows, device)[0] for rows in order)
 
 
 def _optimizer(plan: SearchPlan, scores: list[torch.Tensor]) -> torch.optim.Optimizer:

@@ -17,8 +17,7 @@ from rpmask.train.model_place import locate
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
     from rpmask.tracking.tracker import Tracker
-    from rpmask.train.batches import Encoded
-    from rpmask.train.images import ImageRows
+    from rpmask.train.batches import Encoded, ImageRows
 
 # Weights, configurations and vocabularies.
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
@@ -40,7 +39,7 @@ class Encoder:
 
     def __call__(self, rows: Any) -> Encoded | ImageRows:
         if self.spec.inputs == "image":
-            from rpmask.train.images import encode_images
+            from rpmask.train.batches import encode_images
 
             return encode_images(rows, self.tokenizer)
         from rpmask.train.batches import encode

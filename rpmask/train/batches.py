@@ -1,4 +1,4 @@
-"""Tokenised rows, and the order in which a race sees them.
+"""Rows ready for a model, texts or images, and the order in which a race sees them.
 
 Every candidate of a race sees the same batches in the same order (common random numbers), so two
 candidates differ only in their masks.
@@ -6,9 +6,9 @@ candidates differ only in their masks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from rpmask.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     from datasets import Dataset
 
+KEPT_BYTES = 1 << 28  # processed images of a split up to this size stay in memory
+CHUNK_ROWS = 64  # images processed together
 MEGABATCH = 16  # batches sorted by length together, so that little is padded
 
 
@@ -27,30 +29,6 @@ def real_rows(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
     if real is not None and values.shape[:-1] == real.shape:
         values = values[real.bool()]
     return values.reshape(-1, values.shape[-1])
-
-
-class Split(Protocol):
-    """Rows ready for a model: texts (`Encoded`) or images (`train/images.py`)."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Class indices or numbers, (rows,)."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """The length by which rows are grouped, so that little is padded, (rows,)."""
-
-    @property
-    def max_length(self) -> int | None:
-        """The most tokens that a row may have; None for images."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: np.ndarray) -> Split:
-        """A split of these rows."""
-
-    def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """The model's inputs for these rows, and their labels."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +83,67 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return self.collate([self[int(i)] for i in indices])
 
 
+@dataclass(frozen=True)
+class ImageRows(torch.utils.data.Dataset[dict[str, Any]]):
+    """A split of images. A row is a dict of processed values, as transformers' collators expect.
+
+    A small split is processed once and kept in memory; a larger one is read from its dataset by batches.
+    """
+
+    split: Dataset = field(repr=False)
+    processor: Any = field(repr=False)
+    labels: np.ndarray  # (rows,)
+    max_length: ClassVar[None] = None  # images have no tokens
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"pixel_values": self._pixels([index])[0], "labels": self.labels[index]}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """All the same: images are not padded."""
+        return np.zeros(len(self), dtype=np.int64)
+
+    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Stack rows into a batch."""
+        return {
+            "pixel_values": torch.stack([row["pixel_values"] for row in rows]),
+            "labels": torch.as_tensor(np.stack([row["labels"] for row in rows])),
+        }
+
+    def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """These rows as a batch."""
+        rows = [int(i) for i in indices]
+        return {"pixel_values": self._pixels(rows), "labels": torch.as_tensor(self.labels[rows])}
+
+    def take(self, indices: np.ndarray) -> ImageRows:
+        """A split of these rows."""
+        return ImageRows(self.split.select(indices), self.processor, self.labels[indices])
+
+    def _pixels(self, rows: list[int]) -> torch.Tensor:
+        kept = self._kept
+        return self._processed(rows) if kept is None else kept[rows]  # (rows, channels, h, w)
+
+    @cached_property
+    def _kept(self) -> torch.Tensor | None:
+        first = self._processed([0])
+        if first.numel() * first.element_size() * len(self) > KEPT_BYTES:
+            return None
+        rows = list(range(len(self)))
+        chunks = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)]
+        return torch.cat([self._processed(chunk) for chunk in chunks])
+
+    def _processed(self, rows: list[int]) -> torch.Tensor:
+        images = [image.convert("RGB") for image in self.split[rows]["image"]]
+        pixels: torch.Tensor = self.processor(images, return_tensors="pt")["pixel_values"]
+        return pixels
+
+
+Split = Encoded | ImageRows
+
+
 def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded:
     """Tokenise a split; labels become class indices or floats."""
     pairs = split["text_pair"][:] if spec.pair else None
@@ -120,6 +159,11 @@ def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> E
         special=frozenset(tokenizer.all_special_ids),
         max_length=max_length,
     )
+
+
+def encode_images(split: Dataset, processor: Any) -> ImageRows:
+    """Pair a split with the image processor of the model that will see it."""
+    return ImageRows(split, processor, np.asarray(split["label"], dtype=np.int64))
 
 
 def training_order(data: Split, batch_size: int, steps: int, seed: int) -> list[np.ndarray]:

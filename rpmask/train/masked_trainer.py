@@ -19,7 +19,7 @@ from rpmask.train.batches import Split
 from rpmask.train.distill import distillation_loss
 from rpmask.train.parameters import decaying_names
 from rpmask.train.plan import LABELS_ONLY, Distillation
-from rpmask.train.teacher import ROW, LiveTeacher, Teacher, cache_rows
+from rpmask.train.teacher import ROW, LiveTeacher, RowCachedTeacher, cache_rows
 
 
 class MaskedTrainer(transformers.Trainer):
@@ -35,7 +35,7 @@ class MaskedTrainer(transformers.Trainer):
     ) -> None:
         super().__init__(*arguments, **keywords)
         self._task, self._terms, self._hold = task, terms, hold
-        self._teacher: Teacher | None = None
+        self._teacher: LiveTeacher | RowCachedTeacher | None = None
         self._full_length: int | None = None
         # The loss below is a mean over the batch; the Trainer divides it under accumulation.
         self.loss_is_scaled_for_ga = False

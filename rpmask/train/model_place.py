@@ -98,22 +98,17 @@ def _check_hub(repository: str) -> None:
 def _download(repository: str) -> str:
     """Download a model and return its folder."""
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     _check_hub(repository)
     try:
         folder = snapshot_download(repository, allow_patterns=PATTERNS)
-    except HfHubHTTPError as error:
-        raise RpmaskError(
-            f"The hub refused the model '{repository}': {error}.",
-            "Check the name, and log in with `hf auth login` if it is private.",
-        ) from error
     except Exception as error:
         # Each layer of the client has its own exceptions: HTTP, TLS, the cache.
         raise RpmaskError(
             f"Fetching the model '{repository}' from {constants.ENDPOINT} failed: "
             f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
-            "Try again when the hub can be reached, or name a local folder with --model.",
+            "Check the name, log in with `hf auth login` if it is private, or name a local folder with "
+            "--model.",
         ) from error
     if not _has_weights(Path(folder)):
         raise RpmaskError(

@@ -8,7 +8,7 @@ time, as is everything where the cache would take more than `KEPT_BYTES`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,12 +42,6 @@ class Numbered(torch.utils.data.Dataset[dict[str, Any]]):
         if ROW in rows[0]:
             batch[ROW] = torch.tensor([row[ROW] for row in rows])
         return batch
-
-
-class Teacher(Protocol):
-    """Answers a batch with attributes named as in transformers' outputs."""
-
-    def __call__(self, rows: torch.Tensor, inputs: dict[str, torch.Tensor], /) -> Any: ...
 
 
 class LiveTeacher:

@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops(tmp_path: Path, monkeypatch: pytest.Mon
         ({"optimizer": "adagrad"}, "adagrad"),
         ({"norm_statistics": "thawed"}, "thawed"),
         ({"augment": "mirror"}, "mirror"),
-        ({"epochs": 0}, "epochs 0"),
+        ({"epochs": 0}, "--epochs is 0"),
         ({"learning_rate": float("nan")}, "nan"),
     ],
 )

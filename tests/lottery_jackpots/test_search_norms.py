@@ -23,8 +23,8 @@ from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
+from rpmask.train.batches import encode_images
 from rpmask.train.evaluate import evaluate
-from rpmask.train.images import encode_images
 from rpmask.train.models import load_classifier, load_image_processor
 from rpmask.train.observer import Silent
 

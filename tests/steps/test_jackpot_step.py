@@ -36,8 +36,8 @@ from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.tracking.facts import finished_steps
 from rpmask.tracking.registry import fetch
+from rpmask.train.batches import encode_images
 from rpmask.train.evaluate import evaluate
-from rpmask.train.images import encode_images
 from rpmask.train.models import load_classifier, load_image_processor
 
 SEARCH = ["jackpot", "--task", "digits", "--epochs", "3", "--batch-size", "16", "--threads", "1"]
