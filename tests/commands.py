@@ -9,11 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from forkserver import ForkServer, fork
+from forkserver import ForkServer, fork, read_at_import
 
 # Options that make a pipeline short enough for a test: few rows, few steps, every part of the machinery.
 SMALL = [
@@ -32,12 +31,16 @@ def clean_environment() -> dict[str, str]:
     return {**mine, "OMP_NUM_THREADS": "1"}
 
 
-@cache
-def fork_server() -> ForkServer:
-    """The server that this process's commands are forked from."""
-    server = ForkServer(clean_environment())
-    atexit.register(server.close)
-    return server
+_SERVERS: dict[frozenset[tuple[str, str]], ForkServer] = {}
+
+
+def fork_server(environment: Mapping[str, str]) -> ForkServer:
+    """The server that this process forks commands with such an environment from."""
+    key = frozenset(read_at_import(environment).items())
+    if key not in _SERVERS:
+        _SERVERS[key] = ForkServer(environment)
+        atexit.register(_SERVERS[key].close)
+    return _SERVERS[key]
 
 
 class Running:
@@ -49,23 +52,24 @@ class Running:
         folder: Path,
         env: Mapping[str, str] | None = None,
         *,
+        module: str = "rpmask",
         cold: bool = False,
         setup: Sequence[Any] = (),
     ) -> None:
         environment = {**clean_environment(), **(env or {})}
         self._stdout = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        if not cold and fork_server().can_serve(environment):
+        if not cold:
             with open(os.devnull) as nothing:
                 files = [file.fileno() for file in (nothing, self._stdout, self._stderr)]
-                address = fork_server().address
+                address = fork_server(environment).address
                 self.process: Any = fork(
-                    address, "rpmask", arguments, folder, environment, files, setup
+                    address, module, arguments, folder, environment, files, setup
                 )
         else:
             assert not setup, "only a forked command can be set up"
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rpmask", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -98,8 +102,8 @@ def rpmask(
 ) -> subprocess.CompletedProcess[str]:
     """The command's outcome, whatever it is.
 
-    The command is forked from a process that has the libraries loaded, unless `env` sets a variable that
-    they read when they are imported. `cold` starts a fresh interpreter, as a user does.
+    The command is forked from a process that has the libraries loaded. `cold` starts a fresh interpreter,
+    as a user does.
     """
     return Running(arguments, folder, env, cold=cold).finish(timeout)
 

@@ -4,8 +4,8 @@ Importing torch, transformers and MLflow takes several seconds, a fork takes mil
 `python -m MODULE` does, with its own arguments, folder, environment and file descriptors. It is a process
 of its own: it has a PID and an exit code, and signals can be sent to it.
 
-A library that reads an environment variable when it is imported has read the server's. `can_serve` refuses
-an environment in which such a variable differs; the caller then starts a fresh interpreter.
+A library that reads an environment variable when it is imported has read the server's, so commands whose
+environments differ in such a variable (`read_at_import`) need a server each.
 
     python tests/forkserver.py serve ADDRESS        # serve until standard input ends
     python tests/forkserver.py MODULE ARGUMENTS...  # a command, from the server that RPMASK_FORKSERVER names
@@ -87,7 +87,6 @@ class ForkServer:
     """A running server; it ends with the process that started it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = read_at_import(environment)
         self.address = f"rpmask-{os.getpid()}-{os.urandom(4).hex()}"
         self._process = subprocess.Popen(
             [sys.executable, __file__, "serve", self.address],
@@ -99,10 +98,6 @@ class ForkServer:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.read() == b"ready\n", "the fork server did not start"
-
-    def can_serve(self, environment: Mapping[str, str]) -> bool:
-        """Whether a command with this environment can be forked."""
-        return read_at_import(environment) == self._environment
 
     def close(self) -> None:
         """End the server and wait for it, so that its CPU time counts as ours."""
@@ -276,7 +271,9 @@ def _report(running: dict[int, socket.socket]) -> None:
 
 def stand_in(module: str, arguments: Sequence[str]) -> int:
     """Run a command as if it were this process; the exit code."""
-    code = fork(os.environ[VARIABLE], module, arguments, Path.cwd(), os.environ).wait()
+    command = fork(os.environ[VARIABLE], module, arguments, Path.cwd(), os.environ)
+    signal.signal(signal.SIGTERM, lambda number, _: command.send_signal(number))
+    code = command.wait()
     return code if code >= 0 else 128 - code
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import clean_environment, fork_server, rpmask
-from forkserver import VARIABLE, fork
+from forkserver import VARIABLE, fork, read_at_import
 
 SHOW = """
 import os, sys, time
@@ -33,7 +33,11 @@ def test_it_prints_and_ends_as_a_cold_start_does(arguments: list[str], tmp_path:
 
 def test_it_has_its_own_arguments_environment_folder_and_files(tmp_path: Path) -> None:
     (tmp_path / "show.py").write_text(SHOW)
-    environment = {**clean_environment(), "NAME": "value", VARIABLE: fork_server().address}
+    environment = {
+        **clean_environment(),
+        "NAME": "value",
+        VARIABLE: fork_server(clean_environment()).address,
+    }
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("forkserver.py")), "show", "one"],
         cwd=tmp_path,
@@ -51,7 +55,9 @@ def test_signals_reach_it(tmp_path: Path) -> None:
     environment = {**clean_environment(), "NAME": "value"}
     with open(os.devnull) as nothing, (tmp_path / "printed").open("w") as file:
         files = (nothing.fileno(), file.fileno(), file.fileno())
-        command = fork(fork_server().address, "show", ["wait"], tmp_path, environment, files)
+        command = fork(
+            fork_server(clean_environment()).address, "show", ["wait"], tmp_path, environment, files
+        )
         with pytest.raises(subprocess.TimeoutExpired):
             command.wait(0.1)
         assert command.poll() is None
@@ -59,11 +65,11 @@ def test_signals_reach_it(tmp_path: Path) -> None:
         assert command.wait() == -signal.SIGTERM
 
 
-def test_what_a_library_reads_at_import_needs_a_cold_start() -> None:
+def test_what_a_library_reads_at_import_needs_another_server() -> None:
     for name in ("torch", "sklearn", "rpmask.steps.pipeline"):  # which set variables of their own
         import_module(name)
-    environment = clean_environment()
-    assert fork_server().can_serve(environment)
-    assert fork_server().can_serve({**environment, "MLFLOW_TRACKING_URI": "sqlite:///x.db"})
+    now = clean_environment()
+    same = {**now, "MLFLOW_TRACKING_URI": "sqlite:///x.db", "RPMASK_GLUE_DIR": "glue"}
+    assert fork_server(same) is fork_server(now)
     for name in ("HF_HOME", "MLFLOW_LOGGING_LEVEL", "OMP_NUM_THREADS"):
-        assert not fork_server().can_serve({**environment, name: "7"})
+        assert read_at_import({**now, name: "7"}) != read_at_import(now)

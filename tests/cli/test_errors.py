@@ -178,7 +178,7 @@ def test_wrong(case: Wrong, store: Path) -> None:
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(content)
     before = time.monotonic()
-    done = rpmask([*case.arguments.split(), "--json"], store, case.env)
+    done = rpmask([*case.arguments.split(), "--json"], store, case.env, cold=bool(case.env))
     seconds = time.monotonic() - before
     assert done.returncode == case.code, done.stderr
     answer = json.loads(done.stdout)

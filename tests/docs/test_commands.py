@@ -113,7 +113,7 @@ def test_commands_run(page: Path, text: str, place: tuple[Path, str]) -> None:
         "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
         + os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        VARIABLE: fork_server().address,
+        VARIABLE: fork_server(clean_environment()).address,
     }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import clean_environment
+from commands import Running
 from messages import message_patterns
 from typer.main import get_command
 
@@ -185,27 +182,10 @@ PYTHON = _blocks((ROOT / "docs" / "python-api.md").read_text(encoding="utf-8"), 
 
 def test_python_examples_run_as_one_program(tmp_path: Path) -> None:
     """The notebook's cells, in order, in a process and a folder of their own."""
-    program = tmp_path / "notebook.py"
-    program.write_text("\n".join(PYTHON), encoding="utf-8")
-    environment = {**clean_environment(), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    (tmp_path / "notebook.py").write_text("\n".join(PYTHON), encoding="utf-8")
+    done = Running([], tmp_path, module="notebook").finish()
     assert done.returncode == 0, done.stderr
     assert re.search(r"^(better|no-evidence|worse) ", done.stdout, re.MULTILINE)
     assert "| demo | 90% | drawn @champion |" in done.stdout
     assert "MaskRecipe(" in done.stdout
     assert re.search(r"kept \d+ of \d+, overlap 0\.\d+", done.stdout)
-
-
-def test_site_builds_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
-    assert (tmp_path / "cli" / "index.html").is_file()

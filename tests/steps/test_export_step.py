@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
-from commands import answer, clean_environment, rpmask
+from commands import Running, answer, rpmask
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
@@ -113,17 +111,10 @@ def test_every_form_is_served(
 
 def test_mlflow_answers_from_its_own_command(road: Road, packed: dict[str, Any]) -> None:
     (road[0] / "rows.json").write_text(json.dumps({"dataframe_records": PAIRS}))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "mlflow", "models", "predict", "-m", packed["model_uri"]),
-            *("--env-manager", "local", "-i", "rows.json", "-t", "json"),
-        ],
-        cwd=road[0],
-        env={**clean_environment(), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = ["models", "predict", "-m", packed["model_uri"], "--env-manager", "local"]
+    store = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    rows = ["-i", "rows.json", "-t", "json"]
+    done = Running([*command, *rows], road[0], store, module="mlflow").finish(300)
     assert done.returncode == 0, done.stderr
     predictions = json.loads(done.stdout.strip().splitlines()[-1])["predictions"]
     assert [set(row) for row in predictions] == [{"label", "score"}] * 2

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forkserver
 import pytest
-from commands import answer, clean_environment
+from commands import answer, clean_environment, fork_server
 from mlflow import MlflowClient
 
 from rpmask.masks.masked import MaskHold
@@ -21,12 +22,17 @@ from rpmask.train.models import load_classifier
 TRAIN = ["finetune", "--threads", "1", "--set", "max_steps=4", "--set", "logging_steps=1", "--json"]
 
 
-def torchrun(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+def torchrun(
+    arguments: list[str], folder: Path, *, cold: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in two processes, which a fork server starts unless they are to start cold."""
+    fork = [sys.executable, forkserver.__file__]
+    run = [sys.executable, "-m"] if cold else fork
+    command = ["-m", "rpmask"] if cold else ["--no_python", *fork, "rpmask"]
     return subprocess.run(
-        [*launcher, "-m", "rpmask", *arguments],
+        [*run, "torch.distributed.run", "--nproc_per_node", "2", *command, *arguments],
         cwd=folder,
-        env=clean_environment(),
+        env={**clean_environment(), forkserver.VARIABLE: fork_server(clean_environment()).address},
         capture_output=True,
         text=True,
         timeout=300,
@@ -52,7 +58,7 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 
 @pytest.fixture(scope="module")
 def trained(chosen: tuple[Path, dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
-    return chosen[0], the_answer(torchrun(TRAIN, chosen[0]))
+    return chosen[0], the_answer(torchrun(TRAIN, chosen[0], cold=True))
 
 
 def store(folder: Path) -> MlflowClient:
