@@ -18,11 +18,12 @@ demo: $(READY)
 	@echo "Browse it: $(BIN)/rpmask ui"
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
-# The long form of tests/faults: 200 kills, 20,000 damaged files a reader. A quarter of an hour on one core.
+# The long form of the fault tests: 200 kills, 20,000 damaged files per reader. A quarter of an hour on one core.
 faults: $(READY)
-	RPMASK_FAULTS=long RPMASK_FAULTS_RESULTS=tests/faults/results.json $(BIN)/python -m pytest tests/faults
+	RPMASK_FAULTS=long RPMASK_FAULTS_RESULTS=tests/faults/results.json $(BIN)/python -m pytest tests/faults \
+	  tests/masks/test_packed_format_fuzz.py tests/deploy/test_packed.py
 	$(BIN)/python scripts/make_fault_docs.py
 
 lint: $(READY)

@@ -26,7 +26,7 @@ The {form} form, on {machine}, Python {python}:
 {rows}
 
 {longest}Faults that the machine does not permit, such as mounting a small disk, are skipped. `make test`
-runs the short form: 20 kills, 300 damaged files a reader. `make faults` runs the long one and
+runs the short form: 8 kills, 100 damaged files per reader. `make faults` runs the long one and
 writes this page.
 
 A candidate that runs out of memory ends its race with an error and is not marked as failed: memory depends

@@ -20,6 +20,28 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("MLFLOW_RUN_ID", None)
 
 
+# The files that take longest, longest first: started last, one of them leaves the other processes idle.
+LONGEST = (
+    *("faults/test_killed.py", "steps/test_jackpot_step.py", "steps/test_export_step.py"),
+    *("docs/test_commands.py", "faults/test_together.py", "steps/test_paper_model.py"),
+    *("faults/test_stopped.py", "steps/test_refitting.py", "steps/test_torchrun.py"),
+    *(
+        "steps/test_engines.py",
+        "faults/test_damaged.py",
+        "steps/test_tune.py",
+        "steps/test_road.py",
+    ),
+    *("faults/test_places.py", "faults/test_server_away.py", "docs/test_project.py"),
+    *("steps/test_paper_run.py", "test_old_store.py", "docs/test_docs.py", "train/test_trainer.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def road(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A store with one short pipeline, run once, that tests read and add to."""
