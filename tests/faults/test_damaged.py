@@ -64,8 +64,8 @@ def road(undisturbed: Walked, tmp_path_factory: pytest.TempPathFactory) -> Walke
 
 
 def found(road: Walked, level: int, kind: Kind) -> Path:
-    run = road.answer["levels"][level][kind.step]["run_id"]
-    (path,) = road.folder.glob(f"mlruns/*/{run}/artifacts/{kind.name}")
+    run_id = road.answer["levels"][level][kind.step]["run_id"]
+    (path,) = road.folder.glob(f"mlruns/*/{run_id}/artifacts/{kind.name}")
     return path
 
 
@@ -86,8 +86,8 @@ def test_a_damaged_artifact_is_refused_by_name(kind: Kind, damage: Damage, road:
     assert changed != whole
     path.write_bytes(changed)
     try:
-        run = road.answer["levels"][0][kind.step]["run_id"]
-        ended = run([*kind.command, "--from", run, "--force"], road.folder)
+        run_id = road.answer["levels"][0][kind.step]["run_id"]
+        ended = run([*kind.command, "--from", run_id, "--force"], road.folder)
     finally:
         path.write_bytes(whole)
     assert ended.code == 2, ended.stderr
