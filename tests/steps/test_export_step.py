@@ -15,6 +15,7 @@ from commands import Running, answer, rpmask
 from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
+from rpmask.deploy import onnx
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
@@ -46,6 +47,16 @@ def context(road: Road, client: MlflowClient) -> Context:
 def packed(road: Road) -> dict[str, Any]:
     """By the command line, with its defaults."""
     return answer(["export", "--out", "deploy/packed"], road[0])
+
+
+@pytest.fixture
+def _without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of a bench the runtime that takes seconds to write."""
+
+    def absent(*_: object) -> None:
+        raise RuntimeError("left out of this test")
+
+    monkeypatch.setattr(onnx, "write", absent)
 
 
 def test_export_by_the_command_line(
@@ -144,6 +155,7 @@ def test_predict_of_the_registry_and_of_the_export_agree(
             list(predict(source, ["somebody is cooking\n"], "stdin", context))
 
 
+@pytest.mark.usefixtures("_without_onnx")
 def test_the_address_that_export_prints_is_answered_from(
     road: Road, packed: dict[str, Any], context: Context
 ) -> None:
@@ -312,6 +324,7 @@ def test_what_cannot_be_exported(context: Context, packed: dict[str, Any], tmp_p
         export(ExportRequest(source="models:/none@champion"), tmp_path / "none", context)
 
 
+@pytest.mark.usefixtures("_without_onnx")
 def test_timings_are_of_the_weights_that_are_there(context: Context, tmp_path: Path) -> None:
     """A folder may hold another model of the same shape the next time."""
     shutil.copytree(locate("demo").weights, tmp_path / "mine")
