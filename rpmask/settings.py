@@ -134,12 +134,12 @@ def _check(spec: Field[Any], about: Setting, value: Any) -> None:
             name = flags_of(spec)[0].partition("/")[0] if about.help else spec.name
             raise RpmaskError(
                 f"{name} is {item:g}; it must be {about.limits}.",
-                about.hint or f"The default is {_default(spec, about)}.",
+                about.hint or _default_hint(name, spec, about),
             )
 
 
-def _default(spec: Field[Any], about: Setting) -> str:
+def _default_hint(name: str, spec: Field[Any], about: Setting) -> str:
     if spec.default is None or about.shown:
-        return about.shown or about.none or "to leave it out"
+        return f"Leave {name} out for the default: {about.shown or about.none or 'none'}."
     ends = spec.default if isinstance(spec.default, tuple) else (spec.default,)
-    return "..".join(f"{end:g}" for end in ends)
+    return f"The default is {name} {'..'.join(f'{end:g}' for end in ends)}."

@@ -24,12 +24,14 @@ def plain_table(
     return table
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+def _number(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.1%}"
+def _address(model: dict[str, Any]) -> str:
+    """A registered version with its alias, if it has one."""
+    alias = f" @{model['alias']}" if model["alias"] else ""
+    return f"models:/{model['name']}/{model['version']}{alias}"
 
 
 def sample_table(result: dict[str, Any]) -> list[Table | str]:
@@ -100,14 +102,13 @@ def _compared(result: dict[str, Any]) -> str:
 
 def select_table(result: dict[str, Any]) -> list[Table | str]:
     """The verdict and what was registered."""
-    model = result["model"]
     rows = (
         ("winner", f"candidate {result['winner']}"),
         ("verdict", result["verdict"]),
         (_compared(result), f"{result['effect']:.4f} {shown_interval(result)}"),
         ("expected to last", _number(result.get("shrunk"))),
         ("training noise", _noise(result)),
-        ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
+        ("registered", _address(result["model"])),
     )
     return [
         plain_table(f"selection at {percent(result['sparsity'])}", ("", ""), rows),
@@ -117,14 +118,13 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
 
 def finetune_table(result: dict[str, Any]) -> list[Table | str]:
     """The dense model and the sparse one."""
-    primary, model = result["primary"], result["model"]
-    alias = f" @{model['alias']}" if model["alias"] else ""
+    primary = result["primary"]
     rows = [
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
-        ("retention", _share(result["retention"])),
+        ("retention", _number(result["retention"], ".1%")),
         (f"{primary} of the most frequent label", _number(result["majority"][primary])),
-        ("registered", f"models:/{model['name']}/{model['version']}{alias}"),
+        ("registered", _address(result["model"])),
     ]
     if result["agreement"] is not None:
         baseline = f"{result['agreement_majority']:.1%} for its most frequent answer"
@@ -150,24 +150,21 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
                 _number(winner),
                 chosen["verdict"],
                 _number(tuned["dev"][primary]),
-                _share(tuned["retention"]),
+                _number(tuned["retention"], ".1%"),
             )
         )
     columns = ("sparsity", "dense", "control*", "winner*", "verdict", "trained", "retention")
-    registry = [
-        ("@selected", *_address(result["levels"][-1]["select"]["model"])),
-        ("@champion", *(_address(result["champion"]) if result["champion"] else ("none yet", "-"))),
-    ]
+    models = {
+        "@selected": result["levels"][-1]["select"]["model"],
+        "@champion": result["champion"] or {"name": "none yet", "version": "-"},
+    }
+    registry = [(alias, one["name"], str(one["version"])) for alias, one in models.items()]
     title = f"{result['task']}: {result['levels'][-1]['finetune']['primary']}"
     return [
         plain_table(title, columns, rows),
         "* on the selection split, after the race; dense and trained are on dev",
         plain_table("in the registry", ("alias", "model", "version"), registry),
     ]
-
-
-def _address(model: dict[str, Any]) -> tuple[str, str]:
-    return model["name"], str(model["version"])
 
 
 def tune_table(result: dict[str, Any]) -> list[Table | str]:
@@ -204,7 +201,7 @@ def _statistics(result: dict[str, Any]) -> str:
 
 def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
     """The metrics of the mask that was found, with the weights untouched."""
-    primary, model = result["primary"], result["model"]
+    primary = result["primary"]
     untouched = result["weights_digest_before"] == result["weights_digest_after"]
     rows = (
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
@@ -214,7 +211,7 @@ def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
         ("swaps", f"{sum(result['swaps_per_epoch']):,}"),
         ("weights", f"{result['weights_digest_after'][:10]}{', untouched' if untouched else ''}"),
         ("norm statistics", _statistics(result)),
-        ("registered", f"models:/{model['name']}/{model['version']} @{model['alias']}"),
+        ("registered", _address(result["model"])),
     )
     title = f"jackpot at {percent(result['sparsity'])} from {result['start']}"
     return [

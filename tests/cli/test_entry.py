@@ -1,4 +1,4 @@
-"""What a command settles before anything heavy is imported."""
+"""What a command sets before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ except SystemExit:
     ("said", "spins"),
     [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
 )
-def test_threads_of_a_command_wait_asleep_unless_told_otherwise(
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(
     said: dict[str, str], spins: str
 ) -> None:
     names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

@@ -1,4 +1,4 @@
-"""A reader that has read enough: `rpmask report | head -1` is quiet, and ends as `git log | head -1` does."""
+"""A closed pipe: `rpmask report | head -1` is quiet and exits like `git log | head -1`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ entry.main(["answer"])
 
 
 def piped(program: str, tmp_path: Path) -> subprocess.CompletedProcess[bytes]:
-    """The program, its stdout a pipe that nobody reads."""
+    """Run a program whose stdout is a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -50,14 +50,14 @@ def test_a_closed_pipe_is_quiet(lines: int, tmp_path: Path) -> None:
     assert done.returncode == SIGPIPE
 
 
-def test_a_verb_of_ours(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_quiet_for_a_help_page(tmp_path: Path) -> None:
     done = piped("from rpmask.cli import main; main(['mask', '--help'])", tmp_path)
     assert done.stderr == b""
     assert done.returncode == SIGPIPE
 
 
-def test_another_pipe_that_broke_is_not_hidden(tmp_path: Path) -> None:
-    """Of a worker, for example: that is a defect, and keeps its traceback."""
+def test_a_broken_pipe_elsewhere_keeps_its_traceback(tmp_path: Path) -> None:
+    """The pipe of a worker, for example: that is a defect."""
     program = PRINT.format(lines=1, then="raise BrokenPipeError(32, 'a worker is gone')")
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, env=clean_environment(), cwd=tmp_path

@@ -1,4 +1,4 @@
-"""What a command shows beside its JSON."""
+"""The tables that a command prints instead of JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAINED = {
         ({"agreement": None, "agreement_majority": None}, []),
     ],
 )
-def test_agreement_is_shown_where_there_is_one(
+def test_agreement_is_shown_if_it_was_measured(
     agreement: dict[str, float | None], shown: list[str]
 ) -> None:
     result: dict[str, Any] = {**TRAINED, **agreement}
@@ -62,13 +62,13 @@ RACE = {
 }
 
 
-def test_json_has_null_for_what_is_not_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_null_for_nan(capsys: pytest.CaptureFixture[str]) -> None:
     Tracking(as_json=True).show("screen", RACE)
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert [candidate["score"] for candidate in found["candidates"]] == [None, 0.5]
 
 
-def test_what_is_not_a_number_is_a_dash_and_last() -> None:
+def test_nan_is_printed_as_a_dash_and_sorted_last() -> None:
     table, _ = screen_table(RACE)
     assert isinstance(table, Table)
     assert [list(column.cells) for column in table.columns] == [
@@ -83,6 +83,6 @@ def test_what_is_not_a_number_is_a_dash_and_last() -> None:
     assert "-" in table.columns[1].cells
 
 
-def test_brackets_of_a_name_are_no_markup() -> None:
+def test_brackets_in_a_name_are_not_markup() -> None:
     odd = "[red]x[/nope]"
     assert text_table(odd, ("name",), [(odd,)], left=1).count(odd) == 2

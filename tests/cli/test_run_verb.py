@@ -1,4 +1,4 @@
-"""`run` asks for what its recipe has, and for what the user gave instead."""
+"""`run` uses the values of its recipe and task, except where the user gives an option."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What a command line asks of the pipeline, which does nothing."""
+    """The request that a command line makes; the pipeline itself is replaced."""
     seen: list[RunRequest] = []
 
     def walk(request: RunRequest, _: object) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
     return ask
 
 
-def test_the_demo_has_its_own_pace(asked: Any) -> None:
+def test_the_demo_has_its_own_defaults(asked: Any) -> None:
     demo = asked()
     assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (1.0, 0.25, 0.08)
     assert demo.finetune.plan.distill == Distillation()
@@ -69,7 +69,7 @@ def test_the_paper_has_its_own_values(asked: Any) -> None:
     assert paper.sample.space.allocations == (0.0,)
 
 
-def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
+def test_an_option_replaces_the_recipes_value(asked: Any) -> None:
     paper = asked(
         *("--recipe", "paper", "--epochs", "2", "--level-epochs", "1", "--take", "evidence"),
         *("--budget", "0.25", "--rungs", "1", "--distill-attention", "0", "--distill-labels", "1"),
@@ -85,7 +85,7 @@ def test_what_is_given_comes_before_the_recipe(asked: Any) -> None:
     assert (terms.labels, terms.logits, terms.hidden, terms.attention) == (1.0, 1.0, 1.0, 0.0)
 
 
-def test_a_race_is_trained_as_what_comes_after_it(asked: Any) -> None:
+def test_a_race_trains_like_the_finetune_after_it(asked: Any) -> None:
     race = asked().screen
     assert race.distilled is None
     assert (race.distill, race.dropout, race.freeze_embeddings) == (Distillation(), 0.0, None)
@@ -95,8 +95,8 @@ def test_a_race_is_trained_as_what_comes_after_it(asked: Any) -> None:
     assert asked("--recipe", "paper", "--race-distill").screen.distilled is True
 
 
-def test_a_race_that_is_settled() -> None:
-    """Distilled where a term looks at the dense model; on labels nothing is left of the training's ways."""
+def test_what_a_pool_decides_about_a_race() -> None:
+    """A race is distilled if a term needs the dense model; on labels alone it drops dropout and freezing."""
     race = resolve_race(ScreenRequest(), "rte", 0.9)
     assert (race.distilled, race.freeze_embeddings, race.refit) == (True, True, 32)
     assert resolve_race(ScreenRequest(), "demo", 0.5).freeze_embeddings is False
@@ -109,7 +109,7 @@ def test_a_race_that_is_settled() -> None:
         ScreenRequest(distilled=True, distill=LABELS_ONLY).check()
 
 
-def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:
+def test_a_candidate_that_may_be_stopped_cannot_be_taken() -> None:
     for race, k in ((ScreenRequest(), 8), (ScreenRequest(full=True), 3)):
         with pytest.raises(RpmaskError, match="may not be there"):
             RunRequest(
@@ -118,18 +118,18 @@ def test_a_candidate_that_may_be_stopped_cannot_be_asked_for() -> None:
     RunRequest(screen=ScreenRequest(full=True), select=SelectRequest(take="3")).check()
 
 
-def test_the_paper_refuses_a_space_that_nothing_would_search() -> None:
+def test_the_paper_recipe_refuses_another_space() -> None:
     with pytest.raises(RpmaskError, match="its own temperature"):
         SampleRequest(recipe="paper", space=SearchSpace(temperature=(0.1, 0.1))).check()
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
-def test_a_dropout_that_is_none(rate: float) -> None:
+def test_a_dropout_outside_its_limits(rate: float) -> None:
     with pytest.raises(RpmaskError, match="dropout"):
         FinetuneRequest(plan=TrainPlan(dropout=rate)).check()
 
 
-def test_the_dense_model_is_trained_whole() -> None:
+def test_max_steps_does_not_cut_the_training_of_the_dense_model() -> None:
     extra = {"max_steps": 5, "optim": "adafactor"}
     training = dense_training(RunRequest(finetune=FinetuneRequest(plan=TrainPlan(extra=extra))))
     assert training.plan.extra == {"optim": "adafactor"}
@@ -153,13 +153,13 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_paper_gives_way_to_an_option(asked: Any, name: str) -> None:
+def test_an_option_replaces_the_papers_value(asked: Any, name: str) -> None:
     option, value, found, published = OPTIONS[name]
     assert found(asked("--recipe", "paper")) == published
     assert found(asked("--recipe", "paper", option, value)) == float(value)
 
 
-def test_an_option_that_has_the_default_recipes_value_is_given_all_the_same(asked: Any) -> None:
+def test_a_typed_default_replaces_the_papers_value(asked: Any) -> None:
     given = ("--k", "8", "--learning-rate", "1.5e-4", "--batch-size", "32")
     paper = asked("--recipe", "paper", *given)
     plan = paper.finetune.plan
@@ -168,14 +168,14 @@ def test_an_option_that_has_the_default_recipes_value_is_given_all_the_same(aske
     assert asked("--k", "auto").sample.k == 8
 
 
-def test_the_paper_may_be_trained_on_labels_alone(asked: Any) -> None:
+def test_the_paper_recipe_can_train_on_labels_alone(asked: Any) -> None:
     terms = ("labels", "logits", "hidden", "attention")
     given = [f"--distill-{term}={int(term == 'labels')}" for term in terms]
     paper = asked("--recipe", "paper", *given)
     assert resolve_race(paper.screen, "demo", 0.54).distilled is False
 
 
-def test_the_paper_and_the_default_recipe_begin_with_one_dense_model(asked: Any) -> None:
+def test_both_recipes_train_the_same_dense_model(asked: Any) -> None:
     usual, paper = (
         dense_training(asked("--recipe", recipe)).plan for recipe in ("default", "paper")
     )

@@ -19,7 +19,9 @@ from rpmask.records import SearchSpace
         ("0.4..0.1", (0.1, 0.4), False),
     ],
 )
-def test_a_list_is_no_range(text: str, values: tuple[float, ...], is_list: bool) -> None:
+def test_lists_and_ranges_are_told_apart(
+    text: str, values: tuple[float, ...], is_list: bool
+) -> None:
     usual = SearchSpace()
     space = TypedSpace(temperature=text).parsed()
     assert space.temperature == values
@@ -28,7 +30,7 @@ def test_a_list_is_no_range(text: str, values: tuple[float, ...], is_list: bool)
 
 
 @pytest.mark.parametrize("text", ["0.1..0.2..0.4", "warm", "0.1,", ""])
-def test_what_is_neither_is_refused(text: str) -> None:
+def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(RpmaskError, match="not a number, a range or a list"):
         TypedSpace(temperature=text).parsed()
 

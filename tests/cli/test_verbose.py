@@ -21,13 +21,15 @@ def test_verbose_shows_logs_and_the_traceback(option: str, tmp_path: Path) -> No
     assert hint.startswith("hint:")
 
 
-def test_with_json_it_is_on_stderr(tmp_path: Path) -> None:
+def test_with_json_the_traceback_is_on_stderr(tmp_path: Path) -> None:
     done = rpmask(["screen", "--verbose", "--json"], tmp_path)
     assert "no finished `sample`" in json.loads(done.stdout)["error"]
     assert "Traceback" in done.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--quiet"]])
-def test_without_it_there_is_the_sentence_alone(options: list[str], tmp_path: Path) -> None:
+def test_otherwise_only_the_error_and_its_hint_are_printed(
+    options: list[str], tmp_path: Path
+) -> None:
     done = rpmask(["screen", *options], tmp_path)
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
