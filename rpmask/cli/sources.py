@@ -68,9 +68,10 @@ def check_task_of(source: str, own: str, given: Given) -> None:
     """Refuse a --task that is not the task of the run it was given with."""
     from rpmask.tasks.registry import known_name
 
-    if "task" in given and known_name(given["task"]) != own:
+    task = known_name(given.get("task", own))
+    if task != own:
         raise RpmaskError(
-            f"'{source}' is of the task '{own}', not '{given['task']}'.",
+            f"'{source}' is of the task '{own}', not '{task}'.",
             "Leave --task out, or name a run of that task.",
         )
 
