@@ -1,10 +1,10 @@
-"""Write docs/cli.md from the command line itself, so that the page cannot say anything else.
+"""Write docs/cli.md from the help of the command line.
 
     python scripts/make_cli_docs.py            # write the page
     python scripts/make_cli_docs.py --check    # exit 1 if it is out of date
 
-Typer brings its own copy of click in some versions and uses the real one in others, so only methods
-that both have are called: the commands of a group, and a parameter's help record.
+Some versions of Typer have their own copy of click, so only methods that both have are called: the commands
+of a group, and a parameter's help record.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ INTRODUCTION = """\
 
 This page is written by `scripts/make_cli_docs.py` from the program's own help; do not edit it.
 
-A verb prints its result on stdout, progress and messages on stderr. Exit codes: 0 done, 1 the work
-failed, 2 a mistake in the request, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 nobody reads its output any
-more. What `--json` prints is described in [Artifacts and records](artifacts.md#machine-output).
+A verb prints its result on stdout, and progress and messages on stderr. Exit codes: 0 done, 1 the work
+failed, 2 a mistake in the command, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 the reader of the
+output is gone. [Artifacts and records](artifacts.md#machine-output) describes what `--json` prints.
 """
 
 
