@@ -66,9 +66,13 @@ class SearchSpace(Checked):
     lists names the fields, temperature or sample_ratio, that list their values instead of giving a range.
     """
 
-    temperature: tuple[float, ...] = setting((0.05, 0.5), above=0, hint=_CONTROL)
-    sample_ratio: tuple[float, ...] = setting((2e-5, 1e-3), above=0, hint=_CONTROL)
-    importances: tuple[str, ...] = setting(("fisher",), choices=IMPORTANCES)
+    temperature: tuple[float, ...] = setting(
+        (0.05, 0.5), "", "--temperature", above=0, hint=_CONTROL
+    )
+    sample_ratio: tuple[float, ...] = setting(
+        (2e-5, 1e-3), "", "--sample-ratio", above=0, hint=_CONTROL
+    )
+    importances: tuple[str, ...] = setting(("fisher",), "", "--importance", choices=IMPORTANCES)
     allocations: tuple[float, ...] = (0.0, 1.0)
     lists: tuple[str, ...] = ()
 

@@ -122,16 +122,17 @@ class Checked(Record):
 
 
 def _check(spec: Field[Any], about: Setting, value: Any) -> None:
+    named = about.help or about.flags
+    name = flags_of(spec)[0].partition("/")[0] if named else spec.name
     for item in value if isinstance(value, tuple) else (value,):
         if item is None:
             continue
         if about.choices and item not in about.choices:
             raise RpmaskError(
-                f"There is no {spec.name.replace('_', ' ')} '{item}'.",
+                f"{name} has no value '{item}'.",
                 about.hint or f"Give one of {', '.join(about.choices)}.",
             )
         if about.limits and not about.accepts(item):
-            name = flags_of(spec)[0].partition("/")[0] if about.help else spec.name
             raise RpmaskError(
                 f"{name} is {item:g}; it must be {about.limits}.",
                 about.hint or _default_hint(name, spec, about),

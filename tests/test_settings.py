@@ -41,7 +41,7 @@ class Outer(Checked):
         (Outer(inner=Inner(rate=math.inf)), "--rate is inf"),
         (Outer(race=math.nan), "--race-rate is nan"),
         (Outer(rows=-1), "--rows is -1; it must be 0 or more"),
-        (Inner(names=("a", "c")), "There is no names 'c'"),
+        (Inner(names=("a", "c")), "--name has no value 'c'"),
         (Inner(hidden=0), "^hidden is 0; it must be 1 or more"),
     ],
 )

@@ -150,6 +150,6 @@ class SelectRequest(Checked):
         super().check()
         if self.take not in TAKES and not self.take.isdecimal():
             raise RpmaskError(
-                f"There is no choice '{self.take}'.",
+                f"--take has no value '{self.take}'.",
                 f"Give one of {', '.join(TAKES)}, or a candidate's number.",
             )

@@ -316,7 +316,7 @@ def test_what_cannot_be_exported(context: Context, packed: dict[str, Any], tmp_p
     with pytest.raises(RpmaskError, match="is not an export"):
         export(ExportRequest(), tmp_path / "mine", context)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep me"
-    with pytest.raises(RpmaskError, match="There is no form"):
+    with pytest.raises(RpmaskError, match="--to has no value"):
         export(ExportRequest(form="zip"), tmp_path / "zip", context)
     with pytest.raises(RpmaskError, match="is for packed models"):
         export(ExportRequest(form="dense", values="int8"), tmp_path / "dense", context)
