@@ -81,7 +81,7 @@ def test_options_that_a_run_decides_are_refused(
         ("jackpot", "--from", runs["select"], "--train-rows", "9"): "--train-rows cannot go with",
         ("jackpot", "--from", runs["select"], "--task", "rte"): "is of the task 'demo', not 'rte'",
         ("screen", "--from", runs["sample"], "--task", "rte"): "is of the task 'demo', not 'rte'",
-        ("select", "--from", runs["screen"], "--task", "RTE"): "is of the task 'demo', not 'rte'",
+        ("select", "--from", runs["screen"], "--task", "RTE"): "is of the task 'demo', not 'RTE'",
         ("finetune", "--from", runs["select"], "--task", "x"): "is of the task 'demo', not 'x'",
     }
     refused |= {  # a default that is typed is an answer, not an absence
