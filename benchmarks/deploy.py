@@ -25,9 +25,10 @@ from transformers import BertConfig, BertForSequenceClassification
 from rpmask.deploy import compact, csr, packed
 from rpmask.deploy.bench import bench, random_batch
 from rpmask.deploy.build import dense_bytes, empty_model, fill
+from rpmask.deploy.exported import on_cpu
 from rpmask.deploy.manifest import VALUES
 from rpmask.deploy.measure import pinned
-from rpmask.deploy.runtimes import DENSE, Runtimes, called, runtimes_of
+from rpmask.deploy.runtimes import DENSE, Runtimes, runtimes_of
 from rpmask.files import write_whole
 from rpmask.masks.granularity import head_banks, neuron_banks
 from rpmask.masks.mask import Mask
@@ -110,7 +111,7 @@ def timed_runtimes(model: torch.nn.Module, seconds: float) -> dict[str, Any]:
 
 def timed_compact(model: torch.nn.Module, seconds: float) -> dict[str, Any]:
     smaller, cut = compact.shrink(model)
-    found = Runtimes({DENSE: called(model), "compact": called(smaller)})
+    found = Runtimes({DENSE: on_cpu(model), "compact": on_cpu(smaller)})
     rows = bench(found, ((1, 32), (8, 128)), vocabulary=30000, names=NAMES, seconds=seconds)
     return {
         "cut": str(cut),

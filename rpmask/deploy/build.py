@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,17 +17,9 @@ from torch import nn
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import base_of
+from rpmask.train.models import auto_class
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def auto_class(inputs: str) -> Any:
-    """The transformers class for classifiers of texts or of images."""
-    import transformers
-
-    if inputs == "image":
-        return transformers.AutoModelForImageClassification
-    return transformers.AutoModelForSequenceClassification
 
 
 def empty_model(folder: Path, inputs: str) -> nn.Module:
@@ -72,13 +63,6 @@ def full_names(model: nn.Module) -> dict[str, str]:
 def dense_bytes(model: nn.Module) -> int:
     """Bytes of the dense weights in memory."""
     return sum(value.numel() * value.element_size() for value in model.state_dict().values())
-
-
-def save_extras(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write config.json and the tokenizer, which every form needs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from rpmask.deploy.build import auto_class, first_line
+from rpmask.deploy.build import first_line
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
-from rpmask.train.models import read_weights
+from rpmask.train.models import auto_class, read_weights
 
 
 def write(model: Any, folder: Path) -> None:

@@ -18,6 +18,25 @@ Row = str | tuple[str, str]
 Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
+def on_cpu(model: nn.Module) -> Answer:
+    """A function from a batch to the model's fp32 logits."""
+
+    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return model(**batch).logits.float()
+
+    return answer
+
+
+def on_gpu(model: nn.Module) -> Answer:
+    """The same for a model on the GPU; batches and logits are on the CPU."""
+
+    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        inputs = {name: value.to("cuda") for name, value in batch.items()}
+        return model(**inputs).logits.float().cpu()
+
+    return answer
+
+
 class Exported:
     """The result of `rpmask.load`. module is None if another runtime computes."""
 

@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rpmask.deploy import compact, csr, dense, onnx, packed, semistructured
 from rpmask.deploy.build import empty_model, fill
-from rpmask.deploy.exported import Exported, load_reader
+from rpmask.deploy.exported import Exported, load_reader, on_cpu, on_gpu
 from rpmask.deploy.manifest import Manifest, export_in, open_export
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
@@ -106,11 +105,7 @@ def _read(folder: Path, manifest: Manifest) -> Exported:
         session = onnx.Session(folder / onnx.FILE)
         return Exported(manifest, load_reader(folder, manifest), session)
     model = _module(folder, manifest)
-
-    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return model(**batch).logits
-
-    return Exported(manifest, load_reader(folder, manifest), answer, module=model)
+    return Exported(manifest, load_reader(folder, manifest), on_cpu(model), module=model)
 
 
 def _module(folder: Path, manifest: Manifest) -> nn.Module:
@@ -148,9 +143,5 @@ def _on_gpu(found: Exported) -> Exported:
             "Export it as packed or dense for a GPU.",
         )
     placed = semistructured.install(module)
-
-    def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        inputs = {name: value.to("cuda") for name, value in batch.items()}
-        return module(**inputs).logits.float().cpu()
-
+    answer = on_gpu(module)
     return Exported(found.manifest, found.tokenizer, answer, module=module, sparse_kernels=placed)

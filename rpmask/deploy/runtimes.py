@@ -7,29 +7,18 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from rpmask.deploy import compact, csr, onnx, semistructured
 from rpmask.deploy.build import first_line
-from rpmask.deploy.exported import Answer
+from rpmask.deploy.exported import Answer, on_cpu, on_gpu
 from rpmask.deploy.measure import resident_bytes
 from rpmask.deploy.writing import Batch, mask_of_zeros
 from rpmask.errors import RpmaskError
 
 DENSE = "dense fp32"
-NAMES = (
-    DENSE,
-    "dense bf16",
-    "dynamic int8",
-    "csr",
-    "compact",
-    "ONNX Runtime",
-    "dense fp16 GPU",
-    "2:4 GPU",
-)
 
 
 @dataclass
@@ -47,16 +36,6 @@ class Absent(Exception):
 
 def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
     """Prepare every runtime and run it once on the example; files are written to `work`."""
-    makers: Mapping[str, Callable[[], Answer]] = {
-        DENSE: lambda: called(copy.deepcopy(model)),
-        "dense bf16": lambda: called(copy.deepcopy(model).to(torch.bfloat16)),
-        "dynamic int8": lambda: called(_int8(model)),
-        "csr": lambda: called(_csr(model)),
-        "compact": lambda: called(_compact(model)),
-        "ONNX Runtime": lambda: _onnx(work),
-        "dense fp16 GPU": lambda: _gpu(model, sparse=False),
-        "2:4 GPU": lambda: _gpu(model, sparse=True),
-    }
     found = Runtimes()
     if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
         try:
@@ -64,12 +43,12 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
             onnx.write(model, example, work / onnx.FILE)
         except Exception as error:
             found.absent["ONNX Runtime"] = reason_of(error)
-    for name, make in makers.items():
+    for name, make in MAKERS.items():
         if name in found.absent:
             continue
         before = resident_bytes()
         try:
-            answer = make()
+            answer = make(model, work)
             with torch.inference_mode():
                 answer(example)
         except Exception as error:
@@ -87,15 +66,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, (Absent, RpmaskError)):
         return str(error)
     return f"it does not run this model ({first_line(error)})"
-
-
-def called(model: nn.Module) -> Answer:
-    """A function from a batch to fp32 logits."""
-
-    def answer(batch: Batch) -> torch.Tensor:
-        return model(**batch).logits.float()
-
-    return answer
 
 
 def _int8(model: nn.Module) -> nn.Module:
@@ -136,14 +106,22 @@ def _onnx(work: Path) -> Answer:
 def _gpu(model: nn.Module, *, sparse: bool) -> Answer:
     if missing := semistructured.available():
         raise Absent(missing)
-    there: Any = copy.deepcopy(model)
+    there = copy.deepcopy(model)
     if not sparse:
         there.to(device="cuda", dtype=torch.float16)
     elif not semistructured.install(there):
         raise Absent("no matrix of this model is 2:4")
+    return on_gpu(there)
 
-    def answer(batch: Batch) -> torch.Tensor:
-        inputs = {name: value.to("cuda") for name, value in batch.items()}
-        return there(**inputs).logits.float().cpu()
 
-    return answer
+# By name, in the order of the tables. Each maker takes the model, and the folder for its files.
+MAKERS: Mapping[str, Callable[[nn.Module, Path], Answer]] = {
+    DENSE: lambda model, _: on_cpu(copy.deepcopy(model)),
+    "dense bf16": lambda model, _: on_cpu(copy.deepcopy(model).to(torch.bfloat16)),
+    "dynamic int8": lambda model, _: on_cpu(_int8(model)),
+    "csr": lambda model, _: on_cpu(_csr(model)),
+    "compact": lambda model, _: on_cpu(_compact(model)),
+    "ONNX Runtime": lambda _, work: _onnx(work),
+    "dense fp16 GPU": lambda model, _: _gpu(model, sparse=False),
+    "2:4 GPU": lambda model, _: _gpu(model, sparse=True),
+}

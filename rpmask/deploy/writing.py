@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rpmask.deploy import compact, csr, dense, onnx, packed
-from rpmask.deploy.build import dense_bytes, save_extras
+from rpmask.deploy.build import dense_bytes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Check, Manifest, seal
@@ -91,7 +91,9 @@ def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
     """Write the files of the form; the manifest with what is known afterwards."""
     model, form = source.model, described.form
     manifest = replace(described, dense_bytes=dense_bytes(model))
-    save_extras(model, source.tokenizer, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.save_pretrained(folder)
+    source.tokenizer.save_pretrained(folder)
     if form in ("packed", "csr"):
         mask = source.mask
         if mask is None:

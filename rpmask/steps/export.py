@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.deploy.bench import BenchRow, bench, longest
-from rpmask.deploy.exported import Exported
+from rpmask.deploy.exported import Exported, on_cpu
 from rpmask.deploy.manifest import Manifest, is_export, open_export, read_manifest
 from rpmask.deploy.measure import pinned
-from rpmask.deploy.runtimes import DENSE, Runtimes, called
+from rpmask.deploy.runtimes import DENSE, Runtimes
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context, versions
@@ -128,7 +128,7 @@ def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
     if exported.manifest.inputs != "text":
         return ()
     config = source.model.config
-    runtimes = Runtimes({DENSE: called(source.model), exported.manifest.form: exported.logits})
+    runtimes = Runtimes({DENSE: on_cpu(source.model), exported.manifest.form: exported.logits})
     return bench(
         runtimes,
         sorted({(batch, min(tokens, longest(config))) for batch, tokens in SHAPES}),
