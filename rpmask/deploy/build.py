@@ -32,7 +32,9 @@ def empty_model(folder: Path, inputs: str) -> nn.Module:
         with init_empty_weights(include_buffers=False):
             model: nn.Module = auto_class(inputs).from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(folder, f"its config.json makes no model ({first_line(error)})") from error
+        raise damaged(
+            folder, f"no model can be built from its config.json ({first_line(error)})"
+        ) from error
     return model.eval()
 
 
@@ -42,7 +44,7 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn
         model.load_state_dict(dict(state), strict=True, assign=True)
     except RuntimeError as error:
         what = " ".join(str(error).split())[:200]
-        raise damaged(place, f"its tensors are not those of its config.json ({what})") from error
+        raise damaged(place, f"its tensors do not match its config.json ({what})") from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model.eval()

@@ -103,7 +103,7 @@ def shrink(model: nn.Module) -> tuple[Any, Cut]:
     )
     if cut.neurons + cut.heads == 0:
         raise RpmaskError(
-            "No neuron and no head of this model contributes nothing: there is nothing to cut out.",
+            "Every neuron and head of this model contributes to its logits: none can be removed.",
             "Draw the mask with --granularity neuron or head; for single weights export packed or csr.",
         )
     for bank, alive in zip((*neurons, *heads), (*kept_neurons, *kept_heads), strict=True):

@@ -32,7 +32,7 @@ def read(folder: Path, inputs: str) -> nn.Module:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RpmaskError(
             f"The model in {folder} cannot answer: its weights lack '{min(missing)}'{others}.",
-            "Train it for a task with `rpmask finetune --dense`, or name a model that has its head.",
+            "Train it for a task with `rpmask finetune --dense`, or name a model with a classifier.",
         )
     network: nn.Module = model.eval()
     return network

@@ -70,12 +70,12 @@ class Exported:
         """Token ids of texts or pairs, padded to the longest."""
         if self.manifest.inputs != "text":
             raise RpmaskError(
-                "This model answers images, not texts.", "Use `logits` with a batch of pixels."
+                "This model reads images, not texts.", "Use `logits` with a batch of pixels."
             )
         pairs = [isinstance(row, tuple) for row in rows]
         if any(pairs) != all(pairs):
             raise RpmaskError(
-                "Some rows are one text and others are two.", "Give the same to every row."
+                "Some rows are single texts and others are pairs.", "Give rows of one kind."
             )
         if self.manifest.pair is not None and any(pairs) != self.manifest.pair:
             raise _wrong_rows(self.manifest)
@@ -107,12 +107,12 @@ class Exported:
 def _wrong_rows(manifest: Manifest) -> RpmaskError:
     if manifest.pair:
         return RpmaskError(
-            "This model answers pairs of texts, and the rows are single texts.",
-            "Give every row two: (text, text_pair), or a line with a tab between.",
+            "This model reads pairs of texts, and the rows are single texts.",
+            "Give two texts per row: (text, text_pair), or a line with a tab between them.",
         )
     return RpmaskError(
-        "This model answers single texts, and the rows are pairs of texts.",
-        "Give every row one text: no 'text_pair', and in a line no tab.",
+        "This model reads single texts, and the rows are pairs of texts.",
+        "Give one text per row: no 'text_pair', and no tab in a line.",
     )
 
 

@@ -18,6 +18,8 @@ from rpmask.deploy.exported import Exported, load_reader, on_cpu, on_gpu
 from rpmask.deploy.manifest import Manifest, export_in, open_export
 from rpmask.errors import RpmaskError
 from rpmask.masks.mask import Mask
+from rpmask.train.model_place import locate
+from rpmask.train.models import name_padding, readable
 
 DEVICES = ("cpu", "cuda")
 
@@ -54,8 +56,6 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
     """The manifest of a model folder that is no export: one that save_pretrained or MLflow wrote."""
     from transformers import AutoConfig
 
-    from rpmask.train.model_place import locate
-
     place = locate(str(path))
     try:
         config = AutoConfig.from_pretrained(place.weights)
@@ -81,8 +81,6 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
 
 def _limited(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with max_length no larger than the model allows."""
-    from rpmask.train.models import readable
-
     if manifest.inputs == "image":
         return manifest
     return replace(manifest, max_length=readable(str(folder), manifest.max_length))
@@ -119,9 +117,6 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         return csr.install(model, routes)
     if manifest.form == "compact":
         return compact.read(folder, manifest.inputs, manifest.standard)
-    from rpmask.train.model_place import locate
-    from rpmask.train.models import name_padding
-
     found: Any = dense.read(Path(locate(str(folder)).weights), manifest.inputs)
     if manifest.inputs == "text":
         name_padding(found.config, str(folder))

@@ -166,7 +166,7 @@ def damaged(place: Path, what: str) -> RpmaskError:
 def _check_sense(folder: Path, manifest: Manifest) -> None:
     """Refuse what a manifest written by hand could contain in spite of a correct digest."""
     if manifest.form not in FORMS:
-        raise damaged(folder, f"there is no form '{manifest.form}'")
+        raise damaged(folder, f"its form '{manifest.form}' is unknown")
     for name in manifest.files:
         parts = Path(name).parts
         if Path(name).is_absolute() or ".." in parts or "\0" in name or not parts:

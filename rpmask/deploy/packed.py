@@ -64,7 +64,9 @@ class Sizes:
 def write(model: nn.Module, mask: Mask, path: Path, values: str = "fp32") -> Sizes:
     """Write a masked model; refused if a weight outside the mask is not zero."""
     if values not in VALUES:
-        raise RpmaskError(f"There are no values '{values}'.", f"Give one of {', '.join(VALUES)}.")
+        raise RpmaskError(
+            f"Values cannot be stored as '{values}'.", f"Give one of {', '.join(VALUES)}."
+        )
     state = stored_state(model)
     names = full_names(model)
     tensors: dict[str, torch.Tensor] = {}
@@ -190,7 +192,7 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> Header:
     except RpmaskError as error:
         raise damaged(path, error.message.rstrip(".")) from error
     if header.values not in VALUES:
-        raise damaged(path, f"there are no values '{header.values}'")
+        raise damaged(path, f"its header names the unknown values '{header.values}'")
     if len({entry.canonical for entry in header.matrices.values()}) != len(header.matrices):
         raise damaged(path, "two matrices have one name")
     for name, entry in header.matrices.items():

@@ -92,7 +92,7 @@ def _compact(model: nn.Module) -> nn.Module:
     try:
         smaller: nn.Module = compact.shrink(model)[0]
     except RpmaskError as error:
-        raise Absent("no neuron and no head contributes nothing") from error
+        raise Absent("every neuron and head contributes to the logits") from error
     return smaller
 
 

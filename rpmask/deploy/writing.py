@@ -98,7 +98,7 @@ def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
         mask = source.mask
         if mask is None:
             raise RpmaskError(
-                f"This model has no mask: there is nothing to gain from '{form}'.",
+                f"This model has no mask, which the form '{form}' needs.",
                 "Export it as dense or onnx.",
             )
         sizes = packed.write(model, mask, folder / packed.FILE, manifest.values)

@@ -75,7 +75,7 @@ def _unusable(uri: str, error: Exception) -> RpmaskError:
     code, first = getattr(error, "error_code", ""), str(error).splitlines()[0]
     if code in DENIED:
         return RpmaskError(
-            f"The tracking server at {uri} wants a user and a password, or other ones.",
+            f"The tracking server at {uri} wants a user and a password, or does not accept these.",
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
         )
     if code == AWAY and not uri.startswith(SQLITE):

@@ -67,7 +67,7 @@ class Study:
         own = SearchSpace.from_dict(known)
         if space not in (own, SearchSpace()):
             raise RpmaskError(
-                f"The study '{self.name}' searches another space than the one asked for: "
+                f"The study '{self.name}' searches another space than the requested one: "
                 f"{_differences(own, space)}.",
                 "Leave those options out to continue it, or leave --like out for a study of its own.",
             )

@@ -118,5 +118,5 @@ def test_tensors_of_another_model(tmp_path: Path) -> None:
     without_units(model, neurons=True, heads=True)
     compact.write(model, tmp_path)
     tiny_bert(layers=3).config.save_pretrained(tmp_path)
-    with pytest.raises(RpmaskError, match="not those of its config"):
+    with pytest.raises(RpmaskError, match="do not match its config"):
         compact.read(tmp_path, "text", standard=False)

@@ -168,11 +168,11 @@ def test_texts_and_pairs(written: Written, tmp_path: Path) -> None:
     single = rpmask.load(written["packed"][0])
     with pytest.raises(RpmaskError, match="Some rows are one text"):
         single.encode(["one", ("two", "texts")])
-    with pytest.raises(RpmaskError, match="This model answers single texts"):
+    with pytest.raises(RpmaskError, match="This model reads single texts"):
         single.encode([("somebody", "cooks")])
     exported(tmp_path, "packed", pair=True)
     paired = rpmask.load(tmp_path)
-    with pytest.raises(RpmaskError, match="This model answers pairs of texts"):
+    with pytest.raises(RpmaskError, match="This model reads pairs of texts"):
         paired.predict(["somebody"])
     tokens = paired.encode([("somebody", "cooks"), ("a", "b")])
     assert tokens["input_ids"].shape == tokens["attention_mask"].shape

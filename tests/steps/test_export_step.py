@@ -151,7 +151,7 @@ def test_predict_of_the_registry_and_of_the_export_agree(
     assert [row["label"] for row in found] == [row["label"] for row in again]
     assert len(found) == 2
     for source in (packed["model"], str(road[0] / packed["path"])):
-        with pytest.raises(RpmaskError, match="answers pairs of texts"):
+        with pytest.raises(RpmaskError, match="reads pairs of texts"):
             list(predict(source, ["somebody is cooking\n"], "stdin", context))
 
 
