@@ -108,7 +108,7 @@ def test_other_architectures(name: str, tmp_path: Path) -> None:
 
 
 def test_a_model_that_needs_all_of_itself(tmp_path: Path) -> None:
-    with pytest.raises(RpmaskError, match="nothing to cut out"):
+    with pytest.raises(RpmaskError, match="none can be removed"):
         compact.write(tiny_bert(), tmp_path)
     assert not list(tmp_path.iterdir())
 

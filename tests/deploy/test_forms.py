@@ -166,7 +166,7 @@ def test_routes_of_another_machine_are_measured_anew(
 
 def test_texts_and_pairs(written: Written, tmp_path: Path) -> None:
     single = rpmask.load(written["packed"][0])
-    with pytest.raises(RpmaskError, match="Some rows are one text"):
+    with pytest.raises(RpmaskError, match="Some rows are single texts"):
         single.encode(["one", ("two", "texts")])
     with pytest.raises(RpmaskError, match="This model reads single texts"):
         single.encode([("somebody", "cooks")])
