@@ -86,6 +86,7 @@ def test_nothing_to_compare_and_unknown_formats_are_said(many: Path, tmp_path: P
         done = rpmask(["report", "--json", *options], folder)
         assert done.returncode == 2
         assert says in json.loads(done.stdout)["error"]
+    assert not (tmp_path / "mlflow.db").exists()
     done = rpmask(["report", "--out", "board.pdf"], tmp_path)
     assert done.returncode == 2
     assert "no report format 'pdf'" in done.stderr

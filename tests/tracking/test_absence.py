@@ -1,4 +1,4 @@
-"""What is not there and what cannot be asked are two things: an outage takes nothing away."""
+"""Absence and an outage are told apart: an outage removes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An experiment is made by the first run in it, and not by a look at what it holds."""
+"""An experiment is created by its first run, and not by reading it."""
 
 from __future__ import annotations
 

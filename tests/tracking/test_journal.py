@@ -1,4 +1,4 @@
-"""The studies' journal after a process died with its lock, or in the middle of a line."""
+"""The journal of the studies after a process died while it held the lock, or within a line."""
 
 from __future__ import annotations
 

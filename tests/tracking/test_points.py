@@ -1,4 +1,4 @@
-"""Points that a killed run had not sent are sent by the one that continues it, once."""
+"""Points that a killed run did not send are sent once, when the run continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step that was interrupted took all the time that was worked on it."""
+"""The time of an interrupted step is the sum over all processes that worked on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study as a ledger: what it proposes, whose trials are whose, and what an interruption leaves."""
+"""The study: its proposals, the owners of its trials, and its state after an interruption."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.tracking import signals as client_module
+from rpmask.tracking import signals
 from rpmask.tracking.signals import Client, signals_deferred
 
 STORE = "sqlite:///mlflow.db"
@@ -30,7 +30,7 @@ def stopping() -> Iterator[None]:
 
 
 def signalled(uri: str, times: int) -> Iterator[int]:
-    """A call, inside of another one, that as many signals fall into; each that it outlives is yielded."""
+    """A nested deferral during which signals arrive; yields the number of each that it survives."""
     with signals_deferred(uri), signals_deferred(uri):
         for time in range(times):
             signal.raise_signal(signal.SIGTERM)
@@ -38,18 +38,18 @@ def signalled(uri: str, times: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("times", "again", "outlived"), [(1, 0.0, [0]), (2, 0.0, [0]), (2, 60.0, [0, 1])]
+    ("times", "again", "survived"), [(1, 0.0, [0]), (2, 0.0, [0]), (2, 60.0, [0, 1])]
 )
-def test_the_first_signal_waits_for_the_end_and_one_sent_again_does_not(
-    times: int, again: float, outlived: list[int], monkeypatch: pytest.MonkeyPatch
+def test_the_first_signal_is_deferred_and_a_later_one_is_not(
+    times: int, again: float, survived: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that follows at once is what a launcher passes on of the first, and waits as well."""
-    monkeypatch.setattr(client_module, "AGAIN_SECONDS", again)
+    """A second signal at once, which a launcher may send, is deferred with the first."""
+    monkeypatch.setattr(signals, "AGAIN_SECONDS", again)
     found: list[int] = []
     with pytest.raises(Stopped):
         found.extend(signalled(STORE, times))
-    assert found == outlived
-    with pytest.raises(Stopped):  # the handlers of before are back
+    assert found == survived
+    with pytest.raises(Stopped):  # the former handlers are back
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -63,19 +63,19 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_server_is_not_waited_for() -> None:
+def test_signals_are_not_deferred_for_a_server() -> None:
     with pytest.raises(Stopped):
         next(signalled("http://127.0.0.1:5000", 1))
 
 
-def test_what_goes_wrong_inside_is_told_without_a_signal() -> None:
+def test_an_error_inside_is_raised_and_handlers_are_restored() -> None:
     with pytest.raises(ZeroDivisionError), signals_deferred(STORE):
         _ = 1 / 0
     with pytest.raises(Stopped):
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_client_that_is_stopped_leaves_the_database_free(tmp_path: Path) -> None:
+def test_a_stopped_client_leaves_the_database_unlocked(tmp_path: Path) -> None:
     client = Client(f"sqlite:///{tmp_path}/mlflow.db")
     run = client.create_run("0").info.run_id
 
