@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rpmask.charts import style
-from rpmask.deploy.bench import BenchRow
+
+if TYPE_CHECKING:
+    from rpmask.deploy.bench import BenchRow  # it imports torch
 
 
 @style.styled

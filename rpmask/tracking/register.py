@@ -7,13 +7,13 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import mlflow
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import add_to_model
 from mlflow.types import ColSpec, Schema
@@ -66,7 +66,7 @@ def register(
         files = files_digest(folder)
         if version is None:
             _delete_unregistered(step)
-            logged = _log(step, _ModelFolder(folder, task, description))
+            logged = _log(step, folder, task, description)
             with signals_deferred(step.tracker.uri), hushed():
                 version = mlflow.register_model(f"models:/{logged}", name).version
     if files_digest(Path(fetch(step.tracker, f"models:/{name}/{version}"))) != files:
@@ -105,61 +105,66 @@ def _delete_unregistered(step: StepRun) -> None:
             shutil.rmtree(unquote(location.path), ignore_errors=True)
 
 
-def _log(step: StepRun, flavor: _ModelFolder) -> str:
-    with step.current():
-        info = Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=flavor,
-            flavor_name="transformers",
-            metadata={"rpmask": rpmask.__version__},
-        )
-    return str(info.model_id)
-
-
-@dataclass(frozen=True)
-class _ModelFolder:
-    """A folder with weights and tokenizer, made an MLflow model of the flavor `transformers`.
+def _log(step: StepRun, folder: Path, task: TaskSpec, description: str) -> str:
+    """Log the folder as a model of this run; the model's id.
 
     `mlflow.transformers.log_model` writes the same files, but imports transformers and builds a pipeline.
     """
+    step.flush()  # the model is given the metrics that the run has by now
+    tracker, run_id = step.tracker, step.run_id
+    client, data = tracker.client, tracker.client.get_run(run_id).data
+    logged = client.create_logged_model(
+        tracker.experiment_id, name="model", source_run_id=run_id, params=data.params
+    )
+    model_id: str = logged.model_id
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    histories = [client.get_metric_history(run_id, name) for name in data.metrics]
+    points = [point for history in histories for point in history if point.step == 0]
+    of_model = [Metric(p.key, p.value, p.timestamp, 0, model_id, run_id=run_id) for p in points]
+    client.log_batch(run_id, metrics=of_model)
+    described = Model(
+        artifact_path=logged.artifact_location,
+        model_uuid=model_id,
+        model_id=model_id,
+        run_id=run_id,
+        metadata={"rpmask": rpmask.__version__},
+    )
+    _add_mlflow_files(folder, described, task, description)
+    client.log_model_artifacts(model_id, str(folder))
+    client.finalize_logged_model(model_id, "READY")
+    return model_id
 
-    folder: Path
-    task: TaskSpec
-    description: str
 
-    def save_model(self, path: str, mlflow_model: Model) -> None:
-        """Add MLflow's own files and move the folder to `path`; MLflow calls this."""
-        inputs = self.task.inputs
-        config = json.loads((self.folder / "model" / "config.json").read_text(encoding="utf-8"))
-        packages = (*REQUIREMENTS, *(("pillow",) if inputs == "image" else ()))
-        environment = write_environment(self.folder, packages)
-        (self.folder / "model_card.md").write_text(
-            f"---\ntags: [rpmask, pruned]\n---\n# {model_name(self.task.name)}\n\n{self.description}\n",
-            encoding="utf-8",
-        )
-        mlflow_model.signature = (
-            image_signature() if inputs == "image" else text_signature(self.task.pair, labels=True)
-        )
-        mlflow_model.add_flavor(
-            "transformers",
-            transformers_version=version_of("transformers"),
-            code=None,
-            task=f"{inputs}-classification",
-            instance_type=INSTANCES[inputs],
-            pipeline_model_type=config["architectures"][0],
-            source_model_name=model_name(self.task.name),
-            model_binary="model",
-            torch_dtype="torch.float32",
-            components=[READERS[inputs]],
-            **{f"{READERS[inputs]}_type": READER_TYPES[inputs]},
-        )
-        add_to_model(mlflow_model, loader_module="mlflow.transformers", env=environment)
-        mlflow_model.model_size_bytes = sum(
-            file.stat().st_size for file in self.folder.rglob("*") if file.is_file()
-        )
-        mlflow_model.save(str(self.folder / "MLmodel"))
-        shutil.move(self.folder, path)
+def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: str) -> None:
+    """Write the files that make a folder with weights and tokenizer an MLflow model for transformers."""
+    inputs = task.inputs
+    config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
+    packages = (*REQUIREMENTS, *(("pillow",) if inputs == "image" else ()))
+    environment = write_environment(folder, packages)
+    (folder / "model_card.md").write_text(
+        f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n",
+        encoding="utf-8",
+    )
+    model.signature = (
+        image_signature() if inputs == "image" else text_signature(task.pair, labels=True)
+    )
+    model.add_flavor(
+        "transformers",
+        transformers_version=version_of("transformers"),
+        code=None,
+        task=f"{inputs}-classification",
+        instance_type=INSTANCES[inputs],
+        pipeline_model_type=config["architectures"][0],
+        source_model_name=model_name(task.name),
+        model_binary="model",
+        torch_dtype="torch.float32",
+        components=[READERS[inputs]],
+        **{f"{READERS[inputs]}_type": READER_TYPES[inputs]},
+    )
+    add_to_model(model, loader_module="mlflow.transformers", env=environment)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    model.model_size_bytes = sum(file.stat().st_size for file in files)
+    model.save(str(folder / "MLmodel"))
 
 
 def write_environment(folder: Path, packages: Sequence[str]) -> dict[str, str]:
