@@ -10,7 +10,7 @@ from rpmask.cli.tracking import Tracking
 
 @verb(skip=("experiment", "tracking_uri", "force", "quiet"))
 def doctor(tracking: Tracking) -> None:
-    """Show what works on this machine: versions, devices, what is faster, how to start MLflow.
+    """Show what works on this machine: versions, devices, which settings are faster, how to start MLflow.
 
     Example: `rpmask doctor`
     """

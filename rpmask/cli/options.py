@@ -1,5 +1,8 @@
 """Options made from settings: a verb takes records, and Typer sees an option for each of their settings.
 
+A setting is a field declared with `setting(...)` in a request (`steps/*request*.py`), a plan
+(`train/plan.py`, `lottery_jackpots/plan.py`) or `records.py`.
+
     @verb()
     def select(source: Source, request: SelectRequest, given: Given, tracking: Tracking) -> None:
 

@@ -31,7 +31,7 @@ def predict(
         bool, typer.Option("--json", help="Print errors as JSON too; answers always are.")
     ] = False,
 ) -> None:
-    """Answer rows of text: one JSON line per row, in the same order.
+    """Predict for rows of text: one JSON line per row, in the same order.
 
     Where rows have a column `label`, the metrics against it are printed on stderr at the end.
 

@@ -31,7 +31,7 @@ class Tracking:
     )
     quiet: bool | None = setting(
         None,
-        "Hide progress; or show the logs of libraries and the traceback of an error",
+        "Hide progress (-q), or show library logs and tracebacks (-v)",
         "--quiet/--verbose",
         "-q/-v",
     )

@@ -27,7 +27,7 @@ def tune(
     given: Given,
     parent: Parent = None,
 ) -> None:
-    """Tune the sampling: draw, race, learn, and draw again until the steps are spent.
+    """Tune the sampling: draw, race, learn, and draw again until the step budget is used up.
 
     Example: `rpmask tune --steps 1000 --k 8`
     """

@@ -79,7 +79,7 @@ class UnderMask(nn.Module):
 
 
 def put_on(model: nn.Module, mask: Mask, statistics: Statistics) -> None:
-    """Make the model what the search evaluated: masked weights, and its norms' running statistics."""
+    """Give the model the state that was evaluated: masked weights, and its norms' running statistics."""
     MaskHold(model, mask).apply()
     set_running_statistics(model, statistics)
 
@@ -111,7 +111,7 @@ class Search:
         plan.check()
         if plan.augment != "none" and task.inputs != "image":
             raise RpmaskError(
-                f"The rows of {task.title} are no images, so they cannot be cropped.",
+                f"The rows of {task.title} are not images, so they cannot be cropped.",
                 "Leave --augment out.",
             )
         torch.set_num_threads(plan.threads)
@@ -124,7 +124,7 @@ class Search:
         rows = min(plan.batch_size, len(train))
         if rows < 2 and self._dense and plan.norm_statistics != "frozen":
             raise RpmaskError(
-                "Batch norms take no statistics from one row.",
+                "A batch norm cannot compute statistics from a single row.",
                 "Give --batch-size 2 or more, or --norm-statistics frozen.",
             )
         base = base_of(model)
@@ -167,7 +167,7 @@ class Search:
             raise RunFailed(
                 f"The weights changed during the search: their digest was {self._digest[:12]} and is "
                 f"{after[:12]}.",
-                "The mask was not kept; this is a defect of rpmask or of the model's own code.",
+                "The mask was not saved; this is a defect of rpmask or of the model's own code.",
             )
         return Searched(
             mask=state.best_mask,

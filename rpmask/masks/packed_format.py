@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,9 +22,6 @@ from rpmask.jsonrecord import Record, canonical_json
 from rpmask.masks.bit_coding import CodingError, decode, encode
 from rpmask.masks.mask import Mask
 from rpmask.records import MaskRecipe
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = "rpmask.mask"
 SCHEMA_VERSION = 1

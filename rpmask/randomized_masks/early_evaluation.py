@@ -1,8 +1,8 @@
 """Early evaluation: race the candidates of a pool on the same batches, and stop the losers early.
 
 Candidates differ in their masks only. At each rung those still in the race are compared on the same
-held-out examples. A candidate that a paired test puts clearly behind the best stops, and of the others at
-most one in `eta` continues. The control always runs to the end. A rung's decisions depend on its scores
+held-out examples. A candidate that a paired test puts clearly behind the best stops, and of the others one
+in `eta`, rounded up, continues. The control always runs to the end. A rung's decisions depend on its scores
 alone, so the result is the same whatever the engine, the number of workers, or the order they finish in.
 """
 
@@ -28,8 +28,8 @@ from rpmask.train.observer import Observer
 class RaceRules(Record):
     """When candidates are compared, and which of them continue.
 
-    `rungs` are training steps; one in `eta` continues at each; a candidate more than `behind` standard
-    errors behind the best stops whatever its rank.
+    `rungs` are training steps; one in `eta`, rounded up, continues at each; a candidate more than `behind`
+    standard errors behind the best stops whatever its rank.
     """
 
     rungs: tuple[int, ...]
@@ -62,7 +62,7 @@ def rung_steps(
     """Rungs that double, the last as late as the budget allows.
 
     `budget` is the share of k full trainings that may be spent if the paired test stops no candidate. The
-    control's twins, which never stop, are paid from it.
+    control's twins, which never stop, count against it.
     """
     marks = [2**i for i in range(max(1, rungs))]  # in units of the first rung
     cost = _training_steps(k, twins, marks, eta)
@@ -86,7 +86,7 @@ def keep_racing(
 ) -> tuple[list[int], dict[int, str]]:
     """The candidates that continue after a rung, best first, and the reason each of the others stops.
 
-    Twins always continue.
+    `values` are what held-out examples are ranked by, one array per candidate. Twins always continue.
     """
     alike = [i for i in twins if i in values]
     noise = training_noise([values[i] for i in (control, *alike)]) or 0.0
@@ -97,8 +97,8 @@ def keep_racing(
     stopped: dict[int, str] = {}
     for i in ranking[1:]:
         gap = values[i] - values[best]  # paired: the same examples
-        rows = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
-        error = math.hypot(rows, math.sqrt(2.0) * noise)  # both of them were trained
+        sampling_error = float(gap.std(ddof=1)) / math.sqrt(len(gap)) if len(gap) > 1 else math.inf
+        error = math.hypot(sampling_error, math.sqrt(2.0) * noise)  # both sides were trained
         if i != control and float(gap.mean()) > rules.behind * error:
             stopped[i] = (
                 f"{gap.mean():.4f} behind candidate {best}, "

@@ -19,10 +19,12 @@ from rpmask.masks.arrays import Bools, Floats, Scores
 from rpmask.randomized_masks.draws import pick, tally_draws, top_k
 from rpmask.randomized_masks.keep_probability import SHIFT, SURE, Clock, Histogram, solve_clock
 
-WRONG_DECISION = 1e-12  # per-weight probability of a wrong early decision
-EXACT = 1 << 20  # up to this many clocks per mask are drawn
+WRONG_DECISION = (
+    1e-12  # per-weight probability of deciding a weight wrongly without counting its votes
+)
+EXACT = 1 << 20  # at most this many clocks are drawn per mask; above it, one pass
 FEW = 512  # undecided weights below which votes are not independent, so draws are made
-STEPS = 1 << 15  # of importance inside a window, each far finer than votes can distinguish
+STEPS = 1 << 15  # steps of importance inside a window, each far finer than votes can distinguish
 NODE = 16  # steps between computed values of a tail, which is linear in between
 
 
@@ -40,7 +42,7 @@ class VoteSampler:
         return Histogram.of(self._scores)
 
     def draw(self, kept: int, temperature: float, votes: int, random: np.random.Generator) -> Bools:
-        """One mask of exactly `kept` weights; weights of no importance only where others do not suffice."""
+        """One mask of exactly `kept` weights; weights of zero importance only if the rest are too few."""
         if kept <= 0 or kept >= self._scores.size:
             return np.full(self._scores.size, kept > 0)
         if kept >= self._histogram.positive:
@@ -121,7 +123,8 @@ class VoteSampler:
             window = self._windows.get(key) if slack == 1 else None
             if window is None:
                 window = self._window(kept, clock, votes, slack)
-                self._windows.setdefault(key, window)
+                if slack == 1:
+                    self._windows[key] = window
             chosen = window.draw(kept, random)
             if chosen is not None:
                 keep = window.certain.copy()

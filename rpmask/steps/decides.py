@@ -2,7 +2,8 @@
 
 The code of a step is its own module and every module that it imports, directly or indirectly. Modules that
 only show, store or distribute results (`SHOWS`) are left out, since no number depends on them. Comments,
-docstrings and the help and limits of settings are left out as well, so an edit of words trains nothing again.
+docstrings and the help and limits of settings are left out as well, so editing text causes no
+retraining.
 """
 
 from __future__ import annotations

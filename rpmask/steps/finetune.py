@@ -178,13 +178,13 @@ def _register(
     model: nn.Module,
 ) -> tuple[dict[str, Any], bool]:
     """Register the model; return the version and whether it is champion."""
-    from rpmask.tracking.register import register, saved
+    from rpmask.tracking.register_model import register, writer_of
     from rpmask.tracking.registry import CHAMPION, DENSE
 
     with promotion(run.tracker, result, request.retain) as promoted:
         registered = register(
             run,
-            saved(model, prepared.tokenizer),
+            writer_of(model, prepared.tokenizer),
             prepared.spec,
             tags={
                 "rpmask.step": "finetune",

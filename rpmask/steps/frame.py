@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Step:
     """What a step's result depends on, and how its MLflow run is labelled.
 
-    inputs and decides, with the code, make the step's key: a finished run with the same key is reused.
+    `inputs`, `decides` and the code form the step's key: a finished run with the same key is reused.
     """
 
     name: str  # the verb
@@ -38,7 +38,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a step as `--json` prints it, the run's description, and the seconds of its parts."""
+    """The result of a step as `--json` prints it, the run's description, and the seconds each part took."""
 
     result: Mapping[str, Any]
     note: str
@@ -52,7 +52,7 @@ def run_step(
     reuse: Callable[[StepRun], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the result of the step's finished run (through `reuse`, if given), or do the work."""
-    from rpmask.tracking.opening import open_run
+    from rpmask.tracking.open_run import open_run
     from rpmask.tracking.runs import StepKey
 
     key = StepKey(
@@ -67,7 +67,9 @@ def run_step(
     )
     with open_run(context.tracker, key, force=context.force, parent=context.parent) as run:
         if run.reused:
-            context.console.say(f"This `{step.name}` finished before: reusing run {run.run_id}.")
+            context.console.say(
+                f"This `{step.name}` has already finished; reusing run {run.run_id}."
+            )
             return reuse(run) if reuse else run.result()
         done = work(run)
         return run.finish(done.result, done.note, **done.seconds)
@@ -97,7 +99,7 @@ def address(model: Mapping[str, Any]) -> str:
 
 
 def registered_as(model: Mapping[str, Any], following: str) -> str:
-    """Return the end of a description: the registered version, and the command that may follow."""
+    """Return the closing lines of a run's description: the registered version and the next command."""
     alias = f" (@{model['alias']})" if model["alias"] else ""
     return f"\n\nRegistered as `{address(model)}`{alias}.\n\nNext: `{following}`"
 

@@ -181,7 +181,7 @@ def _finish(
     mask: Mask,
     model: nn.Module,
 ) -> Done:
-    from rpmask.tracking.register import register, saved
+    from rpmask.tracking.register_model import register, writer_of
     from rpmask.tracking.registry import JACKPOT
 
     metrics = by_group(dev=result.dev, dense=result.dense, start=result.start_metrics)
@@ -199,7 +199,7 @@ def _finish(
     run.tag(primary=result.primary)
     registered = register(
         run,
-        saved(model, prepared.tokenizer),
+        writer_of(model, prepared.tokenizer),
         prepared.spec,
         tags={
             "rpmask.step": "jackpot",

@@ -62,7 +62,7 @@ class PreviousPool:
 
     @property
     def compared(self) -> int:
-        """Number of comparisons with the control up to now."""
+        """Number of comparisons during the race with the control up to now."""
         return self.pool.looked + len(self.pool.candidates) - 1 if self.pool else 0
 
 

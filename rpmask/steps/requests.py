@@ -99,7 +99,7 @@ class FinetuneRequest(Checked):
     plan: TrainPlan = settings_of(TrainPlan)
     retain: float = setting(
         0.9,
-        "Share of the dense metric on the selection split that a sparser model keeps to become champion",
+        "Share of the dense metric on the selection split that a sparser model must keep to become champion",
         at_least=0,
         panel=TRAINING,
     )
@@ -152,7 +152,7 @@ class RunRequest(Checked):
     level_schedule: str = setting("linear", choices=SCHEDULES)
     distilled_epochs: float = setting(
         0.0,
-        "Epochs in which the dense model learns its own answers, before the first level",
+        "Epochs in which the dense model is distilled from itself, before the first level",
         at_least=0,
         panel=TRAINING,
     )

@@ -1,4 +1,4 @@
-"""`sample`: draw a pool of candidate masks, and keep what redraws them.
+"""`sample`: draw a pool of candidate masks, and store the recipes that redraw them.
 
 Candidate 0 is the control, the deterministic magnitude mask with the same sparsity in every tensor;
 `proposals.py` chooses the others.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # Recipes, each with its trial if the study proposed it.
 Planned = list[tuple[MaskRecipe, int | None]]
 
-WORTH_SAYING = 0.01  # share of the pruned weights from which the weights left dense are reported
+REPORTED_SHARE = 0.01  # share of the pruned weights from which the weights left dense are reported
 
 
 def sample(
@@ -110,7 +110,7 @@ def sample(
             planned = list(proposals(request, base, study, run.run_id, previous))
             if request.k > 1 and all(recipe.temperature == 0 for recipe, _ in planned):
                 context.console.say(
-                    f"All {request.k} are masks without noise; a larger --k has room for draws around them."
+                    f"All {request.k} are masks are deterministic; raise --k to add random draws around them."
                 )
             kinds = {recipe.importance for recipe, _ in planned} - {"magnitude"}
             statistics = _statistics(
@@ -166,7 +166,7 @@ def sample(
 
 
 def sample_params(request: SampleRequest) -> dict[str, Any]:
-    """Return how a pool is drawn as parameters; unusual options and data only where they were given."""
+    """Parameters that describe how a pool is drawn; unusual options and data only where they were given."""
     space = request.space
     return {
         **request.pick(*("task", "model", "sparsity", "k", "seed", "level", "recipe")),
@@ -183,12 +183,12 @@ def sample_params(request: SampleRequest) -> dict[str, Any]:
 def _say_what_is_left(
     context: Context, left: Mapping[str, int], tensors: tuple[Prunable, ...]
 ) -> None:
-    """Report matrices that no mask can name: they make the model less sparse than its mask."""
+    """Report matrices that masks cannot cover: they make the model less sparse than its mask."""
     share = sum(left.values()) / sum(tensor.numel for tensor in tensors)
-    if share >= WORTH_SAYING:
+    if share >= REPORTED_SHARE:
         context.console.say(
-            f"{sum(left.values()):,} more weights of the blocks stay dense, as their modules are of kinds "
-            f"that rpmask does not prune: {some_of(list(left))}."
+            f"{sum(left.values()):,} more weights in the blocks stay dense: rpmask does not prune "
+            f"their module types: {some_of(list(left))}."
         )
 
 
@@ -199,7 +199,7 @@ def _draw(
     tensors: tuple[Prunable, ...],
     parent: Mask | None,
 ) -> tuple[tuple[Candidate, ...], list[Mask]]:
-    """Draw the masks of the recipes, which are completed by the digests of their statistics."""
+    """Draw the masks of the recipes, with the digest of its statistics filled in."""
     recipes = [
         replace(recipe, importance_digest=statistics[recipe.importance].digest)
         if recipe.importance in statistics
@@ -234,7 +234,7 @@ def _statistics(
     tensors: tuple[Prunable, ...],
     kinds: list[str],
 ) -> dict[str, Statistics]:
-    """Compute activation norms and gradients on seeded calibration rows, where a recipe needs them."""
+    """The previous pool's statistics, and the missing ones computed on seeded calibration rows."""
     known: dict[str, Statistics] = {}
     if previous.pool is not None:  # its best mask must be drawn again with the same statistics
         known = load_statistics(previous.pool, set(previous.pool.statistics), context)

@@ -37,8 +37,8 @@ class ScreenRequest(Checked, panel=SCREENING):
         0.25, "Share of the steps that training every candidate in full would take", above=0
     )
     full: bool = setting(False, "Train every candidate in full, as in the paper")
-    examples: int = setting(500, "Held-out examples to compare candidates on", at_least=1)
-    rungs: int = setting(3, "Number of comparisons", at_least=1)
+    examples: int = setting(500, "Held-out examples used to compare candidates", at_least=1)
+    rungs: int = setting(3, "Number of comparisons during the race", at_least=1)
     eta: float = setting(2.0, "Keep the top 1/ETA at each rung", metavar="ETA", at_least=1)
     behind: float = 3.0
     twins: int = setting(
@@ -55,7 +55,7 @@ class ScreenRequest(Checked, panel=SCREENING):
         None,
         "Rows on which least squares refits each candidate's kept weights before the race",
         "--race-refit",
-        none=f"{RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on",
+        none=f"{RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above",
         at_least=0,
     )
     distilled: bool | None = setting(
@@ -142,7 +142,7 @@ class SelectRequest(Checked):
         "evidence: the best candidate if it beats the control beyond chance; or best, control or a "
         "candidate's number, whatever the evidence says",
     )
-    alpha: float = setting(0.05, "Error rate of the comparison", above=0, below=1)
+    alpha: float = setting(0.05, "Accepted rate of false wins", above=0, below=1)
     seed: int = setting_like(TrainPlan, "seed")
 
     def check(self) -> None:

@@ -201,7 +201,7 @@ def _charts(
 
 def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dict[str, Any]:
     """Register the starting weights under the selected mask, before any training."""
-    from rpmask.tracking.register import register
+    from rpmask.tracking.register_model import register
     from rpmask.tracking.registry import SELECTED, fetch
 
     start = fetch(run.tracker, pool.start)
@@ -211,14 +211,14 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
         if copy_masked(start, spec, mask, weights, components):
             return  # the files could be copied, and nothing has to be loaded
         from rpmask.masks.masked import MaskHold
-        from rpmask.tracking.register import saved
+        from rpmask.tracking.register_model import writer_of
         from rpmask.train.models import load_classifier
 
         model = load_classifier(start, spec)
         hold = MaskHold(model, mask)
         hold.apply()
         hold.verify()
-        saved(model, encoder_of(start, spec, pool.data).tokenizer)(weights, components)
+        writer_of(model, encoder_of(start, spec, pool.data).tokenizer)(weights, components)
 
     return register(
         run,

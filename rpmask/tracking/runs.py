@@ -1,4 +1,4 @@
-"""The MLflow run of one step: its parameters, metrics, artifacts and end."""
+"""The MLflow run of one step: its parameters, metrics, artifacts and end; `open_run.py` opens it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARENT = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class StepKey:
-    """The name of a step's run, and the key that it is found by."""
+    """What a step's MLflow run is found by (`key`) and labelled with."""
 
     step: str
     key: str
@@ -74,7 +74,7 @@ class StepRun:
         self._work = tracker.folder / "work" / digest_of([tracker.place, key.key])[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
-        self._started = self._kept = time.monotonic()
+        self._started = self._seconds_saved = time.monotonic()
         self._before = self._seconds_before() if resumed else 0.0
         self._written: dict[str, str] = {}  # artifacts and their digests
         self._seen: set[tuple[str, int]] = set()
@@ -109,8 +109,8 @@ class StepRun:
             return 0.0
 
     def _keep_seconds(self) -> None:
-        """Save the time for a process that continues; a kill loses what came after the last point."""
-        self._kept = time.monotonic()
+        """Save the elapsed seconds for the process that resumes; a kill loses those since the last save."""
+        self._seconds_saved = time.monotonic()
         write_whole(self.work / self._clock.name, json.dumps(self.seconds).encode())
 
     def delete_work(self) -> None:
@@ -127,7 +127,7 @@ class StepRun:
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
         """Log a point of a curve, unless an interrupted attempt has logged it already."""
-        if time.monotonic() - self._kept > FLUSH_SECONDS:
+        if time.monotonic() - self._seconds_saved > FLUSH_SECONDS:
             self._keep_seconds()
         if (name, step) in self._seen:
             return
@@ -174,7 +174,7 @@ class StepRun:
             self.log_file(path, None if parent == "." else parent)
 
     def log_charts(self, charts: Sequence[Chart], *, intro: str) -> None:
-        """Add a step's charts: each as a PNG, all of them on one HTML page that fetches nothing."""
+        """Add a step's charts: each as a PNG, all of them on one self-contained HTML page."""
         from rpmask.charts import draw, page
 
         pictures = [draw(chart.caption, chart.figure) for chart in charts]
@@ -203,7 +203,7 @@ class StepRun:
         return {**stored, "reused": True}
 
     def finish(self, result: Mapping[str, Any], note: str, **seconds: float) -> dict[str, Any]:
-        """Write the result and close the run; `seconds` are those of the parts of the step."""
+        """Write the result and close the run; `seconds` is how long each part took."""
         document = {
             "run_id": self.run_id,
             "experiment": self.tracker.experiment,
@@ -249,7 +249,7 @@ class StepRun:
                 stopped = issubclass(kind, (KeyboardInterrupt, SystemExit))
                 self.fail("KILLED" if stopped else "FAILED", f"{kind.__name__}: {error}")
         except MlflowException:
-            # The store is away or full. The run stays RUNNING until the same command continues it; the
+            # The store is unreachable or full. The run stays RUNNING until the same command continues it; the
             # error that ended the step is the one to report.
             return
 

@@ -15,7 +15,7 @@ import mlflow
 import rpmask
 from rpmask.deploy.manifest import FILE, Manifest, read_manifest
 from rpmask.logs import hushed
-from rpmask.tracking.register import requirement, text_signature
+from rpmask.tracking.register_model import requirement, text_signature
 from rpmask.tracking.registry import fetch
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker

@@ -103,7 +103,7 @@ class TrainPlan(Checked, panel=TRAINING):
     refit: int | None = setting(
         None,
         "Rows on which least squares refits the kept weights before they train",
-        none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity on, 0 after a jackpot",
+        none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above, 0 after a jackpot",
         at_least=0,
     )
     freeze_embeddings: bool | None = setting(
@@ -114,7 +114,7 @@ class TrainPlan(Checked, panel=TRAINING):
     )
     augment: int = setting(
         0,
-        "Perturbed copies per row, distilled from the teacher; the number of steps stays the same",
+        "Perturbed copies per row, labelled by the teacher; the number of steps stays the same",
         at_least=0,
     )
     evaluations: int = setting(

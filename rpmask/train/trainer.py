@@ -45,9 +45,9 @@ TIMINGS = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training. The model holds the weights that were best on the selection split.
+    """The result of a training run. The model holds the weights that were best on the selection split.
 
-    refitted is the number of matrices refitted before the first step; None if the training was resumed.
+    refitted is the number of matrices refitted before the first step; None if the run was resumed.
     """
 
     steps: int
@@ -84,7 +84,7 @@ def train(
         refitted = refit(model, mask, rows, observer)
         observer.metric("refit_seconds", time.monotonic() - started, 0)
     hold.apply()
-    callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock(), MaskKeeper(hold)]
+    callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock(), ApplyMask(hold)]
     if plan.patience:
         callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
     rows_to_learn = (
@@ -112,7 +112,7 @@ def train(
             stack.enter_context(frozen_embeddings(model, hold.mask.names))
         stack.enter_context(hold.gradients_masked())
         trainer.train(resume_from_checkpoint=checkpoint)
-    # A resumed Trainer replaces the clock above by one that knows the seconds before.
+    # A resumed Trainer replaces the clock above with one that includes the seconds before the interruption.
     (clock,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, _Clock))
     seconds = clock.seconds
     hold.apply()
@@ -130,7 +130,7 @@ def train(
 
 
 def _last_whole_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint that was written to its end; one that a kill cut short is deleted.
+    """The last complete checkpoint; incomplete ones, which a kill leaves, are deleted.
 
     The Trainer writes its state last, straight into the folder.
     """
@@ -138,14 +138,14 @@ def _last_whole_checkpoint(folder: Path) -> str | None:
         try:
             json.loads((Path(last) / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            with suppress(FileNotFoundError):  # another process deletes it too
+            with suppress(FileNotFoundError):  # another process may be deleting it as well
                 shutil.rmtree(last)
         else:
             return str(last)
     return None
 
 
-class MaskKeeper(transformers.TrainerCallback):
+class ApplyMask(transformers.TrainerCallback):
     """Applies the mask after every optimizer step, before anything reads the weights."""
 
     def __init__(self, hold: MaskHold) -> None:
@@ -163,7 +163,7 @@ class _Report(transformers.TrainerCallback):
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
-    def on_log(self, _: Any, state: Any, __: Any, logs: Any = None, **___: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         logs = logs or {}
         for name, value in logs.items():
             curve = CURVES.get(name)
@@ -177,7 +177,7 @@ class _Report(transformers.TrainerCallback):
                 "Lower --learning-rate, or use --precision fp32.",
             )
 
-    def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._observer.progress(state.global_step, state.max_steps, "steps")
 
 
@@ -190,7 +190,7 @@ class _Clock(transformers.TrainerCallback, ExportableState):
 
     @property
     def seconds(self) -> float:
-        """The sum over all processes of this training, without what they lost after their last checkpoint."""
+        """Over all processes of this run, excluding work lost after a checkpoint."""
         return self._before + (time.monotonic() - self._began if self._began is not None else 0.0)
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:

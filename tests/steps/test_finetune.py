@@ -21,7 +21,7 @@ from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved
 from rpmask.tracking import register as registering
 from rpmask.tracking import registry
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.runs import StepKey
 from rpmask.tracking.tracker import Tracker
 

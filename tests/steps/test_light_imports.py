@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 MODULES = (
-    *("rpmask.charts", "rpmask.tracking.register", "rpmask.tracking.facts"),
+    *("rpmask.charts", "rpmask.tracking.register_model", "rpmask.tracking.facts"),
     *("rpmask.steps.select", "rpmask.steps.report", "rpmask.steps.mask"),
 )
 

@@ -23,7 +23,7 @@ from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import Resolved
 from rpmask.tracking import register, registry
 from rpmask.tracking.artifacts import ArtifactStore
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.registry import champion_runs
 from rpmask.tracking.signals import Client
 from rpmask.tracking.tracker import Tracker

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from test_points import KEY
 
 from rpmask.tracking.datasets import ATTEMPTS, log_datasets
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.tracker import Tracker
 
 ROWS = {"train": Dataset.from_dict({"text": ["a", "b"], "label": [0, 1], "row": [0, 1]})}

@@ -13,7 +13,7 @@ from test_points import KEY
 
 from rpmask.errors import RpmaskError
 from rpmask.tracking.facts import finished_steps
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.tracker import KIND, Tracker
 
 

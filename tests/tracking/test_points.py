@@ -7,7 +7,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from rpmask.tracking.children import log_child
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.runs import StepKey
 from rpmask.tracking.tracker import Tracker
 

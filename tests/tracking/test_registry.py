@@ -14,8 +14,8 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.tracking import register as register_module
-from rpmask.tracking.opening import open_run
-from rpmask.tracking.register import register, saved
+from rpmask.tracking.open_run import open_run
+from rpmask.tracking.register_model import register, writer_of
 from rpmask.tracking.registry import fetch
 from rpmask.tracking.tracker import Tracker
 from rpmask.train.models import load_classifier
@@ -41,7 +41,9 @@ def test_a_vit_is_registered_and_read_back(tmp_path: Path) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
     model, processor = tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8})
     with open_run(tracker, KEY) as run:
-        found = register(run, saved(model, processor), IMAGES, tags={}, description="", aliases=())
+        found = register(
+            run, writer_of(model, processor), IMAGES, tags={}, description="", aliases=()
+        )
     assert found == {"name": "rpmask-toy", "version": 1, "alias": None}
 
 
@@ -62,7 +64,7 @@ def test_a_weight_that_changed_on_the_way_is_noticed(
 
     monkeypatch.setattr(register_module, "fetch", damaged)
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
-    write = saved(tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8}))
+    write = writer_of(tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8}))
     with (
         pytest.raises(RunFailed, match="does not hold the weights"),
         open_run(tracker, KEY) as run,
@@ -75,7 +77,7 @@ def test_a_weight_that_changed_on_the_way_is_noticed(
 def test_what_was_registered_holds_the_weights(tmp_path: Path) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
     model = tiny_vit()
-    write = saved(model, ViTImageProcessor(size={"height": 8, "width": 8}))
+    write = writer_of(model, ViTImageProcessor(size={"height": 8, "width": 8}))
     with open_run(tracker, KEY) as run:
         register(run, write, IMAGES, tags={}, description="", aliases=())
     found = load_classifier(fetch(tracker, "models:/rpmask-toy/1"), IMAGES).state_dict()

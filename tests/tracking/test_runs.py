@@ -10,7 +10,7 @@ import pytest
 from test_points import KEY
 
 from rpmask.tracking import runs
-from rpmask.tracking.opening import open_run
+from rpmask.tracking.open_run import open_run
 from rpmask.tracking.tracker import Tracker
 
 

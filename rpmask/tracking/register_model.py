@@ -37,8 +37,8 @@ READER_TYPES = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
 Writer = Callable[[Path, Path], None]
 
 
-def saved(model: Any, reader: Any) -> Writer:
-    """Write a model that is in memory, and its tokenizer or image processor."""
+def writer_of(model: Any, reader: Any) -> Writer:
+    """A writer for a model in memory and its tokenizer or image processor."""
 
     def write(weights: Path, components: Path) -> None:
         model.to("cpu").save_pretrained(weights)
@@ -71,7 +71,7 @@ def register(
                 version = mlflow.register_model(f"models:/{logged}", name).version
     if files_digest(Path(fetch(step.tracker, f"models:/{name}/{version}"))) != files:
         raise RunFailed(
-            f"Version {version} of '{name}' does not hold the weights that were registered.",
+            f"Version {version} of '{name}' does not hold the files that were written.",
             "The artifact store changed or lost a file; run the step again.",
         )
     for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
@@ -93,7 +93,7 @@ def _registered_before(step: StepRun, name: str) -> str | None:
 
 
 def _delete_unregistered(step: StepRun) -> None:
-    """Delete models, whole or not, that an interrupted attempt of this run logged but did not register."""
+    """Delete models that an interrupted attempt of this run logged, even in part, but did not register."""
     if not step.resumed:
         return
     client = step.tracker.client
@@ -136,7 +136,7 @@ def _log(step: StepRun, folder: Path, task: TaskSpec, description: str) -> str:
 
 
 def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: str) -> None:
-    """Write the files that make a folder with weights and tokenizer an MLflow model for transformers."""
+    """Write the files that make a folder of weights and tokenizer an MLflow transformers model."""
     inputs = task.inputs
     config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
     packages = (*REQUIREMENTS, *(("pillow",) if inputs == "image" else ()))
@@ -168,7 +168,7 @@ def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: s
 
 
 def write_environment(folder: Path, packages: Sequence[str]) -> dict[str, str]:
-    """Write the environment that MLflow builds to serve a model, for pip and for conda; the files' names."""
+    """Write the environment for serving a model, for pip and conda; return the file names by kind."""
     pinned = [requirement(package) for package in packages]
     python = platform.python_version()
     conda = [
@@ -184,8 +184,8 @@ def write_environment(folder: Path, packages: Sequence[str]) -> dict[str, str]:
         "conda.yaml": [*conda, "- pip", "- pip:", *(f"  - {package}" for package in pinned)],
         "python_env.yaml": [*virtualenv, "dependencies:", "- -r requirements.txt"],
     }
-    for name, found in lines.items():
-        (folder / name).write_text("\n".join(found) + "\n", encoding="utf-8")
+    for name, content in lines.items():
+        (folder / name).write_text("\n".join(content) + "\n", encoding="utf-8")
     return {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
 
 
@@ -206,5 +206,5 @@ def text_signature(pair: bool | None, *, labels: bool) -> ModelSignature:
 
 
 def image_signature() -> ModelSignature:
-    """Images in, as base64 text or an address; MLflow answers with a column for each class."""
+    """Images in, as base64 text or a URL; MLflow answers with a column for each class."""
     return ModelSignature(inputs=Schema([ColSpec("string", "image")]))
