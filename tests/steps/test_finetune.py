@@ -19,7 +19,7 @@ from rpmask.steps.finetune import ANSWERS, _finish, _register
 from rpmask.steps.promotion import SELECTION
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved
-from rpmask.tracking import register as registering
+from rpmask.tracking import register_model as registering
 from rpmask.tracking import registry
 from rpmask.tracking.open_run import open_run
 from rpmask.tracking.runs import StepKey

@@ -21,7 +21,7 @@ from rpmask.results import FinetuneResult
 from rpmask.steps import finetune as step
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import Resolved
-from rpmask.tracking import register, registry
+from rpmask.tracking import register_model, registry
 from rpmask.tracking.artifacts import ArtifactStore
 from rpmask.tracking.open_run import open_run
 from rpmask.tracking.registry import champion_runs
@@ -121,7 +121,7 @@ def test_an_outage_does_not_dethrone_the_champion(
 ) -> None:
     """Nothing is registered when nobody can say whom the new model would have to beat."""
     given: list[Any] = []
-    monkeypatch.setattr(register, "register", lambda *_, **named: given.append(named))
+    monkeypatch.setattr(register_model, "register", lambda *_, **named: given.append(named))
     found = Resolved("rte", "m", "m", 1, 0.5, DataChoice(), mask_digest="d")
     result = FinetuneResult(
         selection_run_id=None,
@@ -208,5 +208,5 @@ def test_a_model_with_a_quote_is_found_by_its_run(here: Tracker) -> None:
         here.client.create_registered_model(name)
         here.client.create_model_version(name, "s", run_id=NO_RUN)
     run: Any = SimpleNamespace(tracker=here, run_id=NO_RUN, resumed=True)
-    assert register._registered_before(run, "rpmask-a'b\"c") == "1"
-    assert register._registered_before(run, "rpmask-it's") is None
+    assert register_model._registered_before(run, "rpmask-a'b\"c") == "1"
+    assert register_model._registered_before(run, "rpmask-it's") is None

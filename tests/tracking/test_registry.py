@@ -13,7 +13,7 @@ from toy import TOY_TASK
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from rpmask.errors import RpmaskError, RunFailed
-from rpmask.tracking import register as register_module
+from rpmask.tracking import register_model as register_module
 from rpmask.tracking.open_run import open_run
 from rpmask.tracking.register_model import register, writer_of
 from rpmask.tracking.registry import fetch
@@ -66,7 +66,7 @@ def test_a_weight_that_changed_on_the_way_is_noticed(
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "images", folder=tmp_path / ".rpmask")
     write = writer_of(tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8}))
     with (
-        pytest.raises(RunFailed, match="does not hold the weights"),
+        pytest.raises(RunFailed, match="does not hold the files"),
         open_run(tracker, KEY) as run,
     ):
         register(run, write, IMAGES, tags={}, description="", aliases=("champion",))
