@@ -1,10 +1,10 @@
-"""What does a newcomer wait for: `rpmask --help`, and `rpmask sample --k 8` in an empty folder?
+"""How long short verbs of the demo take, as multiples of `python -c "import mlflow"`.
 
     python benchmarks/starting.py
 
-The first sample makes the database; those after it, each of another seed, find it. Where the time goes
-is what Python reports of its imports in one more run (`-X importtime`), by package; the rest is the work.
-Writes benchmarks/starting.json.
+Every verb keeps its runs in MLflow, so no verb can be quicker than that import. The commands take turns,
+and each ratio is the median over the rounds. `select` and `report` compute again (`--force`), and every
+`sample` has a seed of its own, so nothing is reused. Writes benchmarks/starting.json.
 """
 
 from __future__ import annotations
@@ -13,72 +13,103 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import rpmask
 from rpmask.files import write_whole
 
-REPEATS = 5
+ROUNDS = 5
+IMPORT = "import mlflow"
+LIMITS = {"report": 3.0, "mask show": 3.0, "select": 3.0, "sample --k 8": 4.0}
 
 
-def timed(arguments: list[str], folder: str, *flags: str) -> tuple[float, str]:
-    """The seconds of one command in a process of its own, and what it said on stderr."""
-    command = [sys.executable, *flags, "-m", "rpmask", *arguments]
+def seconds(command: list[str], folder: str) -> float:
+    """Wall time of one command in a process of its own."""
     begun = time.perf_counter()
+    subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, check=True)
+    return time.perf_counter() - begun
+
+
+def prepare(folder: str) -> str:
+    """Draw, race and train masks of the demo, so that every verb has something to read; the pool's run."""
+    verbs = (["sample", "--k", "8"], ["screen"], ["select"], ["finetune", "--epochs", "1"])
+    results = []
+    for verb in verbs:
+        command = [sys.executable, "-m", "rpmask", *verb, "--json"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        results.append(json.loads(done.stdout))
+    return str(results[0]["run_id"])
+
+
+def imports(folder: str, verb: list[str]) -> dict[str, float]:
+    """Seconds that a verb spends importing each package, those over 0.05 s, slowed by the measurement."""
+    command = [sys.executable, "-X", "importtime", "-m", "rpmask", *verb]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return time.perf_counter() - begun, done.stderr
+    spent: dict[str, int] = {}
+    for own, name in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", done.stderr, re.M):
+        spent[name] = spent.get(name, 0) + int(own)
+    ordered = sorted(spent.items(), key=lambda item: -item[1])
+    return {name: round(us / 1e6, 2) for name, us in ordered if us > 50_000}
 
 
-def imports(log: str) -> dict[str, float]:
-    """Seconds of the imports by package, those over a tenth of a second, and all of them."""
-    spent: Counter[str] = Counter()
-    for line in log.splitlines():
-        if not line.startswith("import time:") or "self [us]" in line:
-            continue
-        own, _, name = line.removeprefix("import time:").split("|")
-        spent[name.strip().partition(".")[0]] += int(own)
-    named = {name: round(us / 1e6, 2) for name, us in spent.most_common() if us > 100_000}
-    return {"all": round(sum(spent.values()) / 1e6, 2), **named}
-
-
-def measure(repeats: int) -> dict[str, Any]:
+def measure(rounds: int) -> dict[str, Any]:
     """Every figure, in a folder that was empty."""
     with tempfile.TemporaryDirectory() as folder:
-        helps = [timed(["--help"], folder)[0] for _ in range(repeats)]
-        first, _ = timed(["sample", "--k", "8"], folder)
-        later = [
-            timed(["sample", "--k", "8", "--seed", str(seed)], folder)[0]
-            for seed in range(1, repeats + 1)
-        ]
-        _, log = timed(["sample", "--k", "8", "--seed", "99"], folder, "-X", "importtime")
+        pool = prepare(folder)
+        verbs = {
+            "--help": ["--help"],
+            "report": ["report", "--force"],
+            "mask show": ["mask", "show", f"{pool}#3"],
+            "select": ["select", "--force"],
+            "sample --k 8": ["sample", "--k", "8"],
+        }
+        times: dict[str, list[float]] = {IMPORT: [], **{name: [] for name in verbs}}
+        for seed in range(1, rounds + 1):
+            times[IMPORT].append(seconds(["-c", IMPORT], folder))
+            for name, verb in verbs.items():
+                own = ["--seed", str(seed)] if name.startswith("sample") else []
+                times[name].append(seconds(["-m", "rpmask", *verb, *own], folder))
+        spent = {name: imports(folder, verb) for name, verb in verbs.items() if name in LIMITS}
     return {
-        "help_s": {"median": round(statistics.median(helps), 3), "max": round(max(helps), 3)},
-        "first_sample_s": round(first, 1),
-        "later_sample_s": {
-            "median": round(statistics.median(later), 1),
-            "all": [round(seconds, 1) for seconds in later],
+        "seconds": {
+            name: {
+                "median": round(statistics.median(found), 2),
+                "all": [round(each, 2) for each in found],
+            }
+            for name, found in times.items()
         },
-        "imports_of_a_later_sample_s": imports(log),
+        "times_import_mlflow": {
+            name: {"ratio": round(ratio(times[name], times[IMPORT]), 2), "limit": LIMITS.get(name)}
+            for name in verbs
+        },
+        "import_seconds": spent,
     }
+
+
+def ratio(found: list[float], reference: list[float]) -> float:
+    """The median ratio of a round: both took turns, so the machine's load falls on both."""
+    return statistics.median(one / other for one, other in zip(found, reference, strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
+    libraries = ("mlflow", "torch", "transformers")
     document = {
         "command": "python benchmarks/starting.py",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": {"rpmask": rpmask.__version__},
-        **measure(arguments.repeats),
+        "versions": {"rpmask": rpmask.__version__, **{name: version(name) for name in libraries}},
+        **measure(arguments.rounds),
     }
     write_whole(arguments.out, (json.dumps(document, indent=1) + "\n").encode())
     print(json.dumps(document, indent=1))
