@@ -26,10 +26,10 @@ LONGEST = (
     *("docs/test_commands.py", "faults/test_together.py", "steps/test_paper_model.py"),
     *("faults/test_stopped.py", "steps/test_refitting.py", "steps/test_torchrun.py"),
     *(
-        "steps/test_engines.py",
+        "steps/test_race_engine.py",
         "faults/test_damaged.py",
         "steps/test_tune.py",
-        "steps/test_road.py",
+        "steps/test_run_step.py",
     ),
     *("faults/test_places.py", "faults/test_server_away.py", "docs/test_project.py"),
     *("steps/test_paper_run.py", "test_old_store.py", "docs/test_docs.py", "train/test_trainer.py"),

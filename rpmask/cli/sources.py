@@ -68,8 +68,8 @@ def check_task_of(source: str, own: str, given: Given) -> None:
     """Refuse a --task that is not the task of the run it was given with."""
     from rpmask.tasks.registry import known_name
 
-    task = known_name(given.get("task", own))
-    if task != own:
+    task = given.get("task", own)
+    if known_name(task) != own:
         raise RpmaskError(
             f"'{source}' is of the task '{own}', not '{task}'.",
             "Leave --task out, or name a run of that task.",

@@ -288,7 +288,7 @@ def test_killed_and_given_again_it_comes_to_the_same_mask(
     ("request_", "named"),
     [
         (JackpotRequest("digits", "digits", start="lucky"), "There is no start 'lucky'"),
-        (JackpotRequest("digits", "digits", sparsity=1.5), "The sparsity is 1.5"),
+        (JackpotRequest("digits", "digits", sparsity=1.5), "--sparsity is 1.5"),
         (JackpotRequest("digits", "digits", start="f" * 32), "There is no run 'ffff"),
         (JackpotRequest("cifar10", "digits"), "hub cannot be reached"),
         (JackpotRequest("digits", "digits", plan=SearchPlan(restriction="no")), "'no'"),

@@ -50,7 +50,7 @@ def test_sample_trains_the_dense_model_first_and_run_finds_it(
     done = rpmask(["sample", "-t", "rte", "--k", "8"], tmp_path, places)
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
-    assert said[0] == f"No --model is given: {NAME}, the paper's."
+    assert said[0] == f"No --model is given; using {NAME}, the paper's."
     assert f"'{NAME}' has no head for rte: training the dense model first." in said
     drawn = answer(["sample", "-t", "rte", "--k", "8"], tmp_path, places)
     assert drawn["reused"]
@@ -89,7 +89,7 @@ def test_the_mlflow_project_needs_no_model(tmp_path: Path, places: dict[str, str
     command = [str(beside / "mlflow"), "run", ".", "-P", "task=rte", "--env-manager", "local"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert f"No --model is given: {NAME}, the paper's." in done.stderr
+    assert f"No --model is given; using {NAME}, the paper's." in done.stderr
     assert MlflowClient(store).get_model_version_by_alias("rpmask-rte", "champion")
 
 
@@ -107,7 +107,7 @@ def test_without_a_cache_and_a_network_it_is_said_at_once(
         seconds = time.monotonic() - started
         assert done.returncode == 2
         first, error, hint = done.stderr.splitlines()
-        assert first.startswith(f"No --model is given: {NAME}")
+        assert first.startswith(f"No --model is given; using {NAME}")
         assert f"The model '{NAME}' is not on this machine and the hub cannot be" in error
         assert "--model" in hint
         assert seconds < 15  # most of it is the start of Python on a busy machine
