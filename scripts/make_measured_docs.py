@@ -274,7 +274,7 @@ def starting(report: Report) -> str:
     ratios = report["times_import_mlflow"]
     rows = [
         [
-            f"`{name}`" if name.startswith("import") else f"`rpmask {name}`",
+            name if name.startswith("import") else f"rpmask {name}",
             f"{seconds['median']:.1f} s",
             f"{ratios[name]['ratio']:.1f}" if name in ratios else "1",
         ]

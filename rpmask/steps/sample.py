@@ -110,7 +110,7 @@ def sample(
             planned = list(proposals(request, base, study, run.run_id, previous))
             if request.k > 1 and all(recipe.temperature == 0 for recipe, _ in planned):
                 context.console.say(
-                    f"All {request.k} are masks are deterministic; raise --k to add random draws around them."
+                    f"All {request.k} masks are deterministic; raise --k to add random draws around them."
                 )
             kinds = {recipe.importance for recipe, _ in planned} - {"magnitude"}
             statistics = _statistics(

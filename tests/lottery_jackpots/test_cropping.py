@@ -53,7 +53,7 @@ def test_a_flip_mirrors_about_half() -> None:
 
 def test_texts_have_nothing_to_crop(tmp_path: Path) -> None:
     rows = toy_rows(8)
-    with pytest.raises(RpmaskError, match="no images"):
+    with pytest.raises(RpmaskError, match="are not images"):
         Search(
             tiny_bert(), Mask({}, {}), rows, rows, TOY_TASK, SearchPlan(augment="crop"),
             tmp_path / "search.safetensors", Silent(),

@@ -154,7 +154,7 @@ def test_a_model_without_such_norms_is_searched_the_same_whatever_is_said(tmp_pa
 
 
 def test_one_row_has_no_statistics(tmp_path: Path, digits: Splits) -> None:
-    with pytest.raises(RpmaskError, match="from one row"):
+    with pytest.raises(RpmaskError, match="from a single row"):
         find(tmp_path, digits, replace(PLAN, batch_size=1), dense())
 
 

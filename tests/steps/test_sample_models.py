@@ -75,5 +75,5 @@ def test_what_no_mask_can_name_is_said(tmp_path: Path) -> None:
     source = beside(tmp_path / "xlnet", transformers.XLNetForSequenceClassification(config), DEMO)
     done = rpmask(["sample", "-t", "demo", "-m", source, *SMALL, "-s", "0.8"], tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "more weights of the blocks stay dense" in done.stderr
+    assert "more weights in the blocks stay dense" in done.stderr
     assert "layer.0.rel_attn.q" in done.stderr
