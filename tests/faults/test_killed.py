@@ -1,4 +1,4 @@
-"""SIGKILL anywhere on the road: the same command again ends as if nothing had happened.
+"""SIGKILL at any event of the pipeline: the same command again ends like an undisturbed one.
 
 A moment is a number of the road's own events (files written, statements executed, bars advanced),
 so it is the same place on any machine; half of them lie a fraction of an event later, in the work

@@ -1,4 +1,4 @@
-"""Thousands of damaged files a reader: each is refused in the one way a user should see, or read."""
+"""Thousands of damaged files per reader: each is refused with a clear error, or read."""
 
 from __future__ import annotations
 

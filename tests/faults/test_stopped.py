@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the step in hand is closed, the way on is said, and the same command goes on."""
+"""SIGINT and SIGTERM: the current step is closed, and the same command continues it."""
 
 from __future__ import annotations
 
