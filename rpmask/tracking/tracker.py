@@ -53,13 +53,31 @@ class Tracker:
         """The id of the experiment, which is created if it does not exist."""
         if self._chosen:
             return self._chosen
-        with signals_deferred(self.uri):
-            found = mlflow.set_experiment(self.experiment)
-        if KIND not in found.tags:
-            # The UI shows the description, and the experiment as one of model training.
-            self.client.set_experiment_tag(found.experiment_id, KIND, "custom_model_development")
-            self.client.set_experiment_tag(found.experiment_id, NOTE, ABOUT)
+        try:
+            with signals_deferred(self.uri):
+                if self.client.get_experiment_by_name(self.experiment) is None:
+                    self._create()
+                found = mlflow.set_experiment(self.experiment)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            raise RpmaskError(
+                f"MLflow refuses the experiment '{self.experiment[:60]}': {error.message}",
+                "Give another --experiment.",
+            ) from error
         return str(found.experiment_id)
+
+    def _create(self) -> None:
+        """Create the experiment with its tags in one call, since another process may do the same.
+
+        The tags are for the UI: the description, and that the experiment is one of model training.
+        """
+        tags = {KIND: "custom_model_development", NOTE: ABOUT}
+        try:
+            self.client.create_experiment(self.experiment, tags=tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     @property
     def place(self) -> str:

@@ -69,3 +69,26 @@ def test_verbs_that_find_nothing_leave_nothing(
     assert json.loads(done.stdout)["error"]
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     assert names(MlflowClient()) == {"Default"}
+
+
+def test_processes_that_start_together_create_it_once(tracker: Tracker, tmp_path: Path) -> None:
+    beside = Tracker(tracker.uri, "new", folder=tmp_path / ".rpmask")
+    ask = tracker.client.get_experiment_by_name
+
+    def asked_first(name: str) -> object:
+        found = ask(name)
+        assert beside.experiment_id  # between this process's look and its creation
+        return found
+
+    tracker.client.get_experiment_by_name = asked_first  # type: ignore[method-assign]
+    assert tracker.experiment_id == beside.experiment_id
+    assert KIND in ask("new").tags
+
+
+@pytest.mark.parametrize("name", ["x" * 501, "deleted"])
+def test_a_name_that_mlflow_refuses_is_the_users_mistake(tmp_path: Path, name: str) -> None:
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", name, folder=tmp_path / ".rpmask")
+    tracker.client.delete_experiment(tracker.client.create_experiment("deleted"))
+    with pytest.raises(RpmaskError, match="MLflow refuses the experiment") as refused:
+        _ = tracker.experiment_id
+    assert refused.value.exit_code == 2
