@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 _STYLE = """
 body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; background: #fff; color: #1a1a1a;
@@ -40,8 +42,11 @@ class Picture:
 
 def draw(caption: str, figure: Figure) -> Picture:
     """Draw a figure; its label becomes the alternative text."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(PIXELS_PER_INCH)
+    canvas.draw()  # once; `savefig` draws twice, first to arrange the axes
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=PIXELS_PER_INCH)
+    imsave(file, canvas.buffer_rgba(), format="png", dpi=PIXELS_PER_INCH)
     return Picture(caption, str(figure.get_label()) or caption, file.getvalue())
 
 

@@ -91,7 +91,7 @@ def _time(run: StepRun, request: BenchRequest, target: Target, context: Context)
     log_outputs(
         run,
         intro=note,
-        documents={"bench.json": {**result, "versions": versions()}},
+        documents={"bench.json": {**result, "versions": versions("bench")}},
         charts=[bench_chart(rows, f"bench of {target.name}")],
     )
     log_rows(run, rows)
@@ -130,7 +130,7 @@ def _target(source: str, context: Context) -> Target:
 
 def _libraries() -> dict[str, str]:
     """Return the versions that affect the timings."""
-    found = dict(versions())  # a copy: the original is shared by every record
+    found = versions("bench")
     with suppress(PackageNotFoundError):
         found["onnxruntime"] = version("onnxruntime")
     return found

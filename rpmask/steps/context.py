@@ -6,7 +6,7 @@ import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -102,11 +102,10 @@ class Tee(Observer):
             self._run.metric(f"distance/{name}", score.distance, score.step)
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions that a result was computed with."""
+def versions(step: str | None = None) -> dict[str, str]:
+    """Return the versions that a step's result was computed with; rpmask's includes its code."""
     found = {name: version(name) for name in LIBRARIES}
-    return {"rpmask": code_version(), "python": platform.python_version(), **found}
+    return {"rpmask": code_version(step), "python": platform.python_version(), **found}
 
 
 def available_cores() -> int:

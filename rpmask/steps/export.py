@@ -106,7 +106,7 @@ def _write(
         max_length=prepared.encoder.max_length,
         sparsity=found.sparsity,
         values=request.values,
-        versions=versions(),
+        versions=versions("export"),
     )
     manifest, exported = write_export(source, folder, described, request.tolerance)
     return manifest, _timed(source, exported)

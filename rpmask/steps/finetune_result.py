@@ -74,7 +74,7 @@ def measure(
         dense_selection=dense_selection,
         data=found.data,
         run_id=run_id,
-        versions=versions(),
+        versions=versions("finetune"),
     )
     return result, answers
 

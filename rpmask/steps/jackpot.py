@@ -168,7 +168,7 @@ def _measure(
         tensors=searched.mask.counts(),
         data=start.data,
         run_id=run_id,
-        versions=versions(),
+        versions=versions("jackpot"),
     )
     return result, model
 

@@ -140,7 +140,7 @@ def sample(
             looked=previous.compared,
             parent_run_id=request.parent_run_id,
             run_id=run.run_id,
-            versions=versions(),
+            versions=versions("sample"),
         )
         sizes = write_pool(run, pool, masks, statistics)
         note = _note(pool, sizes)

@@ -143,7 +143,7 @@ def _report(
         candidates=outcome.candidates[:k],
         twins=outcome.candidates[k:],
         run_id=run.run_id,
-        versions=versions(),
+        versions=versions("screen"),
     )
 
 

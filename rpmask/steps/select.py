@@ -156,7 +156,7 @@ def judge(
         noise=training_noise([losses[control], *twins]),
         shrunk=shrunk_effect(evidence, paired.values()) if rivals else None,
         run_id=run_id,
-        versions=versions(),
+        versions=versions("select"),
     )
     return selection, paired
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from rpmask.steps.bench import _libraries
-from rpmask.steps.context import versions
 from rpmask.steps.decides import ROOT, code_version, step_digest
 from rpmask.steps.finetune import deciding
 from rpmask.steps.requests import FinetuneRequest
@@ -90,9 +88,3 @@ def test_an_option_that_decides_no_number_is_not_in_the_key() -> None:
 
     assert key(strict) == key(usual)
     assert key(longer) != key(usual)
-
-
-def test_what_bench_adds_to_the_versions_is_its_own() -> None:
-    known = dict(versions())
-    _libraries()
-    assert versions() == known
