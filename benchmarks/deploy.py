@@ -30,6 +30,7 @@ from rpmask.deploy.manifest import VALUES
 from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import DENSE, Runtimes, runtimes_of
 from rpmask.files import write_whole
+from rpmask.heads.classification import CLASSIFICATION
 from rpmask.masks.granularity import head_banks, neuron_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
@@ -80,7 +81,7 @@ def sizes_and_loading(model: torch.nn.Module, mask: Mask) -> list[dict[str, Any]
             for _ in range(LOADS):
                 started = time.perf_counter()
                 state, _ = packed.read(place / packed.FILE)
-                found = fill(empty_model(place, "text"), state, place)
+                found = fill(empty_model(place, CLASSIFICATION), state, place)
                 seconds.append(time.perf_counter() - started)
             inputs = random_batch(8, 128, 30000, NAMES)
             with torch.inference_mode():

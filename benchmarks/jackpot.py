@@ -230,7 +230,7 @@ def step_cost(work: Workload, batch: int = 64, repeats: int = 40) -> dict[str, A
     def backward(model: nn.Module, rows: Any) -> None:
         found = dict(work.prepared.train.batch(rows))
         labels = found.pop("labels")
-        example_losses(spec, model(**found).logits, labels).mean().backward()
+        example_losses(spec, model(**found), labels).mean().backward()
 
     def plain_step(rows: Any) -> None:
         of_plain.zero_grad()

@@ -29,6 +29,7 @@ import torch
 from simulated_race import Costs, Model, Rungs, simulate
 
 from rpmask.files import write_whole
+from rpmask.heads.splits import Encoded
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.early_evaluation import rung_steps, survivors_of
 from rpmask.randomized_masks.mask_generation import draw_mask
@@ -38,7 +39,6 @@ from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.randomized_masks.race_worker import Leg, RaceSetup, RaceWorker
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
-from rpmask.train.batches import Encoded
 
 HERE = Path(__file__).parent
 

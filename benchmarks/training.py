@@ -31,13 +31,13 @@ import transformers
 from scipy.stats import t as student
 
 from rpmask.files import write_whole
+from rpmask.heads.splits import Encoded
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import MaskRecipe
 from rpmask.tasks.registry import get_spec
-from rpmask.train.batches import Encoded
 from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.models import load_classifier
 from rpmask.train.parameters import frozen_embeddings

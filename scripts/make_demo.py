@@ -29,6 +29,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from rpmask.files import write_whole
+from rpmask.heads.splits import Encoded, encode
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
@@ -37,7 +38,7 @@ from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import MaskRecipe
 from rpmask.streams import generator
 from rpmask.tasks.builtin import DEMO
-from rpmask.train.batches import Encoded, encode, training_order
+from rpmask.train.batches import training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.observer import Silent
 

@@ -18,10 +18,10 @@ import torch
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
 
+from rpmask.heads.splits import ImageRows, encode_images
 from rpmask.streams import generator
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
-from rpmask.train.batches import ImageRows, encode_images
 from rpmask.train.evaluate import evaluate
 
 SEED = 0

@@ -10,11 +10,21 @@ from pathlib import Path
 import pytest
 
 import rpmask
+from rpmask.heads.registry import HEADS
 
 ROOT = Path(rpmask.__file__).parent
 # Lowest first; a folder imports only from itself and from floors below its own.
 FLOORS = [
-    *("base", "engines", "tasks", "masks", "train", "randomized_masks", "lottery_jackpots"),
+    *(
+        "base",
+        "engines",
+        "tasks",
+        "masks",
+        "heads",
+        "train",
+        "randomized_masks",
+        "lottery_jackpots",
+    ),
     *("deploy", "charts", "tracking", "steps", "cli"),
 ]
 ONLY = {
@@ -23,7 +33,7 @@ ONLY = {
     "typer": {"cli"},
     "rich": {"cli"},
     "ray": {"engines"},
-    "transformers": {"train", "deploy"},
+    "transformers": {"heads", "train", "deploy"},
     "matplotlib": {"charts"},
     "onnxruntime": {"deploy"},
     "datasets": {"tasks"},
@@ -73,6 +83,47 @@ def test_floors(path: Path) -> None:
             assert here in ONLY[top], f"{path.name} imports {module}"
         elif here == "masks" and top not in sys.stdlib_module_names:
             assert top in MASKS_MAY_USE, f"masks imports {module}"
+
+
+def head_questions(path: Path) -> list[str]:
+    """Comparisons with, and choices by, the name of a head or of its inputs."""
+    names = {*HEADS, "text"}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        inside: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            inside = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+        elif isinstance(node, ast.MatchValue):
+            inside = [node.value]
+        chosen = isinstance(node, ast.Subscript) and getattr(node.slice, "attr", "")
+        if chosen in ("kind", "inputs") or any(
+            isinstance(part, ast.Constant) and part.value in names for part in inside
+        ):
+            found.append(f"{path.name}, line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_a_head_knows_what_is_answered(path: Path) -> None:
+    """What depends on a head is asked of the head, so that another one needs no change elsewhere."""
+    if path.parent.name != "heads":
+        assert head_questions(path) == []
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        'if spec.kind == "regression": pass',
+        'if inputs in ("text", "image"): pass',
+        'if "classification" != kind: pass',
+        "reader = READERS[task.inputs]",
+        'match kind:\n case "tokens": pass\n case "image": pass',
+    ],
+)
+def test_such_branches_are_found(branch: str, tmp_path: Path) -> None:
+    path = tmp_path / "branch.py"
+    path.write_text(branch)
+    assert len(head_questions(path)) >= 1
 
 
 def test_records_need_the_standard_library_only() -> None:

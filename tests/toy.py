@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from rpmask.heads.splits import Encoded
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Encoded
 
 TOY_TASK = TaskSpec(
     name="toy",

@@ -1,4 +1,4 @@
-"""Build a classifier from the config.json of a folder and fill it with weights.
+"""Build a model from the config.json of a folder and fill it with weights.
 
 Parameters start on the meta device, so none is initialised at random only to be overwritten. This is why a
 packed BERT-base loads within two seconds.
@@ -16,13 +16,13 @@ from torch import nn
 
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
+from rpmask.heads.head import Head
 from rpmask.masks.weights import base_of
-from rpmask.train.models import auto_class
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def empty_model(folder: Path, inputs: str) -> nn.Module:
+def empty_model(folder: Path, head: Head) -> nn.Module:
     """The modules without weights; buffers that the code computes have their values."""
     from accelerate import init_empty_weights
     from transformers import AutoConfig
@@ -30,7 +30,7 @@ def empty_model(folder: Path, inputs: str) -> nn.Module:
     try:
         config = AutoConfig.from_pretrained(folder)
         with init_empty_weights(include_buffers=False):
-            model: nn.Module = auto_class(inputs).from_config(config)
+            model: nn.Module = head.auto_class.from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(
             folder, f"no model can be built from its config.json ({first_line(error)})"

@@ -24,6 +24,7 @@ from rpmask.deploy.build import empty_model, fill, read_tensors, stored_state
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
+from rpmask.heads.head import Head
 from rpmask.masks.arrays import Bools
 from rpmask.masks.granularity import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank
@@ -67,15 +68,15 @@ def write(model: Any, folder: Path) -> tuple[Cut, bool]:
     return cut, False
 
 
-def read(folder: Path, inputs: str, standard: bool) -> nn.Module:
+def read(folder: Path, head: Head, standard: bool) -> nn.Module:
     """Read the smaller model."""
     if standard:
-        return dense.read(folder, inputs)
+        return dense.read(folder, head)
     path = folder / FILE
     metadata, state = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise damaged(path, "it is not a compact model")
-    model = empty_model(folder, inputs)
+    model = empty_model(folder, head)
     heads = _banks(model)[1]  # before the shapes change
     for name, module in model.named_modules():
         weight = state.get(f"{name}.weight")

@@ -14,7 +14,8 @@ from torch import nn
 from rpmask.deploy.build import first_line
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
-from rpmask.train.models import auto_class, read_weights
+from rpmask.heads.head import Head
+from rpmask.train.models import read_weights
 
 
 def write(model: Any, folder: Path) -> None:
@@ -22,10 +23,10 @@ def write(model: Any, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def read(folder: Path, inputs: str) -> nn.Module:
+def read(folder: Path, head: Head) -> nn.Module:
     """Read the model with transformers; refused if it would initialise weights at random."""
     try:
-        model, missing = read_weights(auto_class(inputs), str(folder), local_files_only=True)
+        model, missing = read_weights(head.auto_class, str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise damaged(folder, f"transformers cannot load it ({first_line(error)})") from error
     if missing:

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from rpmask.deploy.manifest import Manifest
-from rpmask.errors import RpmaskError
-from rpmask.train.models import load_tokenizer
+from rpmask.heads.registry import head_of
+from rpmask.train.models import reader_of
 
 BATCH_SIZE = 32
+MARKS = "labels"  # in a batch: which of its tokens are units
 Row = str | tuple[str, str]
 Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
@@ -50,6 +51,7 @@ class Exported:
         sparse_kernels: tuple[str, ...] = (),
     ) -> None:
         self.manifest, self.tokenizer, self.module = manifest, tokenizer, module
+        self.head = head_of(manifest)
         self.sparse_kernels = sparse_kernels
         self.answer = answer
 
@@ -59,7 +61,7 @@ class Exported:
             return self.answer(batch)
 
     def predict(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[dict[str, Any]]:
-        """`{label, score}` for each text or pair of texts; `{score}` for a regression."""
+        """The answer to each row, such as `{label, score}` for a text, or `{score}` for a regression."""
         return [
             answer
             for start in range(0, len(rows), batch_size)
@@ -68,58 +70,23 @@ class Exported:
 
     def encode(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """Token ids of texts or pairs, padded to the longest."""
-        if self.manifest.inputs != "text":
-            raise RpmaskError(
-                "This model reads images, not texts.", "Use `logits` with a batch of pixels."
-            )
-        pairs = [isinstance(row, tuple) for row in rows]
-        if any(pairs) != all(pairs):
-            raise RpmaskError(
-                "Some rows are single texts and others are pairs.", "Give rows of one kind."
-            )
-        if self.manifest.pair is not None and any(pairs) != self.manifest.pair:
-            raise _wrong_rows(self.manifest)
-        first = [row[0] if isinstance(row, tuple) else row for row in rows]
-        second = [row[1] for row in rows if isinstance(row, tuple)] or None
-        tokens = self.tokenizer(
-            first,
-            second,
-            truncation=True,
-            max_length=self.manifest.max_length,
-            padding=True,
-            return_tensors="pt",
+        batch = self._batch(rows)
+        batch.pop(MARKS, None)
+        return batch
+
+    def _batch(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        said = self.manifest
+        return self.head.inputs.batch(
+            rows, self.tokenizer, pair=said.pair, max_length=said.max_length
         )
-        known = ("input_ids", "attention_mask", "token_type_ids")
-        return {name: tokens[name] for name in known if name in tokens}
 
     def _predict(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-        logits = self.logits(self.encode(rows)).float()
-        if self.manifest.kind == "regression":
-            yield from ({"score": float(value)} for value in logits[:, 0])
-            return
-        for row in logits.softmax(dim=-1):
-            best = int(row.argmax())
-            labels = self.manifest.labels
-            label = labels[best] if best < len(labels) else str(best)
-            yield {"label": label, "score": float(row[best])}
-
-
-def _wrong_rows(manifest: Manifest) -> RpmaskError:
-    if manifest.pair:
-        return RpmaskError(
-            "This model reads pairs of texts, and the rows are single texts.",
-            "Give two texts per row: (text, text_pair), or a line with a tab between them.",
-        )
-    return RpmaskError(
-        "This model reads single texts, and the rows are pairs of texts.",
-        "Give one text per row: no 'text_pair', and no tab in a line.",
-    )
+        batch = self._batch(rows)
+        marks = batch.pop(MARKS, None)
+        logits = self.logits(batch).float()
+        return self.head.answers.answer(logits, marks, rows, self.manifest.labels)
 
 
 def load_reader(folder: Path, manifest: Manifest) -> Any:
     """The tokenizer of the model, or the image processor of an image model."""
-    if manifest.inputs == "image":
-        from rpmask.train.models import load_image_processor
-
-        return load_image_processor(str(folder))
-    return load_tokenizer(str(folder))
+    return reader_of(str(folder), head_of(manifest))

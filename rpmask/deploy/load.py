@@ -17,6 +17,7 @@ from rpmask.deploy.build import empty_model, fill
 from rpmask.deploy.exported import Exported, load_reader, on_cpu, on_gpu
 from rpmask.deploy.manifest import Manifest, export_in, open_export
 from rpmask.errors import RpmaskError
+from rpmask.heads.registry import head_of, head_of_config, recorded
 from rpmask.masks.mask import Mask
 from rpmask.train.model_place import locate
 from rpmask.train.models import name_padding, readable
@@ -64,16 +65,16 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
             f"The configuration in {place.weights} cannot be read.",
             "It should be the config.json that save_pretrained writes.",
         ) from error
-    image = any("Image" in name for name in config.architectures or ())
-    single = int(config.num_labels) == 1
+    head = head_of_config(config)
+    kind, inputs = recorded(head)
     return Manifest(
         form="dense",
         task="",
         source=str(path),
-        inputs="image" if image else "text",
-        kind="regression" if single else "classification",
+        inputs=inputs,
+        kind=kind,
         pair=pair,
-        labels=() if single else labels_of(config),
+        labels=head.answers.labels(config),
         max_length=max_length,
         standard=True,
     )
@@ -81,14 +82,9 @@ def plain(path: Path, max_length: int = Manifest.max_length, pair: bool | None =
 
 def _limited(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest with max_length no larger than the model allows."""
-    if manifest.inputs == "image":
+    if not head_of(manifest).inputs.are_text:
         return manifest
     return replace(manifest, max_length=readable(str(folder), manifest.max_length))
-
-
-def labels_of(config: Any) -> tuple[str, ...]:
-    """The labels, in the order of the logits."""
-    return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
 
 
 def dense_module(found: Exported, folder: Path) -> nn.Module | None:
@@ -107,6 +103,7 @@ def _read(folder: Path, manifest: Manifest) -> Exported:
 
 
 def _module(folder: Path, manifest: Manifest) -> nn.Module:
+    head = head_of(manifest)
     if manifest.form in ("packed", "csr"):
         model, mask = _unpacked(folder, manifest)
         if manifest.form == "packed":
@@ -116,9 +113,9 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         routes = manifest.routes if here else csr.choose_routes(model, mask)
         return csr.install(model, routes)
     if manifest.form == "compact":
-        return compact.read(folder, manifest.inputs, manifest.standard)
-    found: Any = dense.read(Path(locate(str(folder)).weights), manifest.inputs)
-    if manifest.inputs == "text":
+        return compact.read(folder, head, manifest.standard)
+    found: Any = dense.read(Path(locate(str(folder)).weights), head)
+    if head.inputs.are_text:
         name_padding(found.config, str(folder))
     module: nn.Module = found
     return module
@@ -126,7 +123,7 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
 
 def _unpacked(folder: Path, manifest: Manifest) -> tuple[nn.Module, Mask]:
     state, mask = packed.read(folder / packed.FILE)
-    return fill(empty_model(folder, manifest.inputs), state, folder), mask
+    return fill(empty_model(folder, head_of(manifest)), state, folder), mask
 
 
 def _on_gpu(found: Exported) -> Exported:

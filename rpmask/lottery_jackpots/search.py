@@ -18,6 +18,8 @@ import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.heads.registry import head_of
+from rpmask.heads.splits import Split
 from rpmask.jsonrecord import canonical_json
 from rpmask.lottery_jackpots.cropping import augmented
 from rpmask.lottery_jackpots.norms import (
@@ -38,7 +40,7 @@ from rpmask.masks.weights import base_of, combined_digest, tensor_digest
 from rpmask.results import SearchEpoch
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split, training_order
+from rpmask.train.batches import training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.losses import example_losses
 from rpmask.train.observer import Observer
@@ -109,7 +111,7 @@ class Search:
         observer: Observer,
     ) -> None:
         plan.check()
-        if plan.augment != "none" and task.inputs != "image":
+        if plan.augment != "none" and head_of(task).inputs.are_text:
             raise RpmaskError(
                 f"The rows of {task.title} are not images, so they cannot be cropped.",
                 "Leave --augment out.",
@@ -193,7 +195,7 @@ class Search:
             freeze_norms(self._model)
         batch, labels = self._batch(step)
         batch = augmented(batch, plan.augment, generator(plan.seed, "augment", str(step)))
-        loss = example_losses(self._task, self._under_mask()(**batch).logits, labels).mean()
+        loss = example_losses(self._task, self._under_mask()(**batch), labels).mean()
         loss.backward()
         self._scored.pass_gradients()
         self._optimizer.step()

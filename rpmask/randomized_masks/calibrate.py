@@ -9,18 +9,21 @@ far the outputs move, right or wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.outputs import example_means
+from rpmask.heads.registry import head_of
+from rpmask.heads.splits import Split
 from rpmask.masks.weights import base_of
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split, real_rows
-from rpmask.train.losses import example_losses
+from rpmask.train.batches import real_rows
 from rpmask.train.observer import Observer
 
 GRADIENT_ROWS = 4  # examples per squared gradient: fewer is closer to the Fisher, more is faster
@@ -51,7 +54,7 @@ def calibrate(
         for kind in kinds
         if kind in ("taylor", "fisher", "true-fisher")
     }
-    random = generator(seed, "answers")
+    random, answers = generator(seed, "answers"), head_of(spec).answers
     inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
     groups = [rows[i : i + GRADIENT_ROWS] for i in range(0, len(rows), GRADIENT_ROWS)]
     for done, group in enumerate(groups, start=1):
@@ -60,17 +63,18 @@ def calibrate(
         if inputs is not None:
             inputs.real = batch.get("attention_mask")
         with torch.set_grad_enabled(bool(sums)):
-            logits = model(**batch).logits
+            units = answers.units(model(**batch), labels)
         if {"taylor", "fisher"} & sums.keys():
-            loss = example_losses(spec, logits, labels).mean()
+            loss = example_means(answers.losses(units), units.examples, len(group)).mean()
             for name, grad in _gradients(loss, parameters, again="true-fisher" in sums):
                 if "taylor" in sums:
                     sums["taylor"][name].add_(grad, alpha=len(group) / len(rows))
                 if "fisher" in sums:
                     sums["fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
         if "true-fisher" in sums:
-            softened = logits if spec.kind == "regression" else logits / SOFTENED
-            loss = example_losses(spec, softened, _drawn_labels(spec, softened, random)).mean()
+            softened = replace(units, logits=answers.softened(units.logits, SOFTENED))
+            drawn = softened.aiming_at(answers.drawn(softened.logits, random))
+            loss = example_means(answers.losses(drawn), drawn.examples, len(group)).mean()
             for name, grad in _gradients(loss, parameters):
                 sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
         observer.progress(done, len(groups), "calibration")
@@ -93,21 +97,6 @@ def _gradients(
     """Each parameter's gradient, by name; `again` keeps the graph for another loss."""
     grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=again)
     return zip(parameters, grads, strict=True)
-
-
-def _drawn_labels(
-    spec: TaskSpec, logits: torch.Tensor, random: np.random.Generator
-) -> torch.Tensor:
-    """Labels drawn from the model's probabilities; in a regression, its output plus standard noise."""
-    outputs = logits.detach().float().cpu()
-    if spec.kind == "regression":
-        labels = outputs.squeeze(-1).numpy() + random.standard_normal(
-            len(outputs), dtype=np.float32
-        )
-    else:
-        below = outputs.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (rows, classes - 1)
-        labels = (random.random((len(outputs), 1)) > below).sum(axis=1)
-    return torch.from_numpy(labels).to(logits.device)
 
 
 class _InputNorms:

@@ -18,8 +18,10 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import nn
 
+from rpmask.heads.outputs import mean_by_example
+from rpmask.heads.registry import head_of
+from rpmask.heads.splits import Split
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split
 from rpmask.train.evaluate import evaluate
 
 LOG_FACTORS = (-7.0, 3.0)  # scales from 0.001, nearly ignoring the logits, to 20
@@ -42,16 +44,16 @@ class Evaluator:
         self._dense_logits = None if dense is None else evaluate(dense, held_out, task).logits
 
     def __call__(self, model: nn.Module) -> Evaluation:
-        """The losses and distances of a model, calibrated except in a regression."""
+        """The losses and distances of a model, calibrated if its answers have a confidence."""
         found = evaluate(model, self._held_out, self._task)
         losses, distances = found.losses, None
-        if self._task.kind == "regression":
+        if head_of(self._task).answers.has_confidence:
+            losses = calibrated_losses(found.logits, found.targets, found.examples)
             if self._dense_logits is not None:
-                distances = np.square(found.logits - self._dense_logits).mean(axis=1)
-        else:
-            losses = calibrated_losses(found.logits, np.asarray(self._held_out.labels))
-            if self._dense_logits is not None:
-                distances = calibrated_distances(found.logits, self._dense_logits)
+                distances = calibrated_distances(found.logits, self._dense_logits, found.examples)
+        elif self._dense_logits is not None:
+            apart = np.square(found.logits - self._dense_logits).mean(axis=1)
+            distances = mean_by_example(apart, found.examples, len(losses))
         return Evaluation(losses, found.metrics[self._task.primary], distances)
 
     def broken(self) -> Evaluation:
@@ -60,29 +62,45 @@ class Evaluator:
         return Evaluation(nothing, np.nan, None if self._dense_logits is None else nothing)
 
 
-def calibrated_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Cross-entropy of every row after the best common scaling of the logits."""
-    return _cross_entropy(logits, np.eye(logits.shape[1])[labels])
+def calibrated_losses(
+    logits: np.ndarray, targets: np.ndarray, examples: np.ndarray | None = None
+) -> np.ndarray:
+    """Cross-entropy of every row after the best common scaling of the logits, (units, classes).
+
+    examples is the row of each unit; without it every row is one unit.
+    """
+    return _cross_entropy(logits, np.eye(logits.shape[1])[targets], examples)
 
 
-def calibrated_distances(logits: np.ndarray, dense_logits: np.ndarray) -> np.ndarray:
+def calibrated_distances(
+    logits: np.ndarray, dense_logits: np.ndarray, examples: np.ndarray | None = None
+) -> np.ndarray:
     """Kullback-Leibler divergence of every row from the dense model, after the best common scaling.
 
     Only the candidate's logits are scaled; the dense model keeps its own confidence.
     """
     shares = np.exp(_log_softmax(dense_logits.astype(np.float64)))
     entropy = -(shares * np.log(np.maximum(shares, np.finfo(np.float64).tiny))).sum(axis=1)
-    return _cross_entropy(logits, shares) - entropy
+    return _cross_entropy(logits, shares, examples) - _by_row(entropy, examples)
 
 
-def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    exact = logits.astype(np.float64)  # (rows, classes)
+def _cross_entropy(
+    logits: np.ndarray, targets: np.ndarray, examples: np.ndarray | None
+) -> np.ndarray:
+    exact = logits.astype(np.float64)  # (units, classes)
 
     def losses(log_factor: float) -> np.ndarray:
-        return -(targets * _log_softmax(np.exp(log_factor) * exact)).sum(axis=1)
+        units = -(targets * _log_softmax(np.exp(log_factor) * exact)).sum(axis=1)
+        return _by_row(units, examples)
 
     best = minimize_scalar(lambda x: losses(x).mean(), bounds=LOG_FACTORS, method="bounded")
     return losses(float(best.x))
+
+
+def _by_row(values: np.ndarray, examples: np.ndarray | None) -> np.ndarray:
+    if examples is None:
+        return values
+    return mean_by_example(values, examples, int(examples.max()) + 1)
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

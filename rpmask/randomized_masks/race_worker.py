@@ -18,6 +18,7 @@ from torch import nn
 
 from rpmask.engines.engine import Indexed
 from rpmask.errors import RunFailed
+from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.randomized_masks.race_models import RaceModels
@@ -33,7 +34,7 @@ from rpmask.randomized_masks.race_training import RaceTraining, rate_share, regu
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.attention import fast_attention
-from rpmask.train.batches import Split, training_order
+from rpmask.train.batches import training_order
 from rpmask.train.distill import distillation_loss
 from rpmask.train.observer import Silent
 from rpmask.train.parameters import frozen_embeddings, parameter_groups

@@ -169,7 +169,7 @@ def _described(
     found: Exported, name: str, source: str, export: Exported | None, context: Context
 ) -> Target:
     manifest = found.manifest
-    if manifest.inputs != "text":
+    if not found.head.inputs.are_text:
         raise RpmaskError(
             "This model answers images; bench times batches of texts.",
             "Time it with your own images through rpmask.load(path).logits.",

@@ -125,7 +125,7 @@ def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
 
 def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
     """Time the export next to the dense model; images have no length to choose and are not timed."""
-    if exported.manifest.inputs != "text":
+    if not exported.head.inputs.are_text:
         return ()
     config = source.model.config
     runtimes = Runtimes({DENSE: on_cpu(source.model), exported.manifest.form: exported.logits})

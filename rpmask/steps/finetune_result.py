@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
+from rpmask.heads.metrics import majority, report
+from rpmask.heads.registry import head_of
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.resolve import Resolved
-from rpmask.tasks.metrics import majority
 from rpmask.train.evaluate import Evaluation, evaluate
 from rpmask.words import percent
 
 if TYPE_CHECKING:
+    from rpmask.tasks.spec import TaskSpec
     from rpmask.train.trainer import Trained
 
 
@@ -29,8 +31,6 @@ def measure(
     run_id: str,
 ) -> tuple[FinetuneResult, dict[str, np.ndarray]]:
     """Read dev this one time: return the metrics, and the model's answers in the order of the rows."""
-    from rpmask.tasks.evaluate_metrics import report
-
     splits = prepared.dev()
     spec = prepared.spec
 
@@ -40,7 +40,7 @@ def measure(
     ours = answered(model)
     theirs = answered(teacher) if teacher is not None else ours
     dev, dense = (
-        _merged({name: report(spec, one.logits, splits[name].labels) for name, one in each.items()})
+        _merged({name: _reported(spec, one, splits[name].labels) for name, one in each.items()})
         for each in (ours, theirs)
     )
     selection = evaluate(model, prepared.selection, spec).metrics
@@ -48,10 +48,10 @@ def measure(
     if teacher is not None:
         dense_selection = evaluate(teacher, prepared.selection, spec).metrics
     agreement, by_majority = None, None
-    if teacher is not None and spec.kind == "classification":
+    if teacher is not None and head_of(spec).answers.has_confidence:
         agreement, by_majority = _agreement(ours, theirs)
     answers = {f"{name}/logits": one.logits for name, one in ours.items()}
-    answers.update({f"{name}/labels": np.asarray(d.labels) for name, d in splits.items()})
+    answers.update({f"{name}/labels": one.targets for name, one in ours.items()})
     result = FinetuneResult(
         selection_run_id=found.run_id,
         task=found.task,
@@ -77,6 +77,10 @@ def measure(
         versions=versions("finetune"),
     )
     return result, answers
+
+
+def _reported(spec: TaskSpec, one: Evaluation, labels: np.ndarray) -> dict[str, float]:
+    return report(spec, one.logits, labels, one.examples)
 
 
 def _agreement(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpmask.heads.registry import head_of
 from rpmask.records import DataChoice
 from rpmask.steps.frame import changed
 from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name
@@ -15,9 +16,9 @@ from rpmask.tasks.spec import TaskData, TaskSpec
 from rpmask.train.model_place import locate
 
 if TYPE_CHECKING:
+    from rpmask.heads.splits import Split
     from rpmask.tracking.runs import StepRun
     from rpmask.tracking.tracker import Tracker
-    from rpmask.train.batches import Encoded, ImageRows
 
 # Weights, configurations and vocabularies.
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
@@ -37,25 +38,18 @@ class Encoder:
     tokenizer: Any
     max_length: int  # tokens of a text: at most what the model accepts
 
-    def __call__(self, rows: Any) -> Encoded | ImageRows:
-        if self.spec.inputs == "image":
-            from rpmask.train.batches import encode_images
-
-            return encode_images(rows, self.tokenizer)
-        from rpmask.train.batches import encode
-
-        return encode(rows, self.tokenizer, self.spec, self.max_length)
+    def __call__(self, rows: Any) -> Split:
+        inputs = head_of(self.spec).inputs
+        return inputs.encode(rows, self.tokenizer, self.spec, self.max_length)
 
 
 def encoder_of(model: str, spec: TaskSpec, choice: DataChoice) -> Encoder:
     """Return the encoder of the model in a folder."""
-    if spec.inputs == "image":
-        from rpmask.train.models import load_image_processor
+    from rpmask.train.models import readable, reader_of
 
-        return Encoder(spec, load_image_processor(model), choice.max_length)
-    from rpmask.train.models import load_tokenizer, readable
-
-    return Encoder(spec, load_tokenizer(model), readable(model, choice.max_length))
+    head = head_of(spec)
+    longest = readable(model, choice.max_length) if head.inputs.are_text else choice.max_length
+    return Encoder(spec, reader_of(model, head), longest)
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,8 @@ class Prepared:
 
     data: TaskData
     encoder: Encoder
-    train: Encoded | ImageRows
-    selection: Encoded | ImageRows
+    train: Split
+    selection: Split
 
     @property
     def spec(self) -> TaskSpec:
@@ -75,7 +69,7 @@ class Prepared:
     def tokenizer(self) -> Any:
         return self.encoder.tokenizer
 
-    def dev(self) -> dict[str, Encoded | ImageRows]:
+    def dev(self) -> dict[str, Split]:
         """Encode the dev splits."""
         return {name: self.encoder(split) for name, split in self.data.dev.items()}
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from rpmask.heads.metrics import report
+from rpmask.heads.splits import Split
 from rpmask.lottery_jackpots.norms import Statistics
 from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
@@ -25,6 +27,7 @@ from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.jackpot_start import check_fits, drawn_start, find_start
 from rpmask.steps.requests import SampleRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved
+from rpmask.tasks.spec import TaskSpec
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import load_classifier, skeleton, stored_weights
 from rpmask.words import percent
@@ -116,6 +119,11 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     return run_step(step, context, work)
 
 
+def _reported(network: nn.Module, split: Split, spec: TaskSpec) -> dict[str, float]:
+    found = evaluate(network, split, spec)
+    return report(spec, found.logits, split.labels, found.examples)
+
+
 def _measure(
     request: JackpotRequest,
     start: Resolved,
@@ -126,8 +134,6 @@ def _measure(
     run_id: str,
 ) -> tuple[JackpotResult, nn.Module]:
     """Read dev this one time: the dense model, the model under the first mask and under the found one."""
-    from rpmask.tasks.evaluate_metrics import report
-
     split = next(iter(prepared.dev().values()))  # MNLI's first one
 
     def fresh() -> nn.Module:
@@ -140,7 +146,7 @@ def _measure(
 
     model = under(searched.mask, searched.statistics)
     dense, before, after = (
-        report(prepared.spec, evaluate(network, split, prepared.spec).logits, split.labels)
+        _reported(network, split, prepared.spec)
         for network in (fresh(), under(first, searched.start_statistics), model)
     )
     result = JackpotResult(

@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rpmask.deploy.exported import BATCH_SIZE
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
+from rpmask.heads.registry import head_of
 from rpmask.steps.context import Context
 from rpmask.steps.input_rows import read_rows
 from rpmask.steps.resolve import version_record
@@ -58,10 +57,11 @@ class LabelledAnswers:
 
     def __init__(self, manifest: Manifest, task: str) -> None:
         self._manifest, self._spec = manifest, _metrics_task(manifest, task)
+        self._head = head_of(manifest)
         self._rows = 0
         self._wrong = ""
-        self._predictions: list[float] = []
-        self._references: list[float] = []
+        self._predictions: list[Any] = []
+        self._references: list[Any] = []
 
     def add(self, label: Any, answer: dict[str, Any]) -> None:
         """Add the label of one row, None if it has none, and its answer."""
@@ -72,11 +72,9 @@ class LabelledAnswers:
         ):
             return
         try:
-            if self._spec.kind == "regression":
-                reference, prediction = float(label), float(answer["score"])
-            else:
-                reference = _index(label, *names, outputs=len(self._manifest.labels))
-                prediction = _index(answer["label"], *names, outputs=len(self._manifest.labels))
+            reference, prediction = self._head.answers.labelled(
+                label, answer, names, len(self._manifest.labels)
+            )
         except (ValueError, TypeError):
             self._wrong = self._wrong or f"row {self._rows} has the label {label!r}"
             return
@@ -90,14 +88,7 @@ class LabelledAnswers:
             return f"No metrics: {self._wrong}, where {kinds} is expected."
         if not self._references:
             return ""
-        from rpmask.tasks.evaluate_metrics import report_answers
-
-        kind = np.float64 if self._spec.kind == "regression" else np.int64
-        values = report_answers(
-            self._spec,
-            np.asarray(self._predictions, dtype=kind),
-            np.asarray(self._references, dtype=kind),
-        )
+        values = self._head.answers.report(self._spec, self._predictions, self._references)
         scored = len(self._references)
         rows = f"{scored:,}" if scored == self._rows else f"{scored:,} of {self._rows:,}"
         shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
@@ -110,25 +101,14 @@ def _metrics_task(manifest: Manifest, task: str) -> TaskSpec:
     shape = (manifest.kind, len(manifest.labels))
     if known is not None and (known.kind, len(known.labels)) == shape:
         return known
-    regression = manifest.kind == "regression"
-    metrics = ("pearson", "spearmanr") if regression else ("accuracy",)
+    metrics = head_of(manifest).answers.metrics
     return TaskSpec(
         name=task or "predict",
         title="Rows with labels.",
-        kind="regression" if regression else "classification",
+        kind=manifest.kind,
+        inputs=manifest.inputs,
         labels=manifest.labels,
         pair=bool(manifest.pair),
         metrics=metrics,
         primary=metrics[0],
     )
-
-
-def _index(label: Any, *names: tuple[str, ...], outputs: int) -> int:
-    """Return the index of a class that is given by one of its names or by its number."""
-    for known in names:
-        if str(label) in known:
-            return known.index(str(label))
-    number = int(label)
-    if number != float(label) or not 0 <= number < outputs:
-        raise ValueError(label)
-    return number

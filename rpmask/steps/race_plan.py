@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from rpmask.heads.splits import Split
 from rpmask.randomized_masks.early_evaluation import RaceRules, rung_steps
 from rpmask.randomized_masks.race_training import RaceTraining
 from rpmask.steps.defaults import freezes
@@ -12,7 +13,6 @@ from rpmask.steps.inputs import Prepared
 from rpmask.steps.race_engine import race_threads
 from rpmask.steps.screen_request import RACE_REFIT_ROWS, ScreenRequest
 from rpmask.streams import generator
-from rpmask.train.batches import Split
 from rpmask.train.plan import LABELS_ONLY, refit_rows
 
 NEVER_STOP = 1e9  # standard errors behind the best at which a candidate stops

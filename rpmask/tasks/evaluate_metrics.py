@@ -11,7 +11,7 @@ import evaluate
 import numpy as np
 import numpy.typing as npt
 
-from rpmask.tasks.metrics import Array, answers, score
+from rpmask.tasks.metrics import Array, score
 from rpmask.tasks.spec import TaskSpec
 
 
@@ -23,7 +23,7 @@ class TaskMetric(evaluate.Metric):
         super().__init__(config_name=spec.name, keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
-        value = datasets.Value("int64" if self.spec.kind == "classification" else "float64")
+        value = datasets.Value("int64" if self.spec.labels else "float64")
         return evaluate.MetricInfo(
             description=f"{self.spec.title} Scored by {', '.join(self.spec.metrics)}.",
             citation="",
@@ -37,11 +37,6 @@ class TaskMetric(evaluate.Metric):
 
     def _compute(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> dict[str, float]:
         return score(self.spec, np.asarray(predictions), np.asarray(references))
-
-
-def report(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
-    """The reported metrics of a model's outputs."""
-    return report_answers(spec, *answers(spec, logits, labels))
 
 
 def report_answers(spec: TaskSpec, predictions: Array, references: Array) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""GLUE's metrics as plain functions of arrays, and a task's metrics of a model's outputs.
+"""GLUE's metrics as plain functions of arrays.
 
 Matthews' correlation, F1, Pearson's and Spearman's correlations are 0 where their denominator is 0,
 because a constant says nothing about the labels. The libraries agree on the first two and return NaN
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RpmaskError
 from rpmask.tasks.spec import TaskSpec
 
 Array = npt.NDArray[Any]
@@ -83,38 +83,3 @@ def score(spec: TaskSpec, predictions: Array, references: Array) -> dict[str, fl
     if "combined" in spec.metrics:
         values["combined"] = sum(values.values()) / len(values)
     return {name: values[name] for name in spec.metrics}
-
-
-def compute(spec: TaskSpec, logits: Array, labels: Array) -> dict[str, float]:
-    """The task's metrics of a model's outputs, (rows, outputs), or (rows,) for regression."""
-    return score(spec, *answers(spec, logits, labels))
-
-
-def answers(spec: TaskSpec, logits: Array, labels: Array) -> tuple[Array, Array]:
-    """The classes or numbers that a model predicts, and the labels in a type that compares to them."""
-    logits, labels = np.asarray(logits), np.asarray(labels)
-    if spec.kind == "regression":
-        logits = logits.reshape(len(logits), -1)
-    if logits.ndim != 2 or logits.shape[1] != spec.outputs:
-        raise RpmaskError(
-            f"Outputs of shape {logits.shape} do not fit task '{spec.name}'.",
-            f"It needs {spec.outputs} output(s) per row; load a model with such a head.",
-        )
-    broken = int(np.sum(~np.isfinite(logits).all(axis=1)))
-    if broken:
-        raise RunFailed(
-            f"The model's outputs are not finite for {broken} of {len(logits)} rows.",
-            "Training diverged: lower the learning rate, or train in fp32.",
-        )
-    if spec.kind == "regression":
-        return logits[:, 0].astype(np.float64), labels.astype(np.float64)
-    return logits.argmax(axis=1), labels
-
-
-def majority(spec: TaskSpec, labels: Array) -> dict[str, float]:
-    """The metrics of always predicting the most frequent class, or the mean of the labels."""
-    labels = np.asarray(labels)
-    if spec.kind == "regression":
-        return score(spec, np.full(len(labels), labels.mean()), labels)
-    most = np.bincount(labels, minlength=len(spec.labels)).argmax()
-    return score(spec, np.full(len(labels), most), labels)

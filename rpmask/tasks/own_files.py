@@ -6,16 +6,15 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.tasks.glue import GlueTask
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
-from rpmask.tasks.spec import Kind, TaskRows, TaskSpec
+from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.tables import Table, read_table
 
-KINDS = ("classification", "regression")
+KINDS = CLASSES, NUMBERS = ("classification", "regression")
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
 
@@ -50,10 +49,10 @@ def _describe(name: str, choice: DataChoice, train: Table) -> TaskSpec:
             raise train.error(
                 i, choice.label, f"no label ({value!r})", "Give every row a label or leave it out."
             )
-    kind = cast(Kind, choice.kind or _kind(values))
-    labels = () if kind == "regression" else _class_names(choice, train, values)
+    kind = choice.kind or _kind(values)
+    labels = () if kind == NUMBERS else _class_names(choice, train, values)
     metrics: tuple[str, ...] = ("accuracy", "matthews_correlation")
-    if kind == "regression":
+    if not labels:
         metrics = ("pearson", "spearmanr", "combined")
     elif len(labels) == 2:
         metrics = ("accuracy", "f1", "matthews_correlation")
@@ -64,23 +63,23 @@ def _describe(name: str, choice: DataChoice, train: Table) -> TaskSpec:
         labels=labels,
         pair=choice.text_pair is not None,
         metrics=metrics,
-        primary="combined" if kind == "regression" else "accuracy",
+        primary="accuracy" if labels else "combined",
     )
 
 
-def _kind(values: Sequence[object]) -> Kind:
+def _kind(values: Sequence[object]) -> str:
     """Regression if the labels are written as floats and are fractions or many; else classification."""
     numbers: set[float] = set()
     floats = False
     for value in values:
         score = number(value)
         if score is None:
-            return "classification"
+            return CLASSES
         numbers.add(score)
         floats = floats or isinstance(value, float) or not _whole(value)
     fractions = not all(score.is_integer() for score in numbers)
     scale = floats and (fractions or len(numbers) > MANY_VALUES)
-    return "regression" if scale else "classification"
+    return NUMBERS if scale else CLASSES
 
 
 def _whole(value: object) -> bool:

@@ -52,7 +52,7 @@ def text_rows(
             "Leave out --text-pair.",
         )
     label: list[int] | list[float]
-    if spec.kind == "classification":
+    if spec.labels:
         label = _classes(table, columns.label, spec, indices)
     else:
         label = _scores(table, columns.label, score_range)
@@ -64,7 +64,7 @@ def text_rows(
     import datasets
 
     types = {"text": "string", "text_pair": "string", "row": "int64"}
-    types["label"] = "int64" if spec.kind == "classification" else "float32"
+    types["label"] = "int64" if spec.labels else "float32"
     features = datasets.Features({name: datasets.Value(types[name]) for name in values})
     return datasets.Dataset.from_dict(values, features=features)
 

@@ -8,30 +8,28 @@ only the final report may read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datasets
 
-Kind = Literal["classification", "regression"]
-Inputs = Literal["text", "image"]
-
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A class or a number to predict for one text, a pair of texts, or an image.
+    """What to predict for one text, a pair of texts, or an image.
 
-    `labels` are in the order of the class indices; `primary` is the metric that decides.
+    `kind` and `inputs` name its head (`heads/registry.py`). `labels` are in the order of the class indices,
+    and empty for a number; `primary` is the metric that decides.
     """
 
     name: str
     title: str
-    kind: Kind
+    kind: str
     labels: tuple[str, ...]
     pair: bool
     metrics: tuple[str, ...] = ("accuracy",)
     primary: str = "accuracy"
-    inputs: Inputs = "text"
+    inputs: str = "text"
 
     @property
     def outputs(self) -> int:

@@ -61,7 +61,7 @@ def carve(
             f"train_rows is {train_rows}; at least one row is needed to train on.",
             "Leave it out to train on all rows.",
         )
-    strata = _strata(rows["label"][:], spec)
+    strata = _strata(rows["label"][:], classes=bool(spec.labels))
     chosen = _draw(np.arange(total), strata, selection_rows, _generator(seed, "selection"))
     rest = np.setdiff1d(np.arange(total), chosen)
     if train_rows is not None and train_rows < len(rest):
@@ -74,10 +74,10 @@ def _generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(entropy[:16], "big"))
 
 
-def _strata(labels: list[float], spec: TaskSpec) -> npt.NDArray[np.int64]:
+def _strata(labels: list[float], *, classes: bool) -> npt.NDArray[np.int64]:
     """The stratum of each row: its class, or the tenth of the rows that its value falls in."""
     values = np.asarray(labels)
-    if spec.kind == "classification":
+    if classes:
         return values.astype(np.int64)
     edges = np.quantile(values, np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1])
     return np.searchsorted(edges, values, side="right").astype(np.int64)

@@ -18,6 +18,7 @@ KNOWN = (
     "unique constraint",
     "duplicate entry",
 )  # in the errors of SQLite and PostgreSQL, and of MySQL
+NUMBERS, PICTURES = ("label", "row"), ("image",)  # columns
 DIGEST_LENGTH = 36  # the most that MLflow stores
 
 
@@ -27,9 +28,10 @@ def log_datasets(
     """Log the splits with their digests."""
     inputs = []
     for name, split in splits.items():
-        table = split.remove_columns([c for c in split.column_names if c == "image"])
+        table = split.remove_columns([name for name in PICTURES if name in split.column_names])
+        frame = table.to_pandas()
         # As floats: MLflow warns about integer columns, which cannot hold a missing value.
-        frame = table.to_pandas().astype({"label": "float64", "row": "float64"})
+        frame = frame.astype({name: "float64" for name in NUMBERS if name in frame})
         dataset = from_pandas(
             frame,
             source=CodeDatasetSource(tags={"rpmask.source": source}),

@@ -16,10 +16,13 @@ import mlflow
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import add_to_model
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
 
 import rpmask
 from rpmask.errors import RunFailed
+from rpmask.heads.head import Column
+from rpmask.heads.registry import head_of
 from rpmask.logs import hushed
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking.filters import clause
@@ -29,9 +32,7 @@ from rpmask.tracking.signals import signals_deferred
 
 # What serving needs, and no more. MLflow would add torchvision, which breaks a CPU install.
 REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "accelerate")
-INSTANCES = {"text": "TextClassificationPipeline", "image": "ImageClassificationPipeline"}
-READERS = {"text": "tokenizer", "image": "image_processor"}
-READER_TYPES = {"text": "AutoTokenizer", "image": "AutoImageProcessor"}
+TOKENIZER, PROCESSOR = ("tokenizer", "AutoTokenizer"), ("image_processor", "AutoImageProcessor")
 
 # Writes the weights with their configuration to one folder, the tokenizer or image processor to another.
 Writer = Callable[[Path, Path], None]
@@ -62,7 +63,7 @@ def register(
     version = _registered_before(step, name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        write(folder / "model", folder / "components" / READERS[task.inputs])
+        write(folder / "model", folder / "components" / reader_of(task)[0])
         files = files_digest(folder)
         if version is None:
             _delete_unregistered(step)
@@ -137,29 +138,27 @@ def _log(step: StepRun, folder: Path, task: TaskSpec, description: str) -> str:
 
 def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: str) -> None:
     """Write the files that make a folder of weights and tokenizer an MLflow transformers model."""
-    inputs = task.inputs
+    head, (reader, reader_type) = head_of(task), reader_of(task)
     config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
-    packages = (*REQUIREMENTS, *(("pillow",) if inputs == "image" else ()))
+    packages = (*REQUIREMENTS, *head.inputs.packages)
     environment = write_environment(folder, packages)
     (folder / "model_card.md").write_text(
         f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n",
         encoding="utf-8",
     )
-    model.signature = (
-        image_signature() if inputs == "image" else text_signature(task.pair, labels=True)
-    )
+    model.signature = signature(head.inputs.columns(task.pair), head.inputs.pipeline_answers)
     model.add_flavor(
         "transformers",
         transformers_version=version_of("transformers"),
         code=None,
-        task=f"{inputs}-classification",
-        instance_type=INSTANCES[inputs],
+        task=head.inputs.pipeline_task,
+        instance_type=head.inputs.pipeline,
         pipeline_model_type=config["architectures"][0],
         source_model_name=model_name(task.name),
         model_binary="model",
         torch_dtype="torch.float32",
-        components=[READERS[inputs]],
-        **{f"{READERS[inputs]}_type": READER_TYPES[inputs]},
+        components=[reader],
+        **{f"{reader}_type": reader_type},
     )
     add_to_model(model, loader_module="mlflow.transformers", env=environment)
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -194,17 +193,15 @@ def requirement(package: str) -> str:
     return f"{package}=={version_of(package).partition('+')[0]}"
 
 
-def text_signature(pair: bool | None, *, labels: bool) -> ModelSignature:
-    """Texts, or pairs of texts, in; a score out, with a label for a classification."""
-    texts = ("text", "text_pair") if pair else ("text",)
-    outputs: list[Any] = [ColSpec("double", "score")]
-    if labels:
-        outputs.insert(0, ColSpec("string", "label"))
-    return ModelSignature(
-        inputs=Schema([ColSpec("string", name) for name in texts]), outputs=Schema(outputs)
-    )
+def reader_of(task: TaskSpec) -> tuple[str, str]:
+    """What reads the inputs: the name of its folder, and of its class in transformers."""
+    return TOKENIZER if head_of(task).inputs.are_text else PROCESSOR
 
 
-def image_signature() -> ModelSignature:
-    """Images in, as base64 text or a URL; MLflow answers with a column for each class."""
-    return ModelSignature(inputs=Schema([ColSpec("string", "image")]))
+def signature(inputs: Sequence[Column], outputs: Sequence[Column]) -> ModelSignature:
+    """The columns that a served model reads, and those it answers if they are known."""
+    return ModelSignature(inputs=_schema(inputs), outputs=_schema(outputs) if outputs else None)
+
+
+def _schema(columns: Sequence[Column]) -> Schema:
+    return Schema([ColSpec(Array(DataType[c.type]) if c.many else c.type, c.name) for c in columns])

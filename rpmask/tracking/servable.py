@@ -14,8 +14,9 @@ import mlflow
 
 import rpmask
 from rpmask.deploy.manifest import FILE, Manifest, read_manifest
+from rpmask.heads.registry import head_of
 from rpmask.logs import hushed
-from rpmask.tracking.register_model import requirement, text_signature
+from rpmask.tracking.register_model import requirement, signature
 from rpmask.tracking.registry import fetch
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.tracker import Tracker
@@ -28,7 +29,8 @@ ONNX_PACKAGES = ("onnxruntime",)
 
 def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
     """Log the export as a model of this run and return its address; an image model is logged as files."""
-    if manifest.inputs != "text":
+    head = head_of(manifest)
+    if not head.inputs.are_text:
         step.log_folder(folder)
         return ""
     packages = (*PACKAGES, *(ONNX_PACKAGES if manifest.form == "onnx" else ()))
@@ -39,7 +41,10 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
             python_model=str(CODE),
             artifacts={ARTIFACT: str(folder.resolve())},
             code_paths=[str(_copy_code(Path(temporary)))],
-            signature=text_signature(manifest.pair, labels=manifest.kind == "classification"),
+            signature=signature(
+                head.inputs.columns(manifest.pair),
+                head.answers.answer_columns(bool(manifest.labels)),
+            ),
             pip_requirements=[requirement(package) for package in packages],
             metadata={"rpmask": rpmask.__version__, "form": manifest.form},
         )

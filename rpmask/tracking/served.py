@@ -20,11 +20,8 @@ class Served(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One answer for each row: label and score, or only the score of a regression."""
-        texts = [str(text) for text in model_input["text"]]
-        if "text_pair" not in model_input.columns:
-            return pd.DataFrame(self._model.predict(texts))
-        pairs = [str(text) for text in model_input["text_pair"]]
-        return pd.DataFrame(self._model.predict(list(zip(texts, pairs, strict=True))))
+        rows = self._model.head.inputs.rows(model_input)
+        return pd.DataFrame(self._model.predict(rows))
 
 
 set_model(Served())

@@ -12,6 +12,7 @@ import transformers
 
 from rpmask import ranks
 from rpmask.errors import RpmaskError
+from rpmask.heads.registry import head_of
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.plan import TrainPlan
 
@@ -22,7 +23,7 @@ def training_arguments(
     plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
 ) -> transformers.TrainingArguments:
     """The Trainer's arguments; those given with --set replace the plan's."""
-    share = ranks.share_of(plan.batch_size)
+    share, head = ranks.share_of(plan.batch_size), head_of(task)
     on_cpu = not torch.cuda.is_available()
     try:
         _check_numbers(plan.extra)
@@ -45,11 +46,11 @@ def training_arguments(
             "save_total_limit": 1,
             "load_best_model_at_end": True,
             "metric_for_best_model": task.primary,
-            "greater_is_better": True,
+            "greater_is_better": not head.answers.lower_is_better,
             "restore_callback_states_from_checkpoint": True,  # patience continues to count
             "logging_steps": max(1, min(10, every)),
             "logging_nan_inf_filter": False,  # it would hide the losses that stop a training
-            "train_sampling_strategy": "random" if task.inputs == "image" else "group_by_length",
+            "train_sampling_strategy": "group_by_length" if head.inputs.are_text else "random",
             "seed": plan.seed,
             "bf16": plan.precision == "bf16",
             "fp16": plan.precision == "fp16",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rpmask.train.batches import Encoded, Split
+from rpmask.heads.splits import Encoded, Split
 
 SHORT = 128  # tokens
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import Encoded, Split
 from rpmask.streams import generator
-from rpmask.train.batches import Encoded, Split
 
 REPLACED, SWAPPED = 0.09, 0.06  # shares of a row's tokens
 UNKNOWN = -100  # no class: the label that PyTorch's cross-entropy ignores

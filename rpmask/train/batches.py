@@ -1,4 +1,4 @@
-"""Rows ready for a model, texts or images, and the order in which a race sees them.
+"""The order in which a race sees rows, and the rows that statistics are computed on.
 
 Every candidate of a race sees the same batches in the same order (common random numbers), so two
 candidates differ only in their masks.
@@ -6,21 +6,12 @@ candidates differ only in their masks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
-
 import numpy as np
 import torch
 
+from rpmask.heads.splits import Split
 from rpmask.streams import generator
-from rpmask.tasks.spec import TaskSpec
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-KEPT_BYTES = 1 << 28  # processed images of a split up to this size stay in memory
-CHUNK_ROWS = 64  # images processed together
 MEGABATCH = 16  # batches sorted by length together, so that little is padded
 
 
@@ -29,141 +20,6 @@ def real_rows(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
     if real is not None and values.shape[:-1] == real.shape:
         values = values[real.bool()]
     return values.reshape(-1, values.shape[-1])
-
-
-@dataclass(frozen=True)
-class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
-    """A tokenised split. A row is a dict of unpadded lists, as transformers' collators expect.
-
-    special holds the tokens that are not words: separators, padding. Padding stops at max_length.
-    """
-
-    features: list[dict[str, Any]]
-    labels: np.ndarray
-    pad: dict[str, int]
-    pad_left: bool = False
-    special: frozenset[int] = frozenset()
-    max_length: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.features[index], "labels": self.labels[index]}
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens of every row."""
-        return np.array([len(row["input_ids"]) for row in self.features])
-
-    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad to the longest row of the batch, rounded up to a multiple of eight within max_length."""
-        longest = max(len(row["input_ids"]) for row in rows)
-        length = -(-longest // 8) * 8
-        if self.max_length is not None:
-            length = max(longest, min(length, self.max_length))
-        batch: dict[str, torch.Tensor] = {}
-        for name, filler in self.pad.items():
-            padded = np.full((len(rows), length), filler, dtype=np.int64)
-            for i, row in enumerate(rows):
-                size = len(row[name])
-                padded[i, length - size if self.pad_left else 0 :][:size] = row[name]
-            batch[name] = torch.from_numpy(padded)  # (batch, tokens)
-        if "labels" in rows[0]:
-            batch["labels"] = torch.as_tensor(np.stack([row["labels"] for row in rows]))
-        return batch
-
-    def take(self, indices: np.ndarray) -> Encoded:
-        """A split of these rows."""
-        features = [self.features[int(i)] for i in indices]
-        return replace(self, features=features, labels=self.labels[indices])
-
-    def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """These rows, padded together."""
-        return self.collate([self[int(i)] for i in indices])
-
-
-@dataclass(frozen=True)
-class ImageRows(torch.utils.data.Dataset[dict[str, Any]]):
-    """A split of images. A row is a dict of processed values, as transformers' collators expect.
-
-    A small split is processed once and kept in memory; a larger one is read from its dataset by batches.
-    """
-
-    split: Dataset = field(repr=False)
-    processor: Any = field(repr=False)
-    labels: np.ndarray  # (rows,)
-    max_length: ClassVar[None] = None  # images have no tokens
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"pixel_values": self._pixels([index])[0], "labels": self.labels[index]}
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """All the same: images are not padded."""
-        return np.zeros(len(self), dtype=np.int64)
-
-    def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Stack rows into a batch."""
-        return {
-            "pixel_values": torch.stack([row["pixel_values"] for row in rows]),
-            "labels": torch.as_tensor(np.stack([row["labels"] for row in rows])),
-        }
-
-    def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """These rows as a batch."""
-        rows = [int(i) for i in indices]
-        return {"pixel_values": self._pixels(rows), "labels": torch.as_tensor(self.labels[rows])}
-
-    def take(self, indices: np.ndarray) -> ImageRows:
-        """A split of these rows."""
-        return ImageRows(self.split.select(indices), self.processor, self.labels[indices])
-
-    def _pixels(self, rows: list[int]) -> torch.Tensor:
-        kept = self._kept
-        return self._processed(rows) if kept is None else kept[rows]  # (rows, channels, h, w)
-
-    @cached_property
-    def _kept(self) -> torch.Tensor | None:
-        first = self._processed([0])
-        if first.numel() * first.element_size() * len(self) > KEPT_BYTES:
-            return None
-        rows = list(range(len(self)))
-        chunks = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)]
-        return torch.cat([self._processed(chunk) for chunk in chunks])
-
-    def _processed(self, rows: list[int]) -> torch.Tensor:
-        images = [image.convert("RGB") for image in self.split[rows]["image"]]
-        pixels: torch.Tensor = self.processor(images, return_tensors="pt")["pixel_values"]
-        return pixels
-
-
-Split = Encoded | ImageRows
-
-
-def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded:
-    """Tokenise a split; labels become class indices or floats."""
-    pairs = split["text_pair"][:] if spec.pair else None
-    tokens = tokenizer(split["text"][:], pairs, truncation=True, max_length=max_length)
-    fillers = {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
-    names = [name for name in fillers if name in tokens]
-    kind = np.int64 if spec.kind == "classification" else np.float32
-    return Encoded(
-        features=[{name: tokens[name][i] for name in names} for i in range(len(split))],
-        labels=np.asarray(split["label"][:], dtype=kind),
-        pad={name: fillers[name] for name in names},
-        pad_left=tokenizer.padding_side == "left",
-        special=frozenset(tokenizer.all_special_ids),
-        max_length=max_length,
-    )
-
-
-def encode_images(split: Dataset, processor: Any) -> ImageRows:
-    """Pair a split with the image processor of the model that will see it."""
-    return ImageRows(split, processor, np.asarray(split["label"], dtype=np.int64))
 
 
 def training_order(data: Split, batch_size: int, steps: int, seed: int) -> list[np.ndarray]:

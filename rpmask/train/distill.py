@@ -43,11 +43,11 @@ def distillation_loss(
     """
     loss = student.logits.new_zeros((), dtype=torch.float32)
     if terms.labels:
-        loss = loss + terms.labels * label_loss(task, student.logits, labels)
+        loss = loss + terms.labels * label_loss(task, student, labels)
     if teacher is None:
         return loss
     if terms.logits:
-        loss = loss + terms.logits * logit_loss(task, student.logits, teacher.logits, labels, terms)
+        loss = loss + terms.logits * logit_loss(task, student, teacher, labels, terms)
     if terms.hidden:
         loss = loss + terms.hidden * _hidden_term(student, teacher, attention_mask, terms)
     if terms.attention:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from rpmask.tasks.metrics import compute
+from rpmask.heads.metrics import compute
+from rpmask.heads.outputs import example_means
+from rpmask.heads.registry import head_of
+from rpmask.heads.splits import Split
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split
-from rpmask.train.losses import example_losses
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on a split. losses and logits are in the split's row order."""
+    """A model's answers on a split, in the order of its rows. examples is the row of each unit."""
 
     losses: np.ndarray  # (rows,)
-    logits: np.ndarray  # (rows, classes)
+    logits: np.ndarray  # (units, classes)
+    targets: np.ndarray  # (units,)
+    examples: np.ndarray  # (units,)
     metrics: dict[str, float]
 
     @property
@@ -36,16 +40,38 @@ def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64
     model.eval()
     device = next(model.parameters()).device
     order = np.argsort(data.lengths, kind="stable")
-    logits: Any = None
+    answers = head_of(spec).answers
+    logits, targets, examples = [], [], []  # of the units of every batch
     losses = np.empty(len(data), dtype=np.float64)
     for start in range(0, len(data), batch_size):
         rows = order[start : start + batch_size]
         batch = {name: value.to(device) for name, value in data.batch(rows).items()}
         labels = batch.pop("labels")
-        out = model(**batch).logits.float()
-        if logits is None:
-            logits = np.empty((len(data), out.shape[-1]), dtype=np.float32)
-        logits[rows] = out.cpu().numpy()
-        losses[rows] = example_losses(spec, out, labels).double().cpu().numpy()
+        units = answers.units(model(**batch), labels)
+        logits.append(units.logits.float().cpu().numpy())
+        targets.append(units.targets.cpu().numpy())
+        examples.append(rows if units.examples is None else rows[units.examples.cpu().numpy()])
+        means = example_means(answers.losses(units), units.examples, len(rows))
+        losses[rows] = means.double().cpu().numpy()
     model.train(was_training)
-    return Evaluation(losses, logits, compute(spec, logits, data.labels))
+    owners = np.concatenate(examples)
+    by_row = np.argsort(owners, kind="stable")
+    owners, found = owners[by_row], np.concatenate(logits)[by_row]
+    return Evaluation(
+        losses,
+        found,
+        np.concatenate(targets)[by_row],
+        owners,
+        compute(spec, found, data.labels, owners),
+    )
+
+
+def metrics_of(spec: TaskSpec, labels: np.ndarray, output: Any) -> dict[str, float]:
+    """The metrics of what a Trainer gathered: logits and label ids, padded to one shape.
+
+    labels are those of the split's rows, in its order.
+    """
+    given = SimpleNamespace(logits=torch.from_numpy(output.predictions))
+    units = head_of(spec).answers.units(given, torch.from_numpy(output.label_ids))
+    examples = None if units.examples is None else units.examples.numpy()
+    return compute(spec, units.logits.numpy(), labels, examples)

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from rpmask.heads.registry import head_of
 from rpmask.masks.mask import Mask
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.model_place import locate
@@ -37,11 +38,7 @@ def copy_masked(source: str, task: TaskSpec, mask: Mask, weights: Path, tokenize
     place = locate(source)
     folder, words = Path(place.weights), Path(place.tokenizer)
     config, said = _json(folder / CONFIG), _json(words / TOKENIZER_CONFIG)
-    if (
-        not _is_classifier(config, task)
-        or not said.get("tokenizer_class")
-        or not said.get("pad_token")
-    ):
+    if not _answers(config, task) or not said.get("tokenizer_class") or not said.get("pad_token"):
         return False
     names = _stored_names(folder / WEIGHTS, mask, task.outputs)
     if not names:
@@ -73,17 +70,14 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_classifier(config: dict[str, Any], task: TaskSpec) -> bool:
-    """Whether a configuration is that of a text classifier with the task's own labels and a padding token."""
-    architectures = config.get("architectures") or [""]
-    if task.inputs != "text" or not str(architectures[0]).endswith("ForSequenceClassification"):
+def _answers(config: dict[str, Any], task: TaskSpec) -> bool:
+    """Whether a configuration is that of a text model with the task's head, labels and a padding token."""
+    head = head_of(task)
+    if not head.inputs.are_text or not head.is_of((config.get("architectures") or [])[:1]):
         return False
     if config.get("pad_token_id") is None or config.get("dtype") != "float32":
         return False
-    labels = config.get("id2label") or {}
-    if task.kind == "regression":
-        return len(labels) == 1 and config.get("problem_type") == "regression"
-    return labels == {str(index): label for index, label in enumerate(task.labels)}
+    return head.answers.is_config(config, task)
 
 
 def _stored_names(path: Path, mask: Mask, outputs: int) -> dict[str, str]:

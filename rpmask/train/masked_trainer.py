@@ -12,10 +12,10 @@ from torch import nn
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rpmask import ranks
+from rpmask.heads.splits import Split
 from rpmask.masks.masked import MaskHold
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Split
 from rpmask.train.distill import distillation_loss
 from rpmask.train.parameters import decaying_names
 from rpmask.train.plan import LABELS_ONLY, Distillation

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.head import Head
+from rpmask.heads.registry import head_of
 from rpmask.masks.checkpoint import SafetensorsWeights
 from rpmask.masks.weights import Prunable, TensorWeights, WeightSource
 from rpmask.tasks.spec import TaskSpec
@@ -26,26 +28,14 @@ AFTER_PADDING = frozenset(
 )
 
 
-def auto_class(inputs: str) -> Any:
-    """The family of classifiers for texts or images."""
-    import transformers
-
-    if inputs == "image":
-        return transformers.AutoModelForImageClassification
-    return transformers.AutoModelForSequenceClassification
-
-
 def has_head(source: str, task: TaskSpec) -> bool:
-    """Whether the model was fine-tuned for this task: a classifier with the task's labels.
+    """Whether the model was fine-tuned for this task: with its head, and the task's labels.
 
     Labels are compared by name, unless the model has only the default names of transformers.
     """
     config = _config(locate(source))
-    classifies = any(
-        architecture.endswith(("ForSequenceClassification", "ForImageClassification"))
-        for architecture in getattr(config, "architectures", None) or ()
-    )
-    if not classifies or int(getattr(config, "num_labels", 0)) != task.outputs:
+    answers = head_of(task).is_of(getattr(config, "architectures", None))
+    if not answers or int(getattr(config, "num_labels", 0)) != task.outputs:
         return False
     names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
     known = [str(label).lower() for _, label in names]
@@ -74,7 +64,7 @@ def skeleton(source: str, task: TaskSpec) -> nn.Module:
     """The model's modules without its weights: enough to know what may be pruned."""
     with torch.device("meta"):
         config = _config(locate(source), task)
-        model: nn.Module = auto_class(task.inputs).from_config(config)
+        model: nn.Module = head_of(task).auto_class.from_config(config)
     return model
 
 
@@ -128,7 +118,7 @@ def restored_classifier(
     config = copy.deepcopy(config)
     own = _set_dropout(config, dropout)
     with no_init_weights():
-        model: Any = auto_class(task.inputs).from_config(
+        model: Any = head_of(task).auto_class.from_config(
             config, dtype=torch.float32, attn_implementation="eager" if attentions else None
         )
     model.config.update(own)
@@ -200,18 +190,15 @@ def load_image_processor(source: str) -> Any:
         ) from error
 
 
+def reader_of(source: str, head: Head) -> Any:
+    """What reads the inputs of a model with this head: its tokenizer or its image processor."""
+    return load_tokenizer(source) if head.inputs.are_text else load_image_processor(source)
+
+
 def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
     from transformers import AutoConfig
 
-    head: dict[str, Any] = {}
-    if task is not None and task.kind == "classification":
-        head = {
-            "num_labels": len(task.labels),
-            "id2label": dict(enumerate(task.labels)),
-            "label2id": {label: i for i, label in enumerate(task.labels)},
-        }
-    elif task is not None:
-        head = {"num_labels": 1, "problem_type": "regression"}
+    head = {} if task is None else head_of(task).answers.config(task)
     try:
         return AutoConfig.from_pretrained(place.weights, **head)
     except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
@@ -232,14 +219,14 @@ def _load(
     """The classifier, and the names of the parameters drawn because the file lacks them."""
     place = locate(source)
     config = _config(place, task)
-    if task.inputs == "text":
+    if head_of(task).inputs.are_text:
         name_padding(config, source)
     own = _set_dropout(config, dropout)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model, missing = read_weights(
-                auto_class(task.inputs),
+                head_of(task).auto_class,
                 place.weights,
                 config=config,
                 attn_implementation="eager" if attentions else None,

@@ -19,10 +19,11 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import base_of, is_matrix
-from rpmask.train.batches import Split, calibration_rows, real_rows
+from rpmask.train.batches import calibration_rows, real_rows
 from rpmask.train.least_squares import solve_kept
 from rpmask.train.observer import Observer
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rpmask.train.batches import Encoded, Split
+from rpmask.heads.splits import Encoded, Split
 from rpmask.train.plan import Distillation
 
 KEPT_BYTES = 2 << 30

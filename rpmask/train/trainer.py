@@ -24,14 +24,14 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from rpmask import ranks
 from rpmask.errors import RunFailed
+from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.tasks.metrics import compute
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.arguments import training_arguments
 from rpmask.train.attention import fast_attention
 from rpmask.train.augment import with_perturbed
-from rpmask.train.batches import Split
+from rpmask.train.evaluate import metrics_of
 from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.observer import Observer
 from rpmask.train.parameters import frozen_embeddings
@@ -97,7 +97,7 @@ def train(
         train_dataset=numbered,
         eval_dataset=selection,
         data_collator=numbered.collate,
-        compute_metrics=lambda output: compute(task, output.predictions, output.label_ids),
+        compute_metrics=lambda output: metrics_of(task, selection.labels, output),
         callbacks=callbacks,
         task=task,
         terms=plan.distill,

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 from rpmask.deploy import compact
 from rpmask.errors import RpmaskError
+from rpmask.heads.classification import CLASSIFICATION
 
 SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, "num_labels": 2}
 OTHERS = {
@@ -45,7 +46,7 @@ def made(name: str) -> Any:
 
 def check(model: Any, folder: Path) -> tuple[Any, compact.Cut, bool]:
     cut, standard = compact.write(model, folder)
-    found = compact.read(folder, "text", standard)
+    found = compact.read(folder, CLASSIFICATION, standard)
     with torch.no_grad():
         torch.testing.assert_close(
             found(**batch()).logits, model(**batch()).logits, rtol=0, atol=1e-5
@@ -119,4 +120,4 @@ def test_tensors_of_another_model(tmp_path: Path) -> None:
     compact.write(model, tmp_path)
     tiny_bert(layers=3).config.save_pretrained(tmp_path)
     with pytest.raises(RpmaskError, match="do not match its config"):
-        compact.read(tmp_path, "text", standard=False)
+        compact.read(tmp_path, CLASSIFICATION, standard=False)

@@ -139,8 +139,8 @@ def test_weights_that_change_fail_the_search(
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(task: Any, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return logits.sum(1) * float("nan")
+    def broken(task: Any, outputs: Any, labels: torch.Tensor) -> torch.Tensor:
+        return outputs.logits.sum(1) * float("nan")
 
     monkeypatch.setattr("rpmask.lottery_jackpots.search.example_losses", broken)
     with pytest.raises(RunFailed, match="not finite at step 0"):

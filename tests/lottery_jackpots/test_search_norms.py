@@ -12,6 +12,7 @@ from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import encode_images
 from rpmask.lottery_jackpots.norms import reestimate_norms
 from rpmask.lottery_jackpots.plan import NORM_STATISTICS, SearchPlan
 from rpmask.lottery_jackpots.scores import ScoredWeights
@@ -23,7 +24,6 @@ from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
-from rpmask.train.batches import encode_images
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import load_classifier, load_image_processor
 from rpmask.train.observer import Silent

@@ -10,9 +10,9 @@ import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import Encoded
 from rpmask.randomized_masks.calibrate import GRADIENT_ROWS, SOFTENED, calibrate
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Encoded
 from rpmask.train.observer import Silent
 
 NAMES = [f"encoder.layer.{i}.output.dense.weight" for i in range(2)]

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
+from rpmask.heads.splits import Encoded
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.finetune_result import describe, measure
 from rpmask.steps.resolve import Resolved
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import Encoded
 from rpmask.train.evaluate import evaluate
 from rpmask.train.trainer import Trained
 

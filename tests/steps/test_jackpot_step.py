@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from rpmask.charts.leaderboard import leaderboard_rows
 from rpmask.charts.run_results import results_of
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import encode_images
 from rpmask.lottery_jackpots.norms import (
     running_statistics,
     set_running_statistics,
@@ -36,7 +37,6 @@ from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
 from rpmask.tracking.facts import finished_steps
 from rpmask.tracking.registry import fetch
-from rpmask.train.batches import encode_images
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import load_classifier, load_image_processor
 

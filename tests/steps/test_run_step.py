@@ -124,7 +124,7 @@ def test_the_answers_on_dev_are_those_of_the_reported_metrics(
 ) -> None:
     from safetensors.numpy import load_file
 
-    from rpmask.tasks.metrics import compute
+    from rpmask.heads.metrics import compute
     from rpmask.tasks.registry import get_spec
 
     trained = road[1]["levels"][-1]["finetune"]

@@ -14,9 +14,9 @@ import sklearn.metrics
 from commands import clean_environment
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.evaluate_metrics import TaskMetric, report
+from rpmask.heads.metrics import compute, report
+from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.glue import GLUE
-from rpmask.tasks.metrics import compute
 from rpmask.tasks.registry import TEXT_TASKS, get_spec
 from rpmask.tasks.spec import TaskSpec
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rpmask.heads.metrics import majority
 from rpmask.tasks.glue import GLUE, find_folder
-from rpmask.tasks.metrics import majority
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data" / "glue"
 DATA = Path(os.environ.get("RPMASK_GLUE_DIR") or BESIDE)

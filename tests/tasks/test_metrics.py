@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.heads.metrics import compute, majority
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.metrics import (
     accuracy,
-    compute,
     f1,
-    majority,
     matthews_correlation,
     pearson,
     score,

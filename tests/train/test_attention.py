@@ -10,8 +10,8 @@ import pytest
 from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
+from rpmask.heads.splits import Encoded
 from rpmask.train.attention import SHORT, fast_attention
-from rpmask.train.batches import Encoded
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, TrainPlan
 from rpmask.train.trainer import train

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import Encoded
 from rpmask.masks.mask import Mask
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.train.augment import REPLACED, SWAPPED, with_perturbed
-from rpmask.train.batches import Encoded
 from rpmask.train.distill import distillation_loss
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan

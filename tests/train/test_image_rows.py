@@ -11,11 +11,12 @@ import torch
 from toy import tiny_bert
 
 from rpmask.errors import RpmaskError
+from rpmask.heads.splits import ImageRows, encode_images
 from rpmask.masks.weights import find_prunable
 from rpmask.records import DataChoice
 from rpmask.tasks.images import DIGITS
 from rpmask.tasks.registry import load_task
-from rpmask.train.batches import ImageRows, encode_images, training_order
+from rpmask.train.batches import training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.models import has_head, load_classifier, load_image_processor, skeleton
 
@@ -30,7 +31,7 @@ def test_kept_or_read_it_is_the_same(rows: ImageRows, monkeypatch: pytest.Monkey
     chosen = np.array([69, 3, 3])
     kept = rows.batch(chosen)
     assert kept["pixel_values"].shape == (3, 3, 32, 32)
-    monkeypatch.setattr("rpmask.train.batches.KEPT_BYTES", 1000)
+    monkeypatch.setattr("rpmask.heads.splits.KEPT_BYTES", 1000)
     read = encode_images(rows.split, rows.processor)
     assert read._kept is None
     for name, value in read.batch(chosen).items():

@@ -11,9 +11,9 @@ import pytest
 import torch
 from toy import TOY_TASK, tiny_bert, toy_rows
 
+from rpmask.heads.splits import Encoded
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.train import teacher as module
-from rpmask.train.batches import Encoded
 from rpmask.train.distill import distillation_loss
 from rpmask.train.observer import Silent
 from rpmask.train.plan import Distillation, TrainPlan

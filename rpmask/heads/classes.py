@@ -1,0 +1,82 @@
+"""What all heads share whose units are classes: configuration, losses, draws, and the names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rpmask.heads.head import LogitTerms, Units
+
+if TYPE_CHECKING:
+    import torch
+
+UNKNOWN = -100  # the target that PyTorch's cross-entropy ignores
+
+
+def config(labels: Sequence[str]) -> dict[str, Any]:
+    """The classes as a configuration names them."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+
+
+def is_config(config: Mapping[str, Any], labels: Sequence[str]) -> bool:
+    """Whether a config.json has these classes, in this order."""
+    found = config.get("id2label") or {}
+    return bool(found == {str(index): label for index, label in enumerate(labels)})
+
+
+def names(config: Any) -> tuple[str, ...]:
+    """The classes of a configuration, in the order of the logits."""
+    return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
+
+
+def cross_entropy(units: Units) -> torch.Tensor:
+    """Of every unit: (units,). A unit with the target UNKNOWN has no loss."""
+    from torch.nn import functional as F
+
+    return F.cross_entropy(units.logits.float(), units.targets, reduction="none")
+
+
+def divergence(student: torch.Tensor, teacher: torch.Tensor, terms: LogitTerms) -> torch.Tensor:
+    """The mean distance of logits, (units, classes), from the teacher's, at the temperature of the terms.
+
+    `cross-entropy` is a mean over units and classes, `divergence` over units.
+    """
+    from torch.nn import functional as F
+
+    t = terms.temperature
+    if terms.logit_loss == "cross-entropy":
+        shares = F.softmax(teacher.float() / t, dim=-1)  # (units, classes)
+        return (t * t) * -(shares * F.log_softmax(student.float() / t, dim=-1)).mean()
+    return (t * t) * F.kl_div(
+        F.log_softmax(student.float() / t, dim=-1),
+        F.log_softmax(teacher.float() / t, dim=-1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def drawn(logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """A class for each unit, drawn with the model's probabilities."""
+    import torch
+
+    outputs = logits.detach().float().cpu()
+    below = outputs.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (units, classes - 1)
+    labels = (random.random((len(outputs), 1)) > below).sum(axis=1)
+    return torch.from_numpy(labels).to(logits.device)
+
+
+def index(label: Any, names: Sequence[Sequence[str]], outputs: int) -> int:
+    """The index of a class that is given by one of its names or by its number."""
+    for known in names:
+        if str(label) in known:
+            return list(known).index(str(label))
+    number = int(label)
+    if number != float(label) or not 0 <= number < outputs:
+        raise ValueError(label)
+    return number

@@ -1,0 +1,106 @@
+"""Head `classification`: one of several classes for a text or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rpmask.heads import classes
+from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
+from rpmask.heads.outputs import checked
+from rpmask.heads.texts import Texts
+from rpmask.tasks.metrics import score
+from rpmask.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Classes:
+    """A row is one unit, and its answer a class."""
+
+    has_confidence = True
+    lower_is_better = False
+    unit = "row"
+    metrics: tuple[str, ...] = ("accuracy",)
+
+    def config(self, spec: TaskSpec) -> dict[str, Any]:
+        """The classes, by index and by name."""
+        return classes.config(spec.labels)
+
+    def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
+        """Whether the classes are the task's."""
+        return classes.is_config(config, spec.labels)
+
+    def labels(self, config: Any) -> tuple[str, ...]:
+        """The classes' names."""
+        return classes.names(config)
+
+    def units(self, outputs: Any, labels: torch.Tensor) -> Units:
+        """Each row."""
+        return Units(outputs.logits, labels)
+
+    def losses(self, units: Units) -> torch.Tensor:
+        """Cross-entropy."""
+        return classes.cross_entropy(units)
+
+    def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
+        """Divergence or cross-entropy from the teacher's softened shares."""
+        return classes.divergence(student.logits, teacher.logits, terms)
+
+    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Divided by the temperature."""
+        return logits / temperature
+
+    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        """A class, drawn with the model's probabilities."""
+        return classes.drawn(logits, random)
+
+    def predicted(
+        self, spec: TaskSpec, logits: Array, labels: Array, examples: Array
+    ) -> tuple[Any, Any]:
+        """The likeliest class of every row, and its own."""
+        return checked(spec, logits).argmax(axis=1), np.asarray(labels)
+
+    def constant(self, spec: TaskSpec, labels: Array) -> Any:
+        """The most frequent class."""
+        most = np.bincount(np.asarray(labels), minlength=len(spec.labels)).argmax()
+        return np.full(len(labels), most)
+
+    def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
+        """GLUE's metrics."""
+        return score(spec, np.asarray(predictions), np.asarray(references))
+
+    def report(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
+        """The same through the `evaluate` library."""
+        from rpmask.tasks.evaluate_metrics import report_answers
+
+        return report_answers(spec, np.asarray(predictions), np.asarray(references))
+
+    def answer(
+        self, logits: torch.Tensor, marks: Any, rows: Sequence[Any], labels: Sequence[str]
+    ) -> Iterator[dict[str, Any]]:
+        """`{label, score}`: the likeliest class and its probability."""
+        for row in logits.softmax(dim=-1):
+            best = int(row.argmax())
+            label = labels[best] if best < len(labels) else str(best)
+            yield {"label": label, "score": float(row[best])}
+
+    def labelled(
+        self, label: Any, answer: Mapping[str, Any], names: Sequence[Sequence[str]], outputs: int
+    ) -> tuple[Any, Any]:
+        """The indices of both classes."""
+        return (
+            classes.index(label, names, outputs),
+            classes.index(answer["label"], names, outputs),
+        )
+
+    def answer_columns(self, labels: bool) -> tuple[Column, ...]:
+        """A label, if the model names its classes, and a score."""
+        scores = (Column("score", "double"),)
+        return (Column("label"), *scores) if labels else scores
+
+
+CLASSIFICATION = Head("classification", "ForSequenceClassification", Texts(), Classes())
