@@ -5,6 +5,7 @@ With RPMASK_TEST_GPU=1 they see the devices, for `pytest -m gpu`.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ LONGEST = (
     *("faults/test_places.py", "faults/test_server_away.py", "docs/test_project.py"),
     *("steps/test_paper_run.py", "test_old_store.py", "docs/test_docs.py", "train/test_trainer.py"),
 )
+
+
+def pytest_collection_finish() -> None:
+    """Keep the imported modules out of garbage collections: each training ends with a full one."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

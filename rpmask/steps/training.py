@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ def fit(
     from rpmask.train.trainer import train
 
     gc.collect()  # frees the models of the previous level, which reference cycles keep alive
+    _freeze_imports()
     plan, spec = training.plan, prepared.spec
     attentions = plan.distill.attention > 0
     model = load_classifier(
@@ -75,6 +77,12 @@ def fit(
         observer,
     )
     return trained, model, teacher
+
+
+@cache
+def _freeze_imports() -> None:
+    """Keep the imported libraries out of the full collection in which the Trainer ends each training."""
+    gc.freeze()
 
 
 def follow() -> None:

@@ -18,6 +18,7 @@ from rpmask.tasks.builtin import demo_model_dir
 ROOT = Path(__file__).parents[2]
 NAME, COMMIT = "bert-base-uncased", "0123456789" * 4
 ROWS = 48
+SHORT = ["--levels", "0.9375", "--epochs", "1", "--k", "2", "--threads", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,14 @@ def test_sample_trains_the_dense_model_first_and_run_finds_it(
     drawn = answer(["sample", "-t", "rte", "--k", "8"], tmp_path, places)
     assert drawn["reused"]
     assert (drawn["k"], drawn["model"], drawn["sparsity"]) == (8, NAME, 0.9375)
-    short = ["--levels", "0.9375", "--epochs", "1", "--k", "2", "--threads", "2"]
-    walked = answer(["run", "-t", "rte", *short], tmp_path, places)
+    walked = answer(["run", "-t", "rte", *SHORT], tmp_path, places)
+    assert walked["model"] == NAME
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     dense = client.get_model_version_by_alias("rpmask-rte", "dense")
+    assert walked["dense"]["model"]["alias"] == "dense"
     assert walked["dense"]["model"]["version"] == int(dense.version)
     assert walked["levels"][0]["finetune"]["model"]["name"] == "rpmask-rte"
+    assert walked["champion"]["name"] == "rpmask-rte"
 
 
 def test_a_jackpot_is_searched_under_a_trained_head(tmp_path: Path, places: dict[str, str]) -> None:
@@ -72,16 +75,12 @@ def test_a_jackpot_is_searched_under_a_trained_head(tmp_path: Path, places: dict
     assert weights == f"models:/rpmask-rte/{dense.version}"
 
 
-def test_run_needs_no_model(tmp_path: Path, places: dict[str, str]) -> None:
-    walked = answer(["run", "-t", "rte"], tmp_path, places)
-    assert walked["model"] == NAME
-    assert walked["dense"]["model"]["alias"] == "dense"
-    assert walked["champion"]["name"] == "rpmask-rte"
-
-
 def test_the_mlflow_project_needs_no_model(tmp_path: Path, places: dict[str, str]) -> None:
-    for name in ("MLproject", "conda.yaml"):
-        shutil.copy(ROOT / name, tmp_path)
+    shutil.copy(ROOT / "conda.yaml", tmp_path)
+    project = (ROOT / "MLproject").read_text()
+    main = "python -m rpmask run --task {task}"
+    assert main in project
+    (tmp_path / "MLproject").write_text(project.replace(main, " ".join([main, *SHORT])))
     store = f"sqlite:///{tmp_path}/mlflow.db"
     beside = Path(sys.executable).parent
     environment = clean_environment() | places | {"MLFLOW_TRACKING_URI": store}
@@ -90,7 +89,8 @@ def test_the_mlflow_project_needs_no_model(tmp_path: Path, places: dict[str, str
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"No --model is given; using {NAME}, the paper's." in done.stderr
-    assert MlflowClient(store).get_model_version_by_alias("rpmask-rte", "champion")
+    for alias in ("dense", "champion"):
+        assert MlflowClient(store).get_model_version_by_alias("rpmask-rte", alias)
 
 
 def test_without_a_cache_and_a_network_it_is_said_at_once(
@@ -103,7 +103,7 @@ def test_without_a_cache_and_a_network_it_is_said_at_once(
     }
     for verb in (["run"], ["sample", "--k", "8"], ["finetune", "--dense"], ["tune"]):
         started = time.monotonic()
-        done = rpmask([*verb, "-t", "rte"], tmp_path, nothing)
+        done = rpmask([*verb, "-t", "rte"], tmp_path, nothing, cold=True)
         seconds = time.monotonic() - started
         assert done.returncode == 2
         first, error, hint = done.stderr.splitlines()
@@ -114,7 +114,7 @@ def test_without_a_cache_and_a_network_it_is_said_at_once(
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_image_tasks_keep_asking(tmp_path: Path) -> None:
-    done = rpmask(["run", "-t", "cifar10"], tmp_path)
+def test_image_tasks_keep_asking(tmp_path: Path, places: dict[str, str]) -> None:
+    done = rpmask(["run", "-t", "cifar10"], tmp_path, places)
     assert done.returncode == 2
     assert "The task 'cifar10' needs a model." in done.stderr

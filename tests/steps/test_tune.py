@@ -14,7 +14,7 @@ from rpmask.tracking.study import Study
 
 LITTLE = [
     *("--k", "4", "--train-rows", "256", "--selection-rows", "100", "--examples", "80"),
-    *("--threads", "1"),
+    *("--threads", "1", "--twins", "0", "--race-refit", "0", "--calibration-rows", "8"),
 ]
 
 
@@ -97,8 +97,8 @@ def test_another_problem_is_refused(
 
 def test_another_race_of_the_same_pool_is_what_the_next_pool_continues(tmp_path: Path) -> None:
     """The first pool is drawn once; all that follows depends on how it was raced."""
-    little = [*LITTLE, "--steps", "60"]
-    short = answer(["tune", "--budget", "0.15", *little], tmp_path)
+    little = [*LITTLE, "--steps", "38"]
+    short = answer(["tune", "--budget", "0.3", *little], tmp_path)
     long = answer(["tune", "--budget", "0.6", *little], tmp_path)
     pools = [[one["sample"]["run_id"] for one in done["generations"]] for done in (short, long)]
     assert pools[0][0] == pools[1][0]
@@ -110,10 +110,10 @@ def test_another_race_of_the_same_pool_is_what_the_next_pool_continues(tmp_path:
     trials = Study(None, tmp_path / ".rpmask", long["study"]).history()
     scores = {c["score"] for one in long["generations"] for c in one["screen"]["candidates"]}
     assert {trial.value for trial in trials} <= scores
-    again = answer(["tune", "--budget", "0.15", *little, "--force"], tmp_path)
+    again = answer(["tune", "--budget", "0.3", *little, "--force"], tmp_path)
     assert again["study"] != short["study"]
     # Unforced, the first command finds its own steps, whatever ran since.
-    assert answer(["tune", "--budget", "0.15", *little], tmp_path)["reused"]
+    assert answer(["tune", "--budget", "0.3", *little], tmp_path)["reused"]
 
 
 def test_a_pool_that_continues_a_study_is_logged_with_its_space(tmp_path: Path) -> None:
