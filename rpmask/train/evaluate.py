@@ -66,12 +66,17 @@ def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64
     )
 
 
-def metrics_of(spec: TaskSpec, labels: np.ndarray, output: Any) -> dict[str, float]:
-    """The metrics of what a Trainer gathered: logits and label ids, padded to one shape.
+def metrics_of(spec: TaskSpec, output: Any) -> dict[str, float]:
+    """The metrics of what a Trainer gathered: logits and label ids, padded to one shape, in its own order.
 
-    labels are those of the split's rows, in its order.
+    Units that no input reached, such as words beyond the longest input, are not counted.
     """
     given = SimpleNamespace(logits=torch.from_numpy(output.predictions))
     units = head_of(spec).answers.units(given, torch.from_numpy(output.label_ids))
-    examples = None if units.examples is None else units.examples.numpy()
+    if units.examples is None:
+        return compute(spec, units.logits.numpy(), output.label_ids)
+    examples = units.examples.numpy()
+    labels = np.empty(len(output.label_ids), dtype=object)
+    starts = np.searchsorted(examples, np.arange(1, len(labels)))
+    labels[:] = np.split(units.targets.numpy(), starts)
     return compute(spec, units.logits.numpy(), labels, examples)

@@ -97,7 +97,7 @@ def train(
         train_dataset=numbered,
         eval_dataset=selection,
         data_collator=numbered.collate,
-        compute_metrics=lambda output: metrics_of(task, selection.labels, output),
+        compute_metrics=lambda output: metrics_of(task, output),
         callbacks=callbacks,
         task=task,
         terms=plan.distill,
