@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,21 +44,26 @@ def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
             onnx.write(model, example, work / onnx.FILE)
         except Exception as error:
             found.absent["ONNX Runtime"] = reason_of(error)
-    for name, make in MAKERS.items():
-        if name in found.absent:
-            continue
-        before = resident_bytes()
-        try:
-            answer = make(model, work)
-            with torch.inference_mode():
-                answer(example)
-        except Exception as error:
-            if name == DENSE:
-                raise
-            found.absent[name] = reason_of(error)
-            continue
-        found.answers[name] = answer
-        found.memory[name] = max(0, resident_bytes() - before)
+    gc.collect()
+    gc.freeze()  # memory is measured after collections, which need not look at what was there before
+    try:
+        for name, make in MAKERS.items():
+            if name in found.absent:
+                continue
+            before = resident_bytes()
+            try:
+                answer = make(model, work)
+                with torch.inference_mode():
+                    answer(example)
+            except Exception as error:
+                if name == DENSE:
+                    raise
+                found.absent[name] = reason_of(error)
+                continue
+            found.answers[name] = answer
+            found.memory[name] = max(0, resident_bytes() - before)
+    finally:
+        gc.unfreeze()
     return found
 
 

@@ -33,13 +33,20 @@ GENERATED = "cli.md"  # its examples are the verbs' own, which other pages show 
 
 # What is added to a verb, so that it ends within seconds; a later option wins over an earlier one.
 SHORT = {
-    "sample": ["--k", "4", "--train-rows", "256", "--selection-rows", "100"],
-    "screen": ["--examples", "60", "--budget", "0.1", "--threads", "1"],
-    "finetune": ["--epochs", "1", "--threads", "1"],
+    "sample": [
+        *("--k", "4", "--train-rows", "256", "--selection-rows", "100", "--calibration-rows", "8"),
+    ],
+    "screen": [
+        *("--examples", "60", "--budget", "0.1", "--threads", "1", "--twins", "0"),
+        *("--race-refit", "0"),
+    ],
+    "finetune": ["--epochs", "1", "--threads", "1", "--refit", "0"],
+    "bench": ["--seconds", "0.2"],
     "jackpot": ["--epochs", "1", "--threads", "1", "--train-rows", "200"],
     "run": [
         *("--levels", "0.9", "--k", "4", "--train-rows", "256", "--selection-rows", "100"),
-        *("--examples", "60", "--epochs", "1", "--threads", "1"),
+        *("--examples", "60", "--epochs", "1", "--threads", "1", "--calibration-rows", "8"),
+        *("--twins", "0", "--race-refit", "0", "--refit", "0"),
     ],
 }
 STAND_IN = """#!{python}

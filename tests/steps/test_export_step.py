@@ -20,6 +20,7 @@ from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
 from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.plan import SearchPlan
+from rpmask.records import DataChoice
 from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
 from rpmask.steps.deploy_requests import BenchRequest, ExportRequest
@@ -38,8 +39,9 @@ PAIRS = [
 
 
 @pytest.fixture
-def context(road: Road, client: MlflowClient) -> Context:
+def context(road: Road, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Context:
     folder, _ = road
+    monkeypatch.setattr("rpmask.steps.export.SECONDS", 0.1)
     return Context(tracking_uri=f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
 
 
@@ -93,8 +95,8 @@ def test_the_same_export_is_not_made_again(
 
 def test_an_export_of_images_is_copied_from_the_run(tmp_path: Path) -> None:
     context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
-    plan = SearchPlan(epochs=1, batch_size=64)
-    jackpot(JackpotRequest("digits", "digits", plan=plan), context)
+    plan, few = SearchPlan(epochs=1, batch_size=64), DataChoice(train_rows=64)
+    jackpot(JackpotRequest("digits", "digits", plan=plan, data=few), context)
     request = ExportRequest("models:/rpmask-digits@jackpot", rows=8)
     made = export(request, tmp_path / "one", context)
     again = export(request, tmp_path / "other", context)
