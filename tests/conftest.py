@@ -23,17 +23,13 @@ os.environ.pop("MLFLOW_RUN_ID", None)
 
 # The files that take longest, longest first: started last, one of them leaves the other processes idle.
 LONGEST = (
-    *("faults/test_killed.py", "steps/test_jackpot_step.py", "steps/test_export_step.py"),
-    *("docs/test_commands.py", "faults/test_together.py", "steps/test_paper_model.py"),
-    *("faults/test_stopped.py", "steps/test_refitting.py", "steps/test_torchrun.py"),
-    *(
-        "steps/test_race_engine.py",
-        "faults/test_damaged.py",
-        "steps/test_tune.py",
-        "steps/test_run_step.py",
-    ),
-    *("faults/test_places.py", "faults/test_server_away.py", "docs/test_project.py"),
-    *("steps/test_paper_run.py", "test_old_store.py", "docs/test_docs.py", "train/test_trainer.py"),
+    *("docs/test_commands.py", "steps/test_export_step.py", "faults/test_killed.py"),
+    *("faults/test_stopped.py", "steps/test_jackpot_step.py", "faults/test_together.py"),
+    *("steps/test_paper_model.py", "steps/test_tune.py", "steps/test_race_engine.py"),
+    *("steps/test_torchrun.py", "faults/test_damaged.py", "steps/test_run_step.py"),
+    *("steps/test_paper_run.py", "steps/test_refitting.py", "faults/test_places.py"),
+    *("faults/test_server_away.py", "docs/test_project.py", "test_old_store.py"),
+    *("docs/test_docs.py", "train/test_trainer.py"),
 )
 
 

@@ -8,11 +8,13 @@ from commands import answer
 from mlflow import MlflowClient
 
 SMALL = ("--task", "demo", "--train-rows", "200", "--selection-rows", "60")
+DRAW = ["sample", "--k", "2", "-s", "0.9", "--calibration-rows", "8", *SMALL]
+RACE = ["screen", "--rungs", "1", "--threads", "1", "--examples", "40", "--twins", "0"]
 
 
 def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None:
-    answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)
-    racing = ["screen", "--budget", "0.2", "--rungs", "1", "--threads", "1"]
+    answer(DRAW, tmp_path)
+    racing = [*RACE, "--budget", "0.1"]
     plain, refitted = (answer([*racing, "--race-refit", rows], tmp_path) for rows in ("0", "64"))
     losses = [[one["score"] for one in raced["candidates"]] for raced in (plain, refitted)]
     assert losses[0] != losses[1]
@@ -38,8 +40,8 @@ def test_candidates_and_the_selected_mask_begin_refitted(tmp_path: Path) -> None
 def test_refitting_and_freezing_by_default(tmp_path: Path) -> None:
     """A selected mask's weights are refitted; not those of a dense model or of a mask that was searched for
     them."""
-    answer(["sample", "--k", "2", "-s", "0.9", *SMALL], tmp_path)
-    screened = answer(["screen", "--budget", "0.02", "--rungs", "1", "--threads", "1"], tmp_path)
+    answer(DRAW, tmp_path)
+    screened = answer([*RACE, "--budget", "0.02"], tmp_path)
     answer(["select", "--take", "best"], tmp_path)
     training = ["finetune", "--epochs", "0.1", "--threads", "1"]
     selected = answer(training, tmp_path)

@@ -50,9 +50,10 @@ def the_answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A folder with a selection, made as always by one process."""
     folder = tmp_path_factory.mktemp("selected")
-    rows = ["--train-rows", "256", "--selection-rows", "100"]
+    rows = ["--train-rows", "256", "--selection-rows", "100", "--calibration-rows", "8"]
     answer(["sample", "--sparsity", "0.9", "--k", "2", *rows], folder)
-    answer(["screen", "--examples", "40", "--budget", "0.1", "--threads", "1"], folder)
+    short = ["--examples", "40", "--budget", "0.1", "--twins", "0", "--race-refit", "0"]
+    answer(["screen", "--threads", "1", *short], folder)
     return folder, answer(["select"], folder)
 
 
