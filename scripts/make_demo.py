@@ -33,12 +33,12 @@ from rpmask.heads.splits import Encoded, encode
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
-from rpmask.randomized_masks.calibrate import calibrate, calibration_rows
+from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import MaskRecipe
 from rpmask.streams import generator
 from rpmask.tasks.builtin import DEMO
-from rpmask.train.batches import training_order
+from rpmask.train.batches import calibration_rows, training_order
 from rpmask.train.evaluate import evaluate
 from rpmask.train.observer import Silent
 

@@ -158,3 +158,31 @@ def test_no_pickle_is_read() -> None:
         text = path.read_text().replace("safetensors.torch.load(", "")
         for word in ("torch.load(", "pickle.load", "trust_remote_code=True", "allow_pickle=True"):
             assert word not in text, f"{path}: {word}"
+
+
+def bound(path: Path) -> set[str]:
+    """The names that a module binds at its top level."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found.update(alias.asname or alias.name for alias in node.names)
+        else:
+            found.update(name.id for name in ast.walk(node) if isinstance(name, ast.Name))
+    return found
+
+
+def test_benchmarks_and_scripts_import_names_that_exist() -> None:
+    """Most of them run for minutes or need a device, so that no other test would notice."""
+    beside = ROOT.parent
+    for path in (*beside.glob("benchmarks/**/*.py"), *beside.glob("scripts/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("rpmask"):
+                continue
+            place = beside / (node.module or "").replace(".", "/")
+            module = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            assert module.is_file(), f"{path} imports {node.module}"
+            for alias in node.names:
+                known = alias.name in bound(module) or (place / f"{alias.name}.py").is_file()
+                assert known, f"{path} imports {alias.name} from {node.module}"

@@ -30,9 +30,9 @@ from safetensors.numpy import load_file
 
 from rpmask.files import write_whole
 from rpmask.heads.metrics import compute
+from rpmask.randomized_masks.losses import read_losses
 from rpmask.randomized_masks.verdict import paired_interval
 from rpmask.steps.context import versions
-from rpmask.steps.screen import read_losses
 from rpmask.tasks.registry import get_spec
 
 RESULTS = Path(__file__).with_name("results")

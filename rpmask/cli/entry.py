@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in given
     signal.signal(signal.SIGTERM, _on_terminate)
     # A short verb is mostly imports, which make no garbage; collecting took an eighth of the time.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(1_000_000, 20, 20)
     # Python collects all objects when it ends, for seconds; the system frees them at once.
     atexit.register(gc.freeze)
     # The tokenizers warn about forks, which our worker processes do not use.

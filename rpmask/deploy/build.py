@@ -17,7 +17,6 @@ from torch import nn
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError
 from rpmask.heads.head import Head
-from rpmask.masks.weights import base_of
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -53,13 +52,6 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn
 def stored_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and stored buffers, contiguous, on the CPU."""
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-
-
-def full_names(model: nn.Module) -> dict[str, str]:
-    """The name in the whole model's state for each canonical name, which masks use."""
-    base = base_of(model)
-    whole = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {name: whole[id(parameter)] for name, parameter in base.named_parameters()}
 
 
 def dense_bytes(model: nn.Module) -> int:

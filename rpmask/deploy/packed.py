@@ -19,13 +19,14 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from rpmask.deploy.build import full_names, read_tensors, stored_state
+from rpmask.deploy.build import read_tensors, stored_state
 from rpmask.deploy.manifest import VALUES, damaged
 from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.jsonrecord import Record, canonical_json
 from rpmask.masks.bit_coding import CodingError, decode, encode
 from rpmask.masks.mask import Mask
+from rpmask.masks.weights import full_names
 
 FILE = "packed.safetensors"
 FORMAT = "rpmask.packed"

@@ -36,7 +36,7 @@ from rpmask.lottery_jackpots.search_state import SearchState, load_state, save_s
 from rpmask.lottery_jackpots.short_restriction import restriction_rate
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.weights import base_of, combined_digest, tensor_digest
+from rpmask.masks.weights import base_of, combined_digest, full_names, tensor_digest
 from rpmask.results import SearchEpoch
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
@@ -130,9 +130,8 @@ class Search:
                 "Give --batch-size 2 or more, or --norm-statistics frozen.",
             )
         base = base_of(model)
-        full_names = {id(parameter): name for name, parameter in model.named_parameters()}
-        # Masks name tensors of the headless network, functional_call those of the whole model.
-        self._names = {name: full_names[id(base.get_parameter(name))] for name in start.names}
+        whole = full_names(model)  # masks name tensors without the head, functional_call with it
+        self._names = {name: whole[name] for name in start.names}
         self._scored = ScoredWeights(
             {name: base.get_parameter(name) for name in start.names}, start
         )

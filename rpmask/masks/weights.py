@@ -30,6 +30,12 @@ def base_of(model: nn.Module) -> nn.Module:
     return base if isinstance(base, nn.Module) else model
 
 
+def full_names(model: nn.Module) -> dict[str, str]:
+    """The name in the whole model's state for each parameter name that masks use."""
+    whole = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {name: whole[id(parameter)] for name, parameter in base_of(model).named_parameters()}
+
+
 @dataclass(frozen=True)
 class Prunable:
     """One tensor that may be pruned. `kind` is its layout, `heads` the number of attention heads.
