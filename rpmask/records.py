@@ -116,14 +116,22 @@ class DataChoice(Checked, panel=DATA):
     """Data options of a task. Later steps inherit them from the first one."""
 
     data_dir: str | None = setting(
-        None, "Folder in the classic GLUE layout (RTE/train.tsv, ...)", none="RPMASK_GLUE_DIR"
+        None,
+        "Folder of the data: GLUE's (RTE/train.tsv, ...), CoNLL's (train.txt, dev.txt) or images",
+        none="RPMASK_GLUE_DIR",
     )
-    train: str | None = setting(None, "Your own training rows: CSV, TSV, JSON(L) or Parquet")
+    train: str | None = setting(
+        None, "Your own training rows: CSV, TSV, JSON(L), Parquet or CoNLL columns"
+    )
     dev: str | None = setting(None, "Your own dev rows")
     text: str = setting("text", "Column of the text")
     text_pair: str | None = setting(None, "Column of the second text")
     label: str = setting("label", "Column of the label")
-    kind: str | None = setting(None, "classification or regression", none="read from the labels")
+    kind: str | None = setting(
+        None,
+        "classification, regression or tokens",
+        none="read from the rows",
+    )
     selection_rows: int | None = setting(
         None, "Training rows to hold out for selection", none="a fifth, at most 1000"
     )

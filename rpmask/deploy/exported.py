@@ -15,7 +15,7 @@ from rpmask.train.models import reader_of
 
 BATCH_SIZE = 32
 MARKS = "labels"  # in a batch: which of its tokens are units
-Row = str | tuple[str, str]
+Row = str | tuple[str, str] | list[str]
 Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
@@ -69,7 +69,7 @@ class Exported:
         ]
 
     def encode(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        """Token ids of texts or pairs, padded to the longest."""
+        """Token ids of texts, pairs or lists of words, padded to the longest."""
         batch = self._batch(rows)
         batch.pop(MARKS, None)
         return batch

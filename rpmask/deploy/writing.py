@@ -18,6 +18,7 @@ from rpmask.deploy.manifest import Check, Manifest, seal
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import find_prunable
+from rpmask.train.batches import real_rows
 
 Batch = dict[str, torch.Tensor]
 
@@ -58,12 +59,12 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
     """Compare the logits of the export and the model; RunFailed beyond the tolerance."""
     model.eval()
     with torch.inference_mode():
-        expected = torch.cat([model(**batch).logits.float() for batch in batches])
-    logits = torch.cat([found.logits(batch).float() for batch in batches])
+        expected = torch.cat([_answers(batch, model(**batch).logits) for batch in batches])
+    logits = torch.cat([_answers(batch, found.logits(batch)) for batch in batches])
     scale = max(1.0, float(expected.abs().max()))
     difference = float((logits - expected).abs().max())
     check = Check(
-        rows=len(expected),
+        rows=sum(len(next(iter(batch.values()))) for batch in batches),
         max_abs_diff=difference,
         tolerance=tolerance * scale,
         same_answers=float((logits.argmax(-1) == expected.argmax(-1)).float().mean())
@@ -77,6 +78,11 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
             "Choose finer values (--values fp16 or fp32), or allow more with --tolerance.",
         )
     return check
+
+
+def _answers(batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+    """The logits of a batch, (answers, classes): of its rows, or of its tokens without padding."""
+    return real_rows(logits.float(), batch.get("attention_mask"))
 
 
 def mask_of_zeros(model: nn.Module) -> Mask:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 UNKNOWN = -100  # the target that PyTorch's cross-entropy ignores
+UNKNOWN_UNIT = -1  # in the labels of a row with several units: one without a known target
 
 
 def config(labels: Sequence[str]) -> dict[str, Any]:

@@ -77,7 +77,10 @@ class Inputs(Protocol):
         """A user's rows as a batch, without labels. `labels` marks the units of rows that have several."""
 
     def columns(self, pair: bool | None) -> tuple[Column, ...]:
-        """What a served model reads."""
+        """What a served export reads."""
+
+    def pipeline_columns(self, pair: bool | None) -> tuple[Column, ...]:
+        """What a registered model reads, which transformers' pipeline serves."""
 
     def rows(self, table: Mapping[str, Iterable[Any]]) -> list[Any]:
         """The rows of a table with those columns."""

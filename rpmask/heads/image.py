@@ -41,6 +41,8 @@ class Images:
         """Base64 text or a URL, which MLflow's pipeline reads."""
         return (Column("image"),)
 
+    pipeline_columns = columns
+
     def rows(self, table: Mapping[str, Iterable[Any]]) -> list[Any]:
         """The images as they are."""
         return list(table["image"])

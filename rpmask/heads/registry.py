@@ -9,8 +9,17 @@ from rpmask.heads.classification import CLASSIFICATION
 from rpmask.heads.head import Head
 from rpmask.heads.image import IMAGE
 from rpmask.heads.regression import REGRESSION
+from rpmask.heads.tokens import TOKENS
 
-HEADS: dict[str, Head] = {head.name: head for head in (CLASSIFICATION, REGRESSION, IMAGE)}
+HEADS: dict[str, Head] = {
+    head.name: head
+    for head in (
+        CLASSIFICATION,
+        REGRESSION,
+        IMAGE,
+        TOKENS,
+    )
+}
 
 
 class Described(Protocol):

@@ -5,6 +5,7 @@ A row is an example. Its labels are one value, or one for each of its tokens (`h
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from rpmask.heads.classes import UNKNOWN, UNKNOWN_UNIT
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ CHUNK_ROWS = 64  # images processed together
 class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     """A tokenised split. A row is a dict of unpadded lists, as transformers' collators expect.
 
-    special holds the tokens that are not words: separators, padding. Padding stops at max_length.
+    special holds the tokens that are not words: separators, padding. Padding stops at max_length. Rows of
+    several units have a list of `labels` among their features, padded like the tokens.
     """
 
     features: list[dict[str, Any]]
@@ -39,7 +42,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.features)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.features[index], "labels": self.labels[index]}
+        return {"labels": self.labels[index], **self.features[index]}
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -59,7 +62,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
                 size = len(row[name])
                 padded[i, length - size if self.pad_left else 0 :][:size] = row[name]
             batch[name] = torch.from_numpy(padded)  # (batch, tokens)
-        if "labels" in rows[0]:
+        if "labels" in rows[0] and "labels" not in self.pad:
             batch["labels"] = torch.as_tensor(np.stack([row["labels"] for row in rows]))
         return batch
 
@@ -68,9 +71,22 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         features = [self.features[int(i)] for i in indices]
         return replace(self, features=features, labels=self.labels[indices])
 
+    def without_labels(self) -> Encoded:
+        """The same rows, whose labels count as not known."""
+        if "labels" in self.pad:
+            rows = [{**row, "labels": _unknown(row["labels"])} for row in self.features]
+            return replace(self, features=rows)
+        unknown = UNKNOWN if self.labels.dtype.kind == "i" else math.nan
+        return replace(self, labels=np.full_like(self.labels, unknown))
+
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """These rows, padded together."""
         return self.collate([self[int(i)] for i in indices])
+
+
+def _unknown(labels: list[int]) -> list[int]:
+    """Units without a target at the same tokens."""
+    return [label if label == UNKNOWN else UNKNOWN_UNIT for label in labels]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ class Texts:
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int
     ) -> dict[str, Any]:
         """Token ids, padded to the longest row."""
+        if any(isinstance(row, list) for row in rows):
+            raise RpmaskError(
+                "This model reads texts, and the rows are lists of words.",
+                'Give {"text": "..."}, or one text per row.',
+            )
         pairs = [isinstance(row, tuple) for row in rows]
         if any(pairs) != all(pairs):
             raise RpmaskError(
@@ -56,6 +61,8 @@ class Texts:
     def columns(self, pair: bool | None) -> tuple[Column, ...]:
         """`text`, and `text_pair` for a pair."""
         return (Column("text"), Column("text_pair")) if pair else (Column("text"),)
+
+    pipeline_columns = columns
 
     def rows(self, table: Mapping[str, Iterable[Any]]) -> list[Any]:
         """Texts, or pairs if the table has two columns of them."""

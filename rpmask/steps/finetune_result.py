@@ -52,6 +52,9 @@ def measure(
         agreement, by_majority = _agreement(ours, theirs)
     answers = {f"{name}/logits": one.logits for name, one in ours.items()}
     answers.update({f"{name}/labels": one.targets for name, one in ours.items()})
+    answers.update(
+        {f"{name}/rows": one.examples for name, one in ours.items() if one.several_units}
+    )
     result = FinetuneResult(
         selection_run_id=found.run_id,
         task=found.task,
@@ -86,7 +89,7 @@ def _reported(spec: TaskSpec, one: Evaluation, labels: np.ndarray) -> dict[str, 
 def _agreement(
     ours: Mapping[str, Evaluation], theirs: Mapping[str, Evaluation]
 ) -> tuple[float, float]:
-    """Return the share of the first split's rows that both models classify alike, and the share that the
+    """Return the share of the first split's answers in which both models agree, and the share that the
     second model's most frequent answer alone would reach.
     """
     first = next(iter(ours))
@@ -127,7 +130,7 @@ def describe(found: Resolved, result: FinetuneResult) -> str:
     if result.agreement is not None:
         lines.insert(
             1,
-            f"{result.agreement:.1%} of the rows are answered as by the dense model; always giving its "
+            f"{result.agreement:.1%} of the answers are those of the dense model; always giving its "
             f"commonest answer does so with {result.agreement_majority:.1%}.",
         )
     return "\n\n".join(lines)

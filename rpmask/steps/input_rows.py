@@ -25,6 +25,7 @@ from rpmask.deploy.exported import Row
 from rpmask.errors import RpmaskError
 
 TEXT, PAIR, LABEL = "text", "text_pair", "label"
+TOKENS, TAGS = "tokens", "tags"
 BOM = "\ufeff"
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON = (".jsonl", ".json")
@@ -40,7 +41,7 @@ USUAL = {
 
 
 def read_rows(lines: Iterable[str], name: str) -> Iterator[tuple[Row, Any]]:
-    """Yield the text or pair of each row, and its label, which is None if there is no column for it.
+    """Yield the text, pair or words of each row, and its label, which is None if there is no column for it.
 
     A plain line is a text, or two texts with a tab between them.
     """
@@ -128,10 +129,13 @@ def _table_rows(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tup
 
 def _named_row(raw: Any, where: str) -> tuple[Row, Any]:
     row = raw if isinstance(raw, dict) else {}
+    words = row.get(TOKENS)
+    if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
+        return words, row.get(TAGS)
     text, pair = row.get(TEXT), row.get(PAIR)
     if not isinstance(text, str) or not isinstance(pair, str | None):
         raise RpmaskError(
             f"{where} has no '{TEXT}' that is a text.",
-            f"A row has the column '{TEXT}', and a pair also '{PAIR}'.",
+            f"A row has the column '{TEXT}', and a pair also '{PAIR}'; words to tag are a list '{TOKENS}'.",
         )
     return (text if pair is None else (text, pair)), row.get(LABEL)

@@ -28,7 +28,9 @@ PAPER_SPACE = SearchSpace(
 class SampleRequest(Checked):
     """The parameters of `sample`. start and teacher default to the model itself."""
 
-    task: str = setting("demo", "demo, a GLUE task, or a name for your own data", "--task", "-t")
+    task: str = setting(
+        "demo", "demo, a GLUE task, conll2003, or a name for your own data", "--task", "-t"
+    )
     model: str = setting(
         "demo",
         "A folder, a hub id, models:/NAME@ALIAS, or demo",

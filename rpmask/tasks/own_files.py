@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.tasks.glue import GlueTask
+from rpmask.tasks import words
+from rpmask.tasks.glue import GlueTask, plain_name
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
 from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.tables import Table, read_table
 
-KINDS = CLASSES, NUMBERS = ("classification", "regression")
+KINDS = CLASSES, NUMBERS, WORDS = ("classification", "regression", words.KIND)
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
 
@@ -24,7 +25,9 @@ def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> Ta
     files = Path(choice.train), Path(choice.dev or choice.train)
     if known is None:
         _check_names(name, choice.kind)
-    train, dev = (read_table(file) for file in files)
+    train, dev = (_read(file, known) for file in files)
+    if known is None and _has_words(train, choice):
+        return _read_words(name, choice, train, dev)
     columns = Columns(choice.text, choice.label, choice.text_pair)
     spec = known.spec if known else _describe(name, choice, train)
     check = known.rows if known else partial(text_rows, spec=spec)
@@ -32,9 +35,45 @@ def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> Ta
     return TaskRows(spec, check(train, columns), {"dev": check(dev, columns)}, source)
 
 
+def _read(path: Path, known: GlueTask | None) -> Table:
+    if known is None and path.suffix.lower() in words.COLUMN_FILES:
+        return words.read_columns(path)
+    return read_table(path)
+
+
+def _has_words(train: Table, choice: DataChoice) -> bool:
+    """Whether the rows are words with a tag each, as --kind says or their list of words shows."""
+    if choice.kind is not None:
+        return choice.kind == WORDS
+    return isinstance(train.columns.get(words.TOKENS, [None])[0], list)
+
+
+def _read_words(name: str, choice: DataChoice, train: Table, dev: Table) -> TaskRows:
+    text, label = choice.text, choice.label
+    text = words.TOKENS if text == DataChoice.text else text
+    label = words.TAGS if label == DataChoice.label else label
+    spec = words.CONLL2003
+    if plain_name(name) != spec.name:
+        labels = words.tags_of(train, label)
+        metrics = words.ENTITY_METRICS if words.mark_entities(labels) else ("accuracy",)
+        spec = TaskSpec(
+            name=name,
+            title=f"tags of the words in {Path(train.source).name}",
+            kind=WORDS,
+            labels=labels,
+            pair=False,
+            metrics=metrics,
+            primary=metrics[0],
+        )
+    rows = [words.word_rows(table, spec, words=text, tags=label) for table in (train, dev)]
+    return TaskRows(spec, rows[0], {"dev": rows[1]}, f"files:{train.source},{dev.source}")
+
+
 def _check_names(name: str, kind: str | None) -> None:
     if kind is not None and kind not in KINDS:
-        raise RpmaskError(f"'{kind}' is no kind of task.", f"Give {' or '.join(KINDS)}.")
+        raise RpmaskError(
+            f"'{kind}' is no kind of task.", f"Give {', '.join(KINDS[:-1])} or {KINDS[-1]}."
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise RpmaskError(
             f"'{name}' cannot name a task.",

@@ -17,6 +17,7 @@ from rpmask.tasks.glue import GLUE, GlueTask, find_folder, plain_name
 from rpmask.tasks.images import CIFAR, DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.own_files import read_own
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
+from rpmask.tasks.words import CONLL2003, read_conll2003
 
 TEXT_TASKS = (DEMO.name, *GLUE)  # these need no files from the user
 # Tasks whose labels are known before any data is read.
@@ -24,6 +25,7 @@ KNOWN_SPECS = {
     DEMO.name: DEMO,
     **{name: task.spec for name, task in GLUE.items()},
     DIGITS.name: DIGITS,
+    CONLL2003.name: CONLL2003,
 }
 
 
@@ -38,7 +40,7 @@ def get_spec(name: str) -> TaskSpec:
     plain = plain_name(name)
     if plain in KNOWN_SPECS:
         return KNOWN_SPECS[plain]
-    names = (*TEXT_TASKS, *IMAGE_TASKS)
+    names = (*TEXT_TASKS, CONLL2003.name, *IMAGE_TASKS)
     near = difflib.get_close_matches(plain, names, n=3, cutoff=0.5)
     suggestion = " or ".join(f"'{name}'" for name in near)
     raise RpmaskError(
@@ -54,7 +56,9 @@ def check_within_reach(name: str, data_dir: Path | None) -> None:
             CIFAR[plain_name(name)].on_hub.check_within_reach()
         return
     spec = get_spec(name)
-    if spec is not DEMO and _glue_folder(GLUE[spec.name], data_dir) is None:
+    if spec is CONLL2003:
+        _conll_folder(data_dir)
+    elif spec is not DEMO and _glue_folder(GLUE[spec.name], data_dir) is None:
         GLUE[spec.name].on_hub.check_within_reach()
 
 
@@ -100,9 +104,21 @@ def _read(name: str, choice: DataChoice) -> TaskRows:
         return read_own(name, choice, GLUE.get(plain))
     if is_image_task(name, data_dir):
         return read_images(plain if data_dir is None else name, data_dir)
-    task = GLUE[get_spec(name).name]
+    spec = get_spec(name)
+    if spec is CONLL2003:
+        return read_conll2003(_conll_folder(data_dir))
+    task = GLUE[spec.name]
     folder = _glue_folder(task, data_dir)
     return task.read_hub() if folder is None else task.read_folder(folder)
+
+
+def _conll_folder(data_dir: Path | None) -> Path:
+    if data_dir is not None:
+        return data_dir
+    raise RpmaskError(
+        f"Task '{CONLL2003.name}' is read from a folder, and none is given.",
+        "Name the folder of its train.txt and dev.txt with --data-dir, or files with --train and --dev.",
+    )
 
 
 def _glue_folder(task: GlueTask, data_dir: Path | None) -> Path | None:

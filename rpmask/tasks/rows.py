@@ -73,7 +73,7 @@ def _texts(table: Table, column: str) -> list[str]:
     texts: list[str] = []
     for i, value in enumerate(table.column(column)):
         if not isinstance(value, str):
-            found = "no value" if value is None else _shown(value)
+            found = "no value" if value is None else shown(value)
             raise table.error(i, column, f"{found} where a text was expected", "Write a string.")
         if not _encodable(value):
             raise table.error(
@@ -87,16 +87,16 @@ def _classes(table: Table, column: str, spec: TaskSpec, indices: bool) -> list[i
     known = {name: i for i, name in enumerate(spec.labels)}
     if indices:
         known |= {str(i): i for i in range(len(spec.labels))}
-    expected = f"The labels of '{spec.name}' are {_listed(spec.labels)}"
+    expected = f"The labels of '{spec.name}' are {listed(spec.labels)}"
     if indices:
         expected += f", or their indices 0 to {len(spec.labels) - 1}"
     labels: list[int] = []
     for i, value in enumerate(table.column(column)):
         name = class_name(value)
         if name is None:
-            raise table.error(i, column, f"no label ({_shown(value)})", f"{expected}.")
+            raise table.error(i, column, f"no label ({shown(value)})", f"{expected}.")
         if name not in known:
-            raise table.error(i, column, f"unknown label {_shown(value)}", f"{expected}.")
+            raise table.error(i, column, f"unknown label {shown(value)}", f"{expected}.")
         labels.append(known[name])
     return labels
 
@@ -130,16 +130,16 @@ def _scores(table: Table, column: str, score_range: tuple[float, float] | None) 
         score = number(value)
         if score is None or not math.isfinite(score):
             raise table.error(
-                i, column, f"{_shown(value)} is not a finite number", "Write a number."
+                i, column, f"{shown(value)} is not a finite number", "Write a number."
             )
         if not low <= score <= high:
             raise table.error(
-                i, column, f"{_shown(value)} is out of range", f"Scores go from {low} to {high}."
+                i, column, f"{shown(value)} is out of range", f"Scores go from {low} to {high}."
             )
         with np.errstate(over="ignore"):
             rounded = float(np.float32(score))
         if not math.isfinite(rounded):
-            raise table.error(i, column, f"{_shown(value)} is too large", "Rescale the labels.")
+            raise table.error(i, column, f"{shown(value)} is too large", "Rescale the labels.")
         labels.append(rounded)
     return labels
 
@@ -163,11 +163,13 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in a message, shortened."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names in a message, the first ten of many."""
     shown = ", ".join(f"'{name}'" for name in names[:10])
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -41,8 +41,8 @@ class TaskSpec:
 class TaskRows:
     """A task's checked rows, before the selection split is carved from train.
 
-    Every split has the columns `text`, `text_pair` (pairs only) or `image`, `label` and `row`, the
-    example's position in the split it was read from, counted from 0.
+    Every split has the columns `text`, `text_pair` (pairs only) or `image`, and `label`; or `tokens`, `tags`
+    and `document`. `row` is the example's position in the split it was read from, counted from 0.
     """
 
     spec: TaskSpec

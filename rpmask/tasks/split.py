@@ -21,6 +21,7 @@ from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
 DEFAULT_SHARE = 0.2
 DEFAULT_LIMIT = 1000
 QUANTILE_BINS = 10
+DOCUMENT = "document"  # the column of rows that stay together
 
 
 def split_task(
@@ -46,7 +47,7 @@ def carve(
     """Split train's rows into (train, selection), both in their original order.
 
     `selection_rows` defaults to a fifth of the rows, at most 1000; `train_rows` limits the rows that
-    stay in train.
+    stay in train. Rows of one document stay together, so the selection may have some rows more or less.
     """
     total = len(rows)
     if selection_rows is None:
@@ -61,8 +62,13 @@ def carve(
             f"train_rows is {train_rows}; at least one row is needed to train on.",
             "Leave it out to train on all rows.",
         )
-    strata = _strata(rows["label"][:], classes=bool(spec.labels))
-    chosen = _draw(np.arange(total), strata, selection_rows, _generator(seed, "selection"))
+    random = _generator(seed, "selection")
+    if DOCUMENT in rows.column_names:
+        strata = np.zeros(total, dtype=np.int64)
+        chosen = _draw_documents(np.asarray(rows[DOCUMENT][:]), selection_rows, random)
+    else:
+        strata = _strata(rows["label"][:], classes=bool(spec.labels))
+        chosen = _draw(np.arange(total), strata, selection_rows, random)
     rest = np.setdiff1d(np.arange(total), chosen)
     if train_rows is not None and train_rows < len(rest):
         rest = _draw(rest, strata, train_rows, _generator(seed, "train"))
@@ -81,6 +87,22 @@ def _strata(labels: list[float], *, classes: bool) -> npt.NDArray[np.int64]:
         return values.astype(np.int64)
     edges = np.quantile(values, np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1])
     return np.searchsorted(edges, values, side="right").astype(np.int64)
+
+
+def _draw_documents(
+    documents: npt.NDArray[np.int64], count: int, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw whole documents until they have about `count` rows; at least one, and not all."""
+    names, sizes = np.unique(documents, return_counts=True)
+    if len(names) < 2:
+        raise RpmaskError(
+            "All rows of train are of one document, which cannot be divided.",
+            "Mark where documents begin, or leave the marks out: every row is then its own document.",
+        )
+    order = generator.permutation(len(names))[:-1]
+    totals = np.cumsum(sizes[order])
+    taken = int(np.abs(totals - count).argmin()) + 1
+    return np.flatnonzero(np.isin(documents, names[order[:taken]]))
 
 
 def _draw(

@@ -59,7 +59,7 @@ def read_tsv(path: Path, names: tuple[str, ...] | None = None, *, drop_torn: boo
 
     `drop_torn` leaves out rows that a line break inside a field tore into several.
     """
-    lines = _read_text(path, "\t").split("\n")
+    lines = read_text(path, "\t").split("\n")
     if lines[-1] == "":
         lines.pop()
     if lines[0].endswith("\r"):
@@ -98,7 +98,7 @@ def read_csv(path: Path) -> Table:
     """Read comma-separated text with a header; blank lines are skipped."""
     rows: list[list[str]] = []
     places: list[int] = []
-    reader = csv.reader(io.StringIO(_read_text(path, ","), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, ","), newline=""), strict=True)
     start = 1
     try:
         for row in reader:
@@ -118,14 +118,14 @@ def read_csv(path: Path) -> Table:
 
 def read_jsonl(path: Path) -> Table:
     """Read one JSON object per line; blank lines are skipped."""
-    lines = enumerate(_read_text(path).split("\n"), start=1)
+    lines = enumerate(read_text(path).split("\n"), start=1)
     records = {place: _parse(path, line, place) for place, line in lines if line.strip()}
     return _from_records(path, list(records.values()), list(records), "line")
 
 
 def read_json(path: Path) -> Table:
     """Read one JSON list of objects."""
-    records = _parse(path, _read_text(path), 1)
+    records = _parse(path, read_text(path), 1)
     if not isinstance(records, list):
         raise RpmaskError(
             f"{path} should hold a list of objects, not {type(records).__name__}.",
@@ -162,7 +162,7 @@ READERS: dict[str, Callable[[Path], Table]] = {
 }
 
 
-def _read_text(path: Path, delimiter: str = "") -> str:
+def read_text(path: Path, delimiter: str = "") -> str:
     """The whole file as UTF-8 text, without its byte-order mark."""
     try:
         raw = path.read_bytes()

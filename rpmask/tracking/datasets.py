@@ -18,7 +18,7 @@ KNOWN = (
     "unique constraint",
     "duplicate entry",
 )  # in the errors of SQLite and PostgreSQL, and of MySQL
-NUMBERS, PICTURES = ("label", "row"), ("image",)  # columns
+NUMBERS, PICTURES = ("label", "row", "document"), ("image",)  # columns
 DIGEST_LENGTH = 36  # the most that MLflow stores
 
 

@@ -146,7 +146,9 @@ def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: s
         f"---\ntags: [rpmask, pruned]\n---\n# {model_name(task.name)}\n\n{description}\n",
         encoding="utf-8",
     )
-    model.signature = signature(head.inputs.columns(task.pair), head.inputs.pipeline_answers)
+    model.signature = signature(
+        head.inputs.pipeline_columns(task.pair), head.inputs.pipeline_answers
+    )
     model.add_flavor(
         "transformers",
         transformers_version=version_of("transformers"),

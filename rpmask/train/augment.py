@@ -6,7 +6,6 @@ are swapped with the next. A perturbed row has no label: the pruned model learns
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from rpmask.heads.splits import Encoded, Split
 from rpmask.streams import generator
 
 REPLACED, SWAPPED = 0.09, 0.06  # shares of a row's tokens
-UNKNOWN = -100  # no class: the label that PyTorch's cross-entropy ignores
 
 
 def with_perturbed(data: Split, copies: int, seed: int) -> Encoded:
@@ -28,13 +26,13 @@ def with_perturbed(data: Split, copies: int, seed: int) -> Encoded:
     tokens = [np.asarray(row["input_ids"], dtype=np.int64) for row in data.features]
     words = np.concatenate(tokens)
     words = words[~np.isin(words, special)]
+    unlabelled = data.without_labels()
     features = list(data.features)
     for _ in range(copies):
-        for row, ids in zip(data.features, tokens, strict=True):
+        for row, ids in zip(unlabelled.features, tokens, strict=True):
             features.append({**row, "input_ids": _perturbed(ids, special, words, rng).tolist()})
-    unknown = UNKNOWN if data.labels.dtype.kind == "i" else math.nan
-    labels = np.full(copies * len(data), unknown, dtype=data.labels.dtype)
-    return replace(data, features=features, labels=np.concatenate([data.labels, labels]))
+    labels = np.concatenate([data.labels, *[unlabelled.labels] * copies])
+    return replace(data, features=features, labels=labels)
 
 
 def _perturbed(

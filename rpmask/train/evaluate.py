@@ -28,6 +28,11 @@ class Evaluation:
     metrics: dict[str, float]
 
     @property
+    def several_units(self) -> bool:
+        """Whether a row has more answers than one."""
+        return len(self.logits) != len(self.losses)
+
+    @property
     def loss(self) -> float:
         """The mean loss."""
         return float(self.losses.mean())

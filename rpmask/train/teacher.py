@@ -105,19 +105,29 @@ class StepCachedTeacher:
 class RowCachedTeacher:
     """The teacher's outputs for every row of a split, without padding."""
 
-    logits: torch.Tensor  # (rows, labels)
+    logits: torch.Tensor  # (rows, labels), or (tokens of all rows, labels)
     states: torch.Tensor  # (tokens of all rows, layers, width)
     starts: np.ndarray  # (rows + 1,), where the states of a row begin
+    per_token: bool  # whether logits are
 
     def __call__(self, rows: torch.Tensor, inputs: dict[str, torch.Tensor]) -> Outputs:
         numbers, real = rows.numpy(force=True), inputs["attention_mask"].bool()
-        states = self.states.new_zeros((*real.shape, *self.states.shape[1:]), device=real.device)
-        states[real] = self.states[self.places(numbers)].to(real.device)
+        places = self.places(numbers)
+        states = _at_tokens(self.states[places], real)
+        if self.per_token:
+            return Outputs(_at_tokens(self.logits[places], real), states.unbind(2))
         return Outputs(self.logits[numbers].to(real.device), states.unbind(2))
 
     def places(self, rows: np.ndarray) -> np.ndarray:
         """Indices of the states of these rows, one row after another."""
         return np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+
+
+def _at_tokens(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """Values of the real tokens, one row after another, at their places in a padded batch; else zero."""
+    padded = values.new_zeros((*real.shape, *values.shape[1:]), device=real.device)
+    padded[real] = values.to(real.device)
+    return padded
 
 
 def cache_rows(network: nn.Module, data: Split, terms: Distillation) -> RowCachedTeacher | None:
@@ -145,8 +155,15 @@ def cache_rows(network: nn.Module, data: Split, terms: Distillation) -> RowCache
             shape = (int(starts[-1]), *states.shape[2:])
             if np.prod(shape) * states.element_size() > KEPT_BYTES:
                 return None
-            logits = outputs.logits.new_empty(len(data), outputs.logits.shape[-1], device="cpu")
-            cache = RowCachedTeacher(logits, torch.empty(shape, dtype=states.dtype), starts)
-        cache.logits[numbers] = outputs.logits.cpu()
-        cache.states[cache.places(rows)] = states[real].cpu()
+            per_token = outputs.logits.ndim == len(real.shape) + 1
+            answers = int(starts[-1]) if per_token else len(data)
+            logits = outputs.logits.new_empty(answers, outputs.logits.shape[-1], device="cpu")
+            empty = torch.empty(shape, dtype=states.dtype)
+            cache = RowCachedTeacher(logits, empty, starts, per_token)
+        places = cache.places(rows)
+        if cache.per_token:
+            cache.logits[places] = outputs.logits[real].cpu()
+        else:
+            cache.logits[numbers] = outputs.logits.cpu()
+        cache.states[places] = states[real].cpu()
     return cache
