@@ -32,7 +32,8 @@ class MaskRecipe(Record):
 
     At temperature 0 the mask keeps the most important weights, and only ties are random. allocation blends
     one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`).
-    importance_digest identifies the statistics that importances other than magnitude need. A twin of the
+    importance_digest identifies the statistics that importances other than magnitude need, substeps how
+    often they were taken anew on the way to the sparsity (`randomized_masks/substeps.py`). A twin of the
     control (`randomized_masks/twins.py`) has a number, and the share of kept weights that it swapped.
     """
 
@@ -50,6 +51,7 @@ class MaskRecipe(Record):
     parent: str | None = None
     swapped: float = 0.0
     twin: int = 0
+    substeps: int = 1
 
     @property
     def deterministic(self) -> bool:

@@ -13,11 +13,11 @@ from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.steps.defaults import starting_point
-from rpmask.steps.requests import RunRequest
+from rpmask.steps.requests import FinetuneRequest, RunRequest
 
 
 @verb(
-    skip=("like", "alpha", "teacher", "evaluations", "patience"),
+    skip=("like", "alpha", "teacher", "evaluations", "patience", "tighten"),
     defaults={
         "for the demo": starting_point("default", "demo"),
         "with --recipe paper": starting_point("paper", ""),
@@ -31,7 +31,8 @@ def run(
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Rising sparsities, or cubic:N [default: 0.54,0.83,0.92 and --sparsity]."
+            help="Rising sparsities, or cubic:N [default: 0.54,0.83,0.92 and --sparsity]. If they end below "
+            "--sparsity, the last training tightens the mask to it."
         ),
     ] = None,
     one_shot: Annotated[
@@ -39,7 +40,7 @@ def run(
     ] = False,
     sparsity: Annotated[
         float | None,
-        typer.Option("--sparsity", "-s", help="Sparsity of the last level [default: 0.9375]."),
+        typer.Option("--sparsity", "-s", help="Sparsity in the end [default: 0.9375]."),
     ] = None,
 ) -> None:
     """Run the whole pipeline, level by level; the same command continues after an interruption.
@@ -51,6 +52,8 @@ def run(
         given = {**given, "precision": resolve_precision(given["precision"])}
     request = requested(given, space)
     request = replace(request, levels=chosen_levels(levels, sparsity, one_shot))
+    if sparsity is not None and request.levels[-1] < sparsity:
+        request = replace(request, finetune=tightened(request.finetune, sparsity))
     request.check()
     sampling = request.sample
     model = find_model(sampling.task, sampling.data, given, tracking)
@@ -81,11 +84,22 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
         precision="fp32" if plan.precision == "fp16" else plan.precision,
     )
     request = replace(request, screen=screen)
+    if not plan.trains:  # prune without training: neither levels nor races train
+        request = replace(
+            request,
+            level_epochs=given.get("level_epochs", 0.0),
+            screen=replace(request.screen, budget=given.get("budget", 0.0), full=False),
+        )
     if typed(given, SPACE_OPTIONS):
         request = replace(request, sample=replace(request.sample, space=space.parsed()))
     if "batch_size" in given:
         request = replace(request, dense_batch_size=None)
     return request
+
+
+def tightened(request: FinetuneRequest, sparsity: float) -> FinetuneRequest:
+    """A training that tightens its mask to a sparsity."""
+    return replace(request, plan=replace(request.plan, tighten=sparsity))
 
 
 def chosen_levels(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[float, ...]:

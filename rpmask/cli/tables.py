@@ -144,7 +144,7 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
         winner = raced["candidates"][chosen["winner"]]["rungs"][-1]["metric"]
         rows.append(
             (
-                percent(level["sparsity"]),
+                percent(level["finetune"]["sparsity"]),
                 _number(tuned["dense"][primary]),
                 _number(control),
                 _number(winner),

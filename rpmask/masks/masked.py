@@ -54,6 +54,15 @@ class MaskHold:
         for _, parameter, keep in self._held:
             _zero_where_dropped(parameter, keep)
 
+    def tighten(self, mask: Mask) -> None:
+        """Hold the model to a mask that lies inside this one."""
+        if not self.mask.contains(mask):
+            raise ValueError("the mask does not lie inside the one before it")
+        self.mask = mask
+        for name, _, keep in self._held:
+            keep.copy_(mask.keep(name))  # in place: the hooks below hold these tensors
+        self.apply()
+
     @contextmanager
     def gradients_masked(self) -> Iterator[None]:
         """Inside this context, pruned weights receive no gradient.

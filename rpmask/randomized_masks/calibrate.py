@@ -39,15 +39,17 @@ def calibrate(
     *,
     seed: int,
     observer: Observer,
+    rows: np.ndarray | None = None,
 ) -> dict[str, Statistics]:
-    """Statistics of the given kinds over the rows of `data`, in evaluation mode.
+    """Statistics of the given kinds over these rows of `data`, or all of them, in evaluation mode.
 
     `seed` is for drawing labels.
     """
     base = base_of(model)
     parameters = {name: base.get_parameter(name) for name in tensors}
     device = next(model.parameters()).device
-    rows = np.arange(len(data))
+    if rows is None:
+        rows = np.arange(len(data))
     model.eval()
     sums = {
         kind: {name: torch.zeros_like(value) for name, value in parameters.items()}

@@ -37,32 +37,38 @@ INFINITY_BITS = int(np.float32(np.inf).view(np.uint32))
 class Statistics:
     """The calibration statistics of one importance, by canonical name, and their digest.
 
-    wanda has one value per input unit; the others have the weight's shape.
+    wanda has one value per input unit; the others have the weight's shape. Those of several sub-steps
+    (`substeps.py`) are the importances themselves, for weights that were refitted on the way: zero where a
+    sub-step before the last dropped the weight.
     """
 
     kind: str
     tensors: Mapping[str, torch.Tensor]
     digest: str
+    substeps: int = 1
 
     @classmethod
-    def of(cls, kind: str, tensors: Mapping[str, torch.Tensor]) -> Statistics:
+    def of(cls, kind: str, tensors: Mapping[str, torch.Tensor], substeps: int = 1) -> Statistics:
         """Take the values as float32 on the CPU and compute their digest."""
         check_kind(kind)
         own = {
             name: tensor.detach().to(device="cpu", dtype=torch.float32).contiguous()
             for name, tensor in tensors.items()
         }
-        digest = hashlib.sha256(f"{FORMAT} {kind}\n".encode())
+        steps = f" {substeps}" if substeps > 1 else ""
+        digest = hashlib.sha256(f"{FORMAT} {kind}{steps}\n".encode())
         for name in sorted(own):
             if not bool(torch.isfinite(own[name]).all()):
                 raise _not_finite(f"The {kind} statistics", name)
             digest.update(canonical_json([name, list(own[name].shape)]).encode() + b"\n")
             digest.update(own[name].numpy().reshape(-1).view(np.uint8).data)
-        return cls(kind, own, digest.hexdigest())
+        return cls(kind, own, digest.hexdigest(), substeps)
 
     def save(self, path: str | Path) -> int:
         """Write as safetensors and return the size in bytes."""
         header = {"format": FORMAT, "kind": self.kind, "digest": self.digest}
+        if self.substeps > 1:
+            header["substeps"] = str(self.substeps)
         content = save(dict(self.tensors), metadata=header)
         write_whole(Path(path), content)
         return len(content)
@@ -83,7 +89,7 @@ class Statistics:
             raise RpmaskError(
                 f"{path} holds no importance statistics.", "Give a file that `rpmask sample` wrote."
             )
-        found = cls.of(header["kind"], tensors)
+        found = cls.of(header["kind"], tensors, int(header.get("substeps", 1)))
         if found.digest != header.get("digest"):
             raise RpmaskError(
                 f"The statistics in {path} do not have the digest their header names.",
@@ -106,10 +112,12 @@ def score(
     statistic: torch.Tensor | None = None,
     *,
     tensor: Prunable | None = None,
+    substeps: int = 1,
 ) -> Scores:
     """Importance of every weight: float32, not negative, finite, in the weight's shape.
 
-    `tensor` names the weight in errors and says which axis holds the input units (wanda).
+    `tensor` names the weight in errors and says which axis holds the input units (wanda). After several
+    sub-steps the statistic is the importance.
     """
     check_kind(kind)
     tensor = tensor or Prunable("weight", tuple(weight.shape))
@@ -122,6 +130,9 @@ def score(
             f"The importance '{kind}' of '{tensor.name}' needs statistics, and there are none.",
             "Compute them with `rpmask sample`, or use the importance 'magnitude'.",
         )
+    elif substeps > 1:
+        _check_shape(kind, tensor, statistic, values.shape)
+        found = statistic.float().numpy()
     elif kind == "wanda":
         across = [1] * values.ndim
         across[tensor.input_axis] = tensor.inputs
@@ -174,10 +185,14 @@ class UnitReader:
         weights = {tensor.name: self.load(tensor) for tensor in tensors}
         found: dict[str, Scores] = {}
         for kind in kinds:
-            known = self.statistics[kind].tensors if kind in self.statistics else {}
+            given = self.statistics.get(kind)
             parts = {
                 tensor.name: score(
-                    kind, weights[tensor.name], known.get(tensor.name), tensor=tensor
+                    kind,
+                    weights[tensor.name],
+                    given.tensors.get(tensor.name) if given else None,
+                    tensor=tensor,
+                    substeps=given.substeps if given else 1,
                 )
                 for tensor in tensors
             }

@@ -14,7 +14,8 @@ def parse_levels(text: str, target: float | None = None) -> tuple[float, ...]:
     """Read `0.54,0.83,0.92,0.9375`, one number, or `cubic:N`: N levels up to the target sparsity.
 
     The cubic schedule drops most at first, when many weights are redundant: target * (1 - (1 - i/N)^3). The
-    default target is the paper's last level; a target given with a list must be the list's last level.
+    default target is the paper's last level. A list may end below the target: the last training tightens the
+    mask to it.
     """
     if text.startswith("cubic:"):
         steps = text.removeprefix("cubic:")
@@ -27,10 +28,10 @@ def parse_levels(text: str, target: float | None = None) -> tuple[float, ...]:
         levels = tuple(end * (1.0 - (1.0 - step / count) ** 3) for step in range(1, count + 1))
     else:
         levels = tuple(_number(part, text) for part in text.split(","))
-        if target is not None and levels[-1] != target:
+        if target is not None and levels[-1] > target:
             raise RpmaskError(
-                f"The levels '{text}' end at {levels[-1]:g}, but the target sparsity is {target:g}.",
-                "Leave one of the two out, or make them agree.",
+                f"The levels '{text}' end at {levels[-1]:g}, above the target sparsity {target:g}.",
+                "Leave one of the two out, or end the levels at the target or below.",
             )
     return check_levels(levels)
 

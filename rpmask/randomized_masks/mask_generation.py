@@ -177,13 +177,14 @@ def _unit_counts(
 ) -> list[dict[str, int]]:
     """How many units each recipe keeps of each bank, by the bank's name."""
     sizes = {bank.name: bank.units for bank in banks}
-    kinds = sorted({recipe.importance for recipe in recipes if recipe.allocation > 0.0})
-    limits = None
+    limits = sizes
     if reader.parent is not None:
         limits = {
             bank.name: bank.units if allowed is None else int(np.count_nonzero(allowed))
             for bank, allowed in zip(banks, _map(reader.allowed, banks, threads), strict=True)
         }
+    cut = {kind for kind, given in reader.statistics.items() if given.substeps > 1}
+    kinds = sorted({r.importance for r in recipes if r.allocation > 0.0 or r.importance in cut})
 
     def count(bank: Bank) -> dict[str, Histogram]:
         allowed = reader.allowed(bank)
@@ -196,6 +197,13 @@ def _unit_counts(
     for bank, found in zip(banks, _map(count, banks if kinds else [], threads), strict=False):
         for kind, histogram in found.items():
             histograms[kind][bank.name] = histogram
+
+    def most(recipe: MaskRecipe) -> dict[str, int]:
+        """Units that a mask may keep: after sub-steps, those that the last but one kept."""
+        if recipe.importance not in cut:
+            return limits
+        return {name: found.positive for name, found in histograms[recipe.importance].items()}
+
     return [
         {bank.name: bank.units * bank.group[0] // bank.group[1] for bank in banks if bank.group}
         or allocate(
@@ -203,7 +211,7 @@ def _unit_counts(
             recipe.sparsity,
             allocation=recipe.allocation,
             floor=recipe.floor,
-            limits=limits,
+            limits=most(recipe),
             histograms=histograms.get(recipe.importance),
         )
         for recipe in recipes

@@ -165,7 +165,7 @@ class RaceWorker:
                 del evaluations[-1]  # it was made only because the leg ends here
             notes = as_tensors(evaluations[-training.scored_evaluations :])
             state = captured(self._model, optimizer, hold, notes) if leg.keep_state else None
-        train_loss = total / (leg.to_step - leg.from_step)
+        train_loss = total / max(1, leg.to_step - leg.from_step)
         return LegResult(
             candidate=leg.candidate,
             rung=leg.rung,

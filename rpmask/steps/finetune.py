@@ -12,6 +12,8 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
+from rpmask.errors import RpmaskError
+from rpmask.masks.granularity import parse_granularity
 from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
@@ -32,7 +34,7 @@ from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved, resolve
 from rpmask.steps.training import Training, fit
-from rpmask.train.plan import LABELS_ONLY, REFIT_ROWS, refit_rows
+from rpmask.train.plan import LABELS_ONLY
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -50,11 +52,28 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
     """
     found = resolve(source, context, ("select", "jackpot"))
     found = replace(found, teacher=request.teacher or found.teacher)
-    default = REFIT_ROWS if found.step == "select" else 0
-    rows = refit_rows(request.plan.refit, default, found.sparsity)
+    rows = request.plan.refit_rows(found.sparsity, drawn=found.step == "select")
     frozen = freezes(request.plan.freeze_embeddings, found.task)
     plan = replace(request.plan, refit=rows, freeze_embeddings=frozen)
+    if plan.tighten is not None:
+        _check_tighter(plan.tighten, found)
+        found = replace(found, sparsity=plan.tighten)
     return _train(replace(request, plan=plan), context, found)
+
+
+def _check_tighter(target: float, found: Resolved) -> None:
+    """Refuse a target that the mask has reached, and masks that exist at one sparsity only."""
+    if target <= found.sparsity:
+        raise RpmaskError(
+            f"The mask of run '{found.run_id}' drops {found.sparsity:g} already, and --tighten is "
+            f"{target:g}.",
+            "Give a higher sparsity, or leave --tighten out.",
+        )
+    if parse_granularity(found.granularity).kind == "n:m":
+        raise RpmaskError(
+            f"A mask of {found.granularity} cannot be tightened: every group keeps the same number.",
+            "Leave --tighten out.",
+        )
 
 
 def finetune_dense(
@@ -68,7 +87,7 @@ def finetune_dense(
 ) -> dict[str, Any]:
     """Train a model without a mask: on the labels, or a teacher further on its own answers."""
     frozen = bool(request.plan.freeze_embeddings)
-    plan = replace(request.plan, refit=0, freeze_embeddings=frozen)
+    plan = replace(request.plan, refit=0, tighten=None, freeze_embeddings=frozen)
     if teacher is None:
         plan = replace(plan, distill=LABELS_ONLY, augment=0)
     dense = Resolved(task, model, teacher or model, 0, 0.0, data, teacher=teacher)
@@ -121,6 +140,7 @@ def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[
             folder=str(run.work.resolve()),
             data=found.data,
             plan=request.plan,
+            granularity=found.granularity,
         )
         ranks.announce(training.to_dict())
         which = "dense" if mask is None else "masked"
@@ -131,9 +151,14 @@ def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[
             context.console.say(
                 "Nothing was refitted: only Linear and Conv1D layers that a pass uses once can be."
             )
-        result, answers = measure(found, prepared, trained, model, teacher, run.run_id)
+        final = replace(found, mask_digest=trained.mask.digest if trained.mask else None)
+        if trained.mask is not None:
+            save_mask(trained.mask, run.work / MASK_FILE)
+        result, answers = measure(final, prepared, trained, model, teacher, run.run_id)
+        if final.mask_digest != found.mask_digest:
+            result = replace(result, tightened_from=found.mask_digest)
         save_file(answers, str(run.work / ANSWERS))
-        return _finish(request, run, found, prepared, result, trained, model)
+        return _finish(request, run, final, prepared, result, trained, model)
 
     return run_step(step, context, work, lambda run: _reused(request, run))
 

@@ -127,6 +127,10 @@ def describe(found: Resolved, result: FinetuneResult) -> str:
             f"{result.nonzero:,} weights under the mask are not zero.",
             f"Runs: {source}, finetune `{result.run_id}`.",
         ]
+        if result.tightened_from is not None:
+            lines.append(
+                f"The training tightened the mask; it began with `{result.tightened_from[:16]}`."
+            )
     if result.agreement is not None:
         lines.insert(
             1,

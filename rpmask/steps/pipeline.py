@@ -37,10 +37,10 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     check_dense(context.tracker, pinned)
     step = Step(
         name="run",
-        title=f"run {spec.name} to {percent(request.levels[-1])}",
+        title=f"run {spec.name} to {percent(request.sparsity)}",
         task=spec.name,
         level=len(request.levels),
-        sparsity=request.levels[-1],
+        sparsity=request.sparsity,
         inputs={
             "model": source_digest(context.tracker, pinned),
             "data": read_as(data, first.data),
@@ -114,7 +114,12 @@ def _level(
     chosen = select(request.select, context, last["screen"]["run_id"])
     training = request.finetune
     if number < len(request.levels):
-        plan = replace(training.plan, epochs=request.level_epochs, schedule=request.level_schedule)
+        plan = replace(
+            training.plan,
+            epochs=request.level_epochs,
+            schedule=request.level_schedule,
+            tighten=None,
+        )
         training = replace(training, plan=plan)
     trained = finetune(training, context, chosen["run_id"])
     return {

@@ -118,6 +118,7 @@ def continue_pool(
         parent_run_id=pool.parent_run_id,
         granularity=control.granularity,
         floor=control.floor,
+        substeps=max(candidate.recipe.substeps for candidate in pool.candidates),
         include=pool.include,
         exclude=pool.exclude,
         like=pool.run_id,

@@ -13,14 +13,18 @@ from rpmask.steps.inputs import Prepared
 from rpmask.steps.race_engine import race_threads
 from rpmask.steps.screen_request import RACE_REFIT_ROWS, ScreenRequest
 from rpmask.streams import generator
-from rpmask.train.plan import LABELS_ONLY, refit_rows
+from rpmask.train.plan import LABELS_ONLY, REFIT_FROM
 
 NEVER_STOP = 1e9  # standard errors behind the best at which a candidate stops
 
 
 def resolve_race(request: ScreenRequest, task: str, sparsity: float) -> ScreenRequest:
     """Complete a request by what its pool decides; a race on labels drops the options of distillation."""
-    request = replace(request, refit=refit_rows(request.refit, RACE_REFIT_ROWS, sparsity))
+    if request.refit is None:
+        always = request.budget == 0 or sparsity >= REFIT_FROM
+        request = replace(request, refit=RACE_REFIT_ROWS if always else 0)
+    if request.budget == 0:  # twins show the noise of a training, and there is none
+        request = replace(request, twins=0)
     if request.distilled is False or not request.distill.needs_teacher:
         return replace(
             request, distilled=False, distill=LABELS_ONLY, dropout=None, freeze_embeddings=False
@@ -51,6 +55,8 @@ def plan_race(
         evaluate_every=request.evaluate_every,
         scored_evaluations=request.scored_evaluations,
     )
+    if request.budget == 0:
+        return training, RaceRules(rungs=(0,))
     rungs = rung_steps(
         full_steps, k, rungs=request.rungs, eta=request.eta, budget=request.budget, twins=twins
     )

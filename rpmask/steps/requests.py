@@ -77,6 +77,13 @@ class SampleRequest(Checked):
     calibration_rows: int = setting(
         256, "Training rows for data-aware importances", at_least=1, panel=SAMPLING
     )
+    substeps: int | None = setting(
+        None,
+        "Cuts in which data-aware importances reach the sparsity, each calibrated and refitted anew",
+        none="4 where more than half of what is left goes, else 1",
+        at_least=1,
+        panel=SAMPLING,
+    )
     sampler: str = setting(
         "tpe", f"Optuna sampler: {', '.join(SAMPLERS)}", choices=SAMPLERS, panel=SAMPLING
     )
@@ -143,7 +150,7 @@ class RunRequest(Checked):
     select: SelectRequest = settings_of(lambda: SelectRequest(take="best"))
     finetune: FinetuneRequest = settings_of(FinetuneRequest)
     level_epochs: float = setting(
-        2.0, "Epochs at every level but the last", above=0, panel=TRAINING
+        2.0, "Epochs at every level but the last", at_least=0, panel=TRAINING
     )
     dense_epochs: float = setting(
         3.0, "Epochs of the dense model, if it has to be trained", above=0, panel=TRAINING
@@ -159,6 +166,11 @@ class RunRequest(Checked):
         panel=TRAINING,
     )
     dense_batch_size: int | None = None
+
+    @property
+    def sparsity(self) -> float:
+        """The sparsity in the end: that of the last level, or the one that its training tightens to."""
+        return self.finetune.plan.tighten or self.levels[-1]
 
     def check(self) -> None:
         """Refuse a candidate that may not be there to take, and everything its steps refuse."""

@@ -50,6 +50,12 @@ class Resolved:
     candidate: int | None = None
 
     @property
+    def granularity(self) -> str:
+        """The units that the mask keeps or drops; single weights where no pool is known."""
+        pool = self.pool
+        return pool.candidates[pool.control].recipe.granularity if pool else "weight"
+
+    @property
     def mask_file(self) -> str:
         """The artifact of the run that holds the mask."""
         return MASK_FILE if self.candidate is None else candidate_file(self.candidate)

@@ -112,9 +112,8 @@ def sample(
                 context.console.say(
                     f"All {request.k} masks are deterministic; raise --k to add random draws around them."
                 )
-            kinds = {recipe.importance for recipe, _ in planned} - {"magnitude"}
             statistics = _statistics(
-                request, previous, context, run, data, folder, tensors, sorted(kinds)
+                request, previous, context, run, data, folder, tensors, planned, parent
             )
             candidates, masks = _draw(planned, statistics, source, tensors, parent)
         except BaseException:
@@ -174,7 +173,7 @@ def sample_params(request: SampleRequest) -> dict[str, Any]:
         "sample_ratio": space.spelled("sample_ratio"),
         "importance": space.importances,
         "allocation": space.allocations,
-        **request.pick("granularity", "calibration_rows", "sampler"),
+        **request.pick("granularity", "calibration_rows", "substeps", "sampler"),
         **changed(request, "floor", "include", "exclude"),
         **data_params(request.data),
     }
@@ -201,8 +200,8 @@ def _draw(
 ) -> tuple[tuple[Candidate, ...], list[Mask]]:
     """Draw the masks of the recipes, with the digest of its statistics filled in."""
     recipes = [
-        replace(recipe, importance_digest=statistics[recipe.importance].digest)
-        if recipe.importance in statistics
+        replace(recipe, importance_digest=found.digest, substeps=found.substeps)
+        if (found := statistics.get(recipe.importance))
         else recipe
         for recipe, _ in planned
     ]
@@ -232,28 +231,47 @@ def _statistics(
     data: TaskData,
     folder: str,
     tensors: tuple[Prunable, ...],
-    kinds: list[str],
+    planned: Planned,
+    parent: Mask | None,
 ) -> dict[str, Statistics]:
     """The previous pool's statistics, and the missing ones computed on seeded calibration rows."""
     known: dict[str, Statistics] = {}
     if previous.pool is not None:  # its best mask must be drawn again with the same statistics
         known = load_statistics(previous.pool, set(previous.pool.statistics), context)
-    missing = [kind for kind in kinds if kind not in known]
-    if missing:
-        from rpmask.randomized_masks.calibrate import calibrate
-        from rpmask.train.batches import calibration_rows
-        from rpmask.train.models import load_classifier
+    asked = {recipe.importance: recipe for recipe, _ in planned}
+    missing = sorted(asked.keys() - known.keys() - {"magnitude"})
+    if not missing:
+        return known
+    from rpmask.randomized_masks.calibrate import calibrate
+    from rpmask.randomized_masks.substeps import importance_after_substeps, usual_substeps
+    from rpmask.train.batches import calibration_rows
+    from rpmask.train.models import load_classifier
 
-        rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
-        with context.console.working("importance") as shown:
-            known |= calibrate(
-                load_classifier(folder, data.spec),
-                encoder_of(folder, data.spec, request.data)(data.train.select(rows)),
+    rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
+    model = load_classifier(folder, data.spec)
+    split = encoder_of(folder, data.spec, request.data)(data.train.select(rows))
+    substeps = request.substeps or usual_substeps(
+        request.sparsity, parent.sparsity if parent else 0.0, request.granularity
+    )
+    with context.console.working("importance") as shown:
+        observer = Tee(shown, run)
+        if substeps == 1:
+            names = [tensor.name for tensor in tensors]
+            seed = request.seed
+            return known | calibrate(
+                model, split, data.spec, names, missing, seed=seed, observer=observer
+            )
+        allocation = max(request.space.allocations)  # the cuts of every allocation
+        for kind in missing:
+            known[kind] = importance_after_substeps(
+                model,
+                split,
                 data.spec,
-                [tensor.name for tensor in tensors],
-                missing,
-                seed=request.seed,
-                observer=Tee(shown, run),
+                tensors,
+                replace(asked[kind], allocation=allocation, seed=request.seed),
+                parent,
+                substeps=substeps,
+                observer=observer,
             )
     return known
 

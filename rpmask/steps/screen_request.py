@@ -34,7 +34,9 @@ class ScreenRequest(Checked, panel=SCREENING):
 
     seed: int = setting_like(TrainPlan, "seed")
     budget: float = setting(
-        0.25, "Share of the steps that training every candidate in full would take", above=0
+        0.25,
+        "Share of the steps that training every candidate in full would take; 0 compares without training",
+        at_least=0,
     )
     full: bool = setting(False, "Train every candidate in full, as in the paper")
     examples: int = setting(500, "Held-out examples used to compare candidates", at_least=1)

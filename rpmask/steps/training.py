@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -20,7 +21,7 @@ from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
 from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask
-from rpmask.records import DataChoice
+from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.resolve import MASK_FILE
 from rpmask.train.models import load_classifier
@@ -28,6 +29,7 @@ from rpmask.train.observer import Observer, Silent
 from rpmask.train.plan import TrainPlan
 
 if TYPE_CHECKING:
+    from rpmask.randomized_masks.tightening import Tightening
     from rpmask.train.trainer import Trained
 
 LEADER_SECONDS = 60.0
@@ -37,7 +39,8 @@ LEADER_SECONDS = 60.0
 class Training(Record):
     """The weights, teacher and data of a training, its plan, and its folder.
 
-    folder holds the checkpoints, and the mask if there is one; mask is the mask's digest.
+    folder holds the checkpoints, and the mask if there is one; mask is the mask's digest, granularity that
+    of its units.
     """
 
     task: str
@@ -47,6 +50,7 @@ class Training(Record):
     folder: str
     data: DataChoice = field(default_factory=DataChoice)
     plan: TrainPlan = field(default_factory=TrainPlan)
+    granularity: str = "weight"
 
 
 def fit(
@@ -75,6 +79,7 @@ def fit(
         plan,
         Path(training.folder) / "checkpoints",
         observer,
+        _cuts(training, mask, prepared),
     )
     return trained, model, teacher
 
@@ -83,6 +88,33 @@ def fit(
 def _freeze_imports() -> None:
     """Keep the imported libraries out of the full collection in which the Trainer ends each training."""
     gc.freeze()
+
+
+def _cuts(
+    training: Training, mask: Mask | None, prepared: Prepared
+) -> Callable[[int], Tightening] | None:
+    """What tightens the mask, given the number of steps; None if it stays as it is."""
+    plan = training.plan
+    if mask is None or plan.tighten is None:
+        return None
+    from rpmask.randomized_masks.tightening import Tightening, cuts_by_step
+
+    recipe = MaskRecipe(
+        weights_digest="",
+        seed=plan.seed,
+        sparsity=plan.tighten,
+        temperature=0.0,
+        importance="fisher",
+        allocation=1.0,
+        granularity=training.granularity,
+    )
+    before, target = mask.sparsity, plan.tighten
+    return lambda steps: Tightening(
+        recipe,
+        cuts_by_step(before, target, steps, plan.tighten_share, plan.tighten_cuts),
+        prepared.train,
+        prepared.spec,
+    )
 
 
 def follow() -> None:

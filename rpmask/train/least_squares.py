@@ -1,4 +1,8 @@
-"""Least squares for the kept weights of a matrix: a small system of its own for each output unit."""
+"""Least squares for the kept weights of a matrix: a system of its own for each output unit.
+
+Small systems are factorized one by one. Where many weights are kept, conjugate gradients solve all output
+units at once: each iteration is a single product of matrices.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,12 @@ import torch
 
 RIDGE = 0.01  # of the mean squared input
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
+ITERATIONS = 100  # at most, of conjugate gradients
+TOLERANCE = 1e-4  # of the residual, as a share of the right-hand side
+CHECK_EVERY = 5  # iterations
+# Operations of a factorization that take as long as one of a product of large matrices, measured on one core
+# (`benchmarks/refitting.py`).
+FACTORIZATION_COST = 6.0
 
 
 def solve_kept(
@@ -17,12 +27,67 @@ def solve_kept(
     keep: torch.Tensor,  # (out, in)
     biased: bool,
 ) -> torch.Tensor:
-    """The weights of every output unit, (in + 1, out): zero where dropped, the bias last."""
+    """The weights of every output unit, (in + 1, out): zero where dropped, the bias last.
+
+    They minimize the squared error of the answers, plus a ridge that pulls them to `start`.
+    """
     ridge = RIDGE * gram.diagonal()[:-1].mean().clamp_min(1e-12)
-    kept = torch.cat([keep.cpu(), torch.full((len(keep), 1), biased)], dim=1)  # (out, in + 1)
-    counts = kept.sum(1)
-    found = torch.zeros_like(start)
+    bias = torch.full((len(keep), 1), biased)
+    kept = torch.cat([keep.cpu(), bias], dim=1)  # (out, in + 1)
     pulled = target + ridge * start
+    if _many_kept(kept, gram.is_cuda):
+        return _conjugate_gradients(gram, pulled, start, kept.T.to(gram), ridge)
+    # On the CPU: only a few of these systems fit a GPU at once, and not every device has doubles.
+    solved = _factorized(gram.cpu().double(), pulled.cpu().double(), kept, ridge.cpu().double())
+    return solved.to(start)
+
+
+def _many_kept(kept: torch.Tensor, on_gpu: bool) -> bool:
+    """Whether conjugate gradients take less time than factorizations."""
+    units, width = kept.shape
+    factorizations = float((kept.sum(1).double() ** 3 / 3).sum())
+    products = ITERATIONS / 2 * 2 * width * width * units
+    return on_gpu or FACTORIZATION_COST * factorizations > products
+
+
+def _conjugate_gradients(
+    gram: torch.Tensor,  # (in + 1, in + 1)
+    pulled: torch.Tensor,  # (in + 1, out)
+    start: torch.Tensor,  # (in + 1, out)
+    kept: torch.Tensor,  # (in + 1, out), 1 where kept
+    ridge: torch.Tensor,
+) -> torch.Tensor:
+    """All units at once, in the space of their kept weights; the preconditioner is the diagonal."""
+    scale = gram.diagonal().mean().clamp_min(1e-12)
+    gram, wanted, added = gram / scale, pulled / scale * kept, float(ridge / scale)
+    inverse = 1.0 / (gram.diagonal() + added)[:, None]
+    found = start * kept
+    residual = wanted - torch.addmm(found, gram, found, beta=added) * kept
+    direction = inverse * residual
+    size = (residual * direction).sum(0)  # (out,)
+    enough = TOLERANCE**2 * (wanted * inverse * wanted).sum(0)
+    for iteration in range(ITERATIONS):
+        if iteration % CHECK_EVERY == 0 and bool((size <= enough).all()):
+            break
+        product = torch.addmm(direction, gram, direction, beta=added).mul_(kept)
+        step = size / (direction * product).sum(0).clamp_min(1e-30)
+        found.addcmul_(direction, step[None])
+        residual.addcmul_(product, -step[None])
+        corrected = inverse * residual
+        before, size = size, (residual * corrected).sum(0)
+        direction = corrected.addcmul_(direction, (size / before.clamp_min(1e-30))[None])
+    return found
+
+
+def _factorized(
+    gram: torch.Tensor,  # (in + 1, in + 1)
+    pulled: torch.Tensor,  # (in + 1, out)
+    kept: torch.Tensor,  # (out, in + 1)
+    ridge: torch.Tensor,
+) -> torch.Tensor:
+    """Unit by unit, those with about as many kept weights together."""
+    counts = kept.sum(1)
+    found = torch.zeros_like(pulled)
     for units in _alike(counts):
         most = int(counts[units].max())
         if most == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from rpmask import ranks
 from rpmask.heads.splits import Split
 from rpmask.masks.masked import MaskHold
+from rpmask.masks.packed_format import save_mask
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.distill import distillation_loss
 from rpmask.train.parameters import decaying_names
 from rpmask.train.plan import LABELS_ONLY, Distillation
 from rpmask.train.teacher import ROW, LiveTeacher, RowCachedTeacher, cache_rows
+
+CHECKPOINT_MASK = "mask.safetensors"
 
 
 class MaskedTrainer(transformers.Trainer):
@@ -31,10 +35,12 @@ class MaskedTrainer(transformers.Trainer):
         task: TaskSpec,
         terms: Distillation,
         hold: MaskHold,
+        last_cut: int = 0,
         **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
         self._task, self._terms, self._hold = task, terms, hold
+        self._last_cut = last_cut
         self._teacher: LiveTeacher | RowCachedTeacher | None = None
         self._full_length: int | None = None
         # The loss below is a mean over the batch; the Trainer divides it under accumulation.
@@ -90,10 +96,18 @@ class MaskedTrainer(transformers.Trainer):
             epoch=lambda: int(self.state.epoch or 0),
         )
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Weights can be the best only after the last cut."""
+        if self.state.global_step <= self._last_cut and self._last_cut:
+            return False
+        return bool(super()._determine_best_metric(metrics, trial))
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         self._hold.verify()
         with current_names(self.model):
             super()._save(output_dir, state_dict)
+        if self._last_cut and output_dir is not None:
+            save_mask(self._hold.mask, Path(output_dir) / CHECKPOINT_MASK)
 
 
 class EpochOrder(LengthGroupedSampler):

@@ -16,16 +16,11 @@ REGRESSION_TARGETS = ("teacher", "labels")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 # From REFIT_FROM on, the default is to refit the weights of a selected mask on REFIT_ROWS rows before they
-# train. Below it the systems are larger.
+# train. Below it a training recovers in fewer steps than a refit takes. Without a training, the refit is all
+# there is.
 REFIT_ROWS = 256
+REFIT_ROWS_ALONE = 1024
 REFIT_FROM = 0.9
-
-
-def refit_rows(given: int | None, default: int, sparsity: float) -> int:
-    """The number of rows to refit weights on under a mask of this sparsity."""
-    if given is not None:
-        return given
-    return default if sparsity >= REFIT_FROM else 0
 
 
 @dataclass(frozen=True)
@@ -87,11 +82,15 @@ class TrainPlan(Checked, panel=TRAINING):
     dropout: a model that lost nearly all its weights has little capacity, and the teacher whose hidden
     states it learns uses no dropout.
     refit, freeze_embeddings: None leaves the choice to the step, which knows where the mask comes from.
+    tighten: the sparsity that cuts during the training reach, from that of the mask it begins with. Weights
+    can be the best only after the last cut.
     evaluate_every: steps between evaluations; 0 spreads `evaluations` over the training.
     max_grad_norm: where gradients are clipped; 0 clips nothing.
     """
 
-    epochs: float = setting(6.0, "Epochs of training; in `run`, of the last level", above=0)
+    epochs: float = setting(
+        6.0, "Epochs of training; in `run`, of the last level. 0 only refits", at_least=0
+    )
     max_steps: int = -1
     learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0)
     batch_size: int = setting(32, "Rows per step", at_least=1)
@@ -103,7 +102,8 @@ class TrainPlan(Checked, panel=TRAINING):
     refit: int | None = setting(
         None,
         "Rows on which least squares refits the kept weights before they train",
-        none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above, 0 after a jackpot",
+        none=f"{REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above, 0 after a jackpot; "
+        f"{REFIT_ROWS_ALONE} with --epochs 0",
         at_least=0,
     )
     freeze_embeddings: bool | None = setting(
@@ -112,6 +112,17 @@ class TrainPlan(Checked, panel=TRAINING):
         "--freeze-embeddings/--train-embeddings",
         none="frozen, but trained for the demo and in dense models",
     )
+    tighten: float | None = setting(
+        None,
+        "Sparsity that the mask is tightened to while its weights train",
+        none="that of the mask",
+        above=0,
+        below=1,
+    )
+    tighten_share: float = setting(
+        0.7, "Share of the training over which the mask is tightened", above=0, below=1
+    )
+    tighten_cuts: int = setting(10, "Number of cuts in which the mask is tightened", at_least=1)
     augment: int = setting(
         0,
         "Perturbed copies per row, labelled by the teacher; the number of steps stays the same",
@@ -140,3 +151,25 @@ class TrainPlan(Checked, panel=TRAINING):
     schedule: str = setting("linear", choices=SCHEDULES)
     max_grad_norm: float = setting(1.0, at_least=0)
     evaluate_every: int = setting(0, at_least=0)
+
+    def check(self) -> None:
+        """Refuse cuts that no training makes."""
+        super().check()
+        if self.tighten is not None and not self.trains:
+            raise RpmaskError(
+                "--tighten needs a training, and --epochs is 0.",
+                "Draw the masks at the final sparsity, or give --epochs a number above 0.",
+            )
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is any step to train."""
+        return self.epochs > 0 or self.max_steps > 0
+
+    def refit_rows(self, sparsity: float, *, drawn: bool) -> int:
+        """The rows to refit on under a mask of this sparsity; a mask that was searched is not refitted."""
+        if self.refit is not None:
+            return self.refit
+        if not self.trains:
+            return REFIT_ROWS_ALONE
+        return REFIT_ROWS if drawn and sparsity >= REFIT_FROM else 0

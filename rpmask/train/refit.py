@@ -192,14 +192,12 @@ def _refit_group(dense: _Passes, pruned: _Passes, mask: Mask, group: list[str]) 
             answers[name] += now.T @ (before @ _with_bias(original))
     if not all(bool(sums.isfinite().all()) for sums in (gram, *answers.values())):
         return  # the loss will not be finite either, and stops the training
-    # On the CPU: only a few of these systems fit a GPU at once, and not every device has doubles.
-    gram = gram.cpu().double()
     for name, layer in layers.items():
-        target = answers[name].cpu().double()
-        start = _with_bias(originals[name]).cpu().double()
         keep = mask.keep(name)
         by_unit = keep if isinstance(layer, nn.Linear) else keep.T
-        solved = solve_kept(gram, target, start, by_unit, layer.bias is not None)
+        solved = solve_kept(
+            gram, answers[name], _with_bias(originals[name]), by_unit, layer.bias is not None
+        )
         _matrix(layer).copy_(solved[:-1])
         if layer.bias is not None:
             layer.bias.copy_(solved[-1])

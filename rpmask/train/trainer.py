@@ -11,10 +11,11 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -27,12 +28,13 @@ from rpmask.errors import RunFailed
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
+from rpmask.masks.packed_format import load_mask
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.arguments import training_arguments
 from rpmask.train.attention import fast_attention
 from rpmask.train.augment import with_perturbed
 from rpmask.train.evaluate import metrics_of
-from rpmask.train.masked_trainer import MaskedTrainer
+from rpmask.train.masked_trainer import CHECKPOINT_MASK, MaskedTrainer
 from rpmask.train.observer import Observer
 from rpmask.train.parameters import frozen_embeddings
 from rpmask.train.plan import TrainPlan
@@ -55,6 +57,18 @@ class Trained:
     nonzero: int  # weights under the mask
     seconds: float
     refitted: int | None = None
+    mask: Mask | None = None  # after the last cut
+
+
+class Cuts(Protocol):
+    """Cuts that tighten the mask while the weights train."""
+
+    @property
+    def by_step(self) -> Mapping[int, float]:
+        """The sparsity after each cut, by the step that it comes before."""
+
+    def cut(self, model: nn.Module, mask: Mask, step: int) -> Mask:
+        """Find the mask of a cut inside the one before; the model's weights may be refitted for it."""
 
 
 def train(
@@ -67,8 +81,12 @@ def train(
     plan: TrainPlan,
     folder: Path,
     observer: Observer,
+    cuts: Callable[[int], Cuts] | None = None,
 ) -> Trained:
-    """Train to the best weights on the selection split; resumes from the folder's last checkpoint."""
+    """Train to the best weights on the selection split; resumes from the folder's last checkpoint.
+
+    cuts, given the number of steps, are those that tighten the mask.
+    """
     torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
     arguments = training_arguments(plan, task, len(train_set), folder)
     model.to(arguments.device)
@@ -76,6 +94,9 @@ def train(
         teacher.eval().requires_grad_(False).to(arguments.device)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = _last_whole_checkpoint(folder)
+    tightening = cuts(arguments.max_steps) if cuts else None
+    if tightening and checkpoint:
+        mask = load_mask(Path(checkpoint) / CHECKPOINT_MASK)
     hold = MaskHold(model, mask or Mask({}, {}))
     refitted = None
     if mask is not None and plan.refit and checkpoint is None:
@@ -87,6 +108,8 @@ def train(
     callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock(), ApplyMask(hold)]
     if plan.patience:
         callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
+    if tightening:
+        callbacks.append(Tighten(tightening, hold, observer))
     rows_to_learn = (
         with_perturbed(train_set, plan.augment, plan.seed) if plan.augment else train_set
     )
@@ -102,6 +125,7 @@ def train(
         task=task,
         terms=plan.distill,
         hold=hold,
+        last_cut=max(tightening.by_step) if tightening else 0,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     with ExitStack() as stack:
@@ -111,7 +135,8 @@ def train(
         if plan.freeze_embeddings:
             stack.enter_context(frozen_embeddings(model, hold.mask.names))
         stack.enter_context(hold.gradients_masked())
-        trainer.train(resume_from_checkpoint=checkpoint)
+        if arguments.max_steps:
+            trainer.train(resume_from_checkpoint=checkpoint)
     # A resumed Trainer replaces the clock above with one that includes the seconds before the interruption.
     (clock,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, _Clock))
     seconds = clock.seconds
@@ -126,6 +151,7 @@ def train(
         nonzero=hold.verify(),
         seconds=seconds,
         refitted=refitted,
+        mask=hold.mask if mask is not None else None,
     )
 
 
@@ -155,6 +181,52 @@ class ApplyMask(transformers.TrainerCallback):
         self._hold.apply()
 
     on_train_begin = on_optimizer_step
+
+
+class Tighten(transformers.TrainerCallback):
+    """Makes each cut before the step that it is planned for."""
+
+    def __init__(self, cuts: Cuts, hold: MaskHold, observer: Observer) -> None:
+        self._cuts, self._hold, self._observer = cuts, hold, observer
+
+    def on_step_begin(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        model: Any = None,
+        optimizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if state.global_step not in self._cuts.by_step:
+            return
+        network = getattr(model, "module", model)
+        mask = self._hold.mask
+        if not ranks.is_follower():
+            mask = self._cuts.cut(network, mask, state.global_step)
+        self._hold.tighten(_shared(mask, network))
+        forget_dropped(optimizer, self._hold.kept)
+        self._observer.metric("sparsity", self._hold.mask.sparsity, state.global_step)
+
+
+def _shared(mask: Mask, model: nn.Module) -> Mask:
+    """The leader's mask; the weights that it refitted reach the other processes as well."""
+    if ranks.world_size() == 1:
+        return mask
+    masks = [mask]
+    torch.distributed.broadcast_object_list(masks)
+    for parameter in model.parameters():
+        torch.distributed.broadcast(parameter.data, 0)
+    return masks[0]
+
+
+@torch.no_grad()
+def forget_dropped(optimizer: Any, kept: Mapping[nn.Parameter, torch.Tensor]) -> None:
+    """Clear the optimizer's moments of dropped weights."""
+    for parameter, keep in kept.items():
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                value.mul_(keep)
 
 
 class _Report(transformers.TrainerCallback):

@@ -39,8 +39,12 @@ def test_refused(text: str, says: str) -> None:
         parse_levels(text)
 
 
+def test_levels_may_end_below_the_target() -> None:
+    assert parse_levels("0.2,0.5", target=0.9) == (0.2, 0.5)
+
+
 def test_a_target_that_contradicts() -> None:
-    with pytest.raises(RpmaskError, match=r"end at 0\.5"):
-        parse_levels("0.2,0.5", target=0.9)
+    with pytest.raises(RpmaskError, match=r"end at 0\.5, above"):
+        parse_levels("0.2,0.5", target=0.4)
     with pytest.raises(RpmaskError, match=r"level 1\.1"):
         parse_levels("cubic:3", target=1.2)

@@ -159,3 +159,28 @@ def test_inputs_that_are_no_numbers_leave_the_values_alone() -> None:
     refit(model, mask, [{"x": torch.full((4, 5), float("nan"))}], Silent())
     assert model.blocks[0].weight[1].tolist() == [6.0, 7.0, 8.0, 9.0, 10.0]
     assert model.blocks[0].weight[0].tolist() == [1.0, 0.0, 0.0, 4.0, 0.0]
+
+
+@pytest.mark.parametrize("density", [0.1, 0.6])
+def test_both_solvers_find_the_same_weights(
+    density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error that conjugate gradients leave is within 1e-5 of the least."""
+    random = torch.Generator().manual_seed(0)
+    seen = torch.randn(900, 60, generator=random) @ torch.randn(60, 60, generator=random)
+    seen = torch.cat([seen, torch.ones(900, 1)], dim=1)
+    gram, start = seen.T @ seen, torch.randn(61, 8, generator=random)
+    keep = torch.rand(8, 60, generator=random) < density
+    found = []
+    for cost in (0.0, 1e9):
+        monkeypatch.setattr(leastsquares, "FACTORIZATION_COST", cost)
+        found.append(leastsquares.solve_kept(gram, gram @ start, start, keep, True))
+    errors = [float(((seen @ (each - start)) ** 2).sum()) for each in found]
+    assert errors[1] == pytest.approx(errors[0], rel=1e-5)
+    assert all(not each[:-1][~keep.T].any() for each in found)
+
+
+def test_the_solver_is_chosen_by_how_many_weights_are_kept() -> None:
+    few, many = (torch.rand(576, 577) < density for density in (0.06, 0.5))
+    assert not leastsquares._many_kept(few, on_gpu=False)
+    assert leastsquares._many_kept(many, on_gpu=False)

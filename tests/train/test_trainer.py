@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import find_prunable
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
+from rpmask.randomized_masks.tightening import Tightening, cuts_by_step
+from rpmask.records import MaskRecipe
 from rpmask.train.arguments import training_arguments
 from rpmask.train.evaluate import evaluate
 from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan
-from rpmask.train.trainer import Trained, train
+from rpmask.train.trainer import Trained, forget_dropped, train
 
 PLAN = TrainPlan(epochs=2, batch_size=8, evaluations=2, learning_rate=1e-2, distill=LABELS_ONLY)
 
@@ -77,10 +80,24 @@ def fit(folder: Path, plan: TrainPlan, old: bool = False) -> tuple[torch.nn.Modu
         plan,
         folder,
         Silent(),
+        tightening(plan) if plan.tighten else None,
     )
-    hold = MaskHold(model, mask)
-    assert hold.verify() <= mask.kept()
+    assert trained.mask is not None
+    assert mask.contains(trained.mask)
+    hold = MaskHold(model, trained.mask)
+    assert hold.verify() <= trained.mask.kept()
     return model, trained
+
+
+def tightening(plan: TrainPlan) -> Callable[[int], Tightening]:
+    """Three cuts from 75 % to the plan's sparsity."""
+    recipe = MaskRecipe("", 0, 0.9, temperature=0.0, importance="fisher", allocation=1.0)
+    return lambda steps: Tightening(
+        recipe,
+        cuts_by_step(0.75, plan.tighten or 0.9, steps, plan.tighten_share, 3),
+        toy_rows(64),
+        TOY_TASK,
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +171,8 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
         ({"freeze_embeddings": True}, 10, 8),
         ({"evaluations": 4}, 14, 12),  # in the middle of the second epoch
         ({"evaluations": 4, "extra": {"gradient_accumulation_steps": 2}}, 7, 6),
+        ({"evaluations": 8, "tighten": 0.9}, 7, 6),  # between the second and the third cut
+        ({"evaluations": 8, "tighten": 0.9, "tighten_share": 0.5}, 5, 4),  # with the second cut due
     ],
 )
 def test_resume_ends_with_the_same_weights(
@@ -202,6 +221,40 @@ def test_the_best_weights_are_whole_under_the_names_of_an_old_file(tmp_path: Pat
     assert ours.best_step == theirs.best_step < ours.steps
     for name, value in modern.state_dict().items():
         assert torch.equal(value, old.state_dict()[name]), name
+
+
+def test_cuts_tighten_the_mask_and_the_best_weights_come_after_the_last(tmp_path: Path) -> None:
+    plan = replace(PLAN, evaluations=16, tighten=0.9, tighten_share=0.5)
+    _, trained = fit(tmp_path, plan)
+    assert trained.mask is not None
+    assert trained.mask.sparsity == pytest.approx(0.9, abs=1e-3)
+    assert trained.best_step > 8
+    (best,) = tmp_path.glob(f"checkpoint-{trained.best_step}")
+    state = json.loads((best / "trainer_state.json").read_text())
+    metrics = {e["step"]: e["eval_accuracy"] for e in state["log_history"] if "eval_accuracy" in e}
+    assert all(metrics[s] < metrics[trained.best_step] for s in range(9, trained.best_step))
+
+
+def test_the_moments_of_dropped_weights_are_cleared() -> None:
+    model = tiny_bert()
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    hold = MaskHold(model, magnitude(model, 0.75))
+    forget_dropped(optimizer, hold.kept)
+    for parameter, keep in hold.kept.items():
+        for moment in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(optimizer.state[parameter][moment] != 0, keep)
+
+
+def test_no_epochs_only_refit(tmp_path: Path) -> None:
+    plan = replace(PLAN, epochs=0.0, refit=64)
+    model, trained = fit(tmp_path, plan)
+    assert (trained.steps, trained.best_step) == (0, 0)
+    assert trained.refitted == 12
+    before = tiny_bert().base_model.encoder.layer[0].output.dense
+    assert not torch.equal(model.base_model.encoder.layer[0].output.dense.bias, before.bias)
 
 
 def test_a_refilled_zero_stops_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""Tighten a mask while the weights train: cut a little at a time, with importances taken anew at each cut.
+
+The sparsity rises from the selected mask's to the target by a cubic, in equal steps of training. Each cut
+looks at the weights as they are then, keeps a part of what the mask before it kept, and refits what is left
+to the answers of the model before the cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from rpmask.heads.splits import Split
+from rpmask.masks.mask import Mask
+from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.records import MaskRecipe
+from rpmask.streams import generator
+from rpmask.tasks.spec import TaskSpec
+from rpmask.train.batches import calibration_rows
+from rpmask.train.observer import Silent
+from rpmask.train.refit import refit, refit_batches
+
+CALIBRATION_ROWS = 256
+REFIT_ROWS = 256
+
+
+def cuts_by_step(
+    before: float, target: float, steps: int, share: float, count: int
+) -> dict[int, float]:
+    """The sparsity after each cut, by the training step that it comes before.
+
+    The first cut comes before the first step, the last one after `share` of the steps. Where there are fewer
+    steps than cuts, the last cut of a step counts.
+    """
+    last = round(share * steps)
+    found: dict[int, float] = {}
+    for number in range(1, count + 1):
+        step = round(last * (number - 1) / max(1, count - 1))
+        found[step] = target - (target - before) * (1.0 - number / count) ** 3
+    return found
+
+
+@dataclass(frozen=True)
+class Tightening:
+    """The cuts of one training.
+
+    recipe says how a mask is drawn: importance, allocation, floor, granularity and seed.
+    """
+
+    recipe: MaskRecipe
+    by_step: Mapping[int, float]
+    data: Split
+    task: TaskSpec
+
+    def cut(self, model: nn.Module, mask: Mask, step: int) -> Mask:
+        """Draw the mask of this cut inside the one before, refit the model's weights, and return the mask."""
+        sparsity = self.by_step[step]
+        tensors = find_prunable(model, mask.names)
+        seed = int(generator(self.recipe.seed, "tighten", str(step)).integers(2**31))
+        kind = self.recipe.importance
+        statistics = {}
+        training = model.training
+        if kind != "magnitude":
+            names = [tensor.name for tensor in tensors]
+            statistics = calibrate(
+                model,
+                self.data,
+                self.task,
+                names,
+                [kind],
+                seed=seed,
+                observer=Silent(),
+                rows=calibration_rows(len(self.data), CALIBRATION_ROWS, seed),
+            )
+        weights = TensorWeights(model)
+        recipe = replace(
+            self.recipe,
+            seed=seed,
+            sparsity=sparsity,
+            weights_digest=weights_digest(weights, tensors),
+            importance_digest=statistics[kind].digest if statistics else None,
+            parent=mask.digest,
+        )
+        tightened = draw_mask(recipe, weights, tensors, statistics=statistics, parent=mask)
+        refit(model, tightened, refit_batches(self.data, REFIT_ROWS, seed), Silent())
+        model.train(training)
+        return tightened
