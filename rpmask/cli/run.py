@@ -15,6 +15,8 @@ from rpmask.errors import RpmaskError
 from rpmask.steps.defaults import starting_point
 from rpmask.steps.requests import FinetuneRequest, RunRequest
 
+UNTRAINED_ROWS = 1024  # for importances where no training makes up for what they miss
+
 
 @verb(
     skip=("like", "alpha", "teacher", "evaluations", "patience", "tighten"),
@@ -88,6 +90,9 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
         request = replace(
             request,
             level_epochs=given.get("level_epochs", 0.0),
+            sample=replace(
+                request.sample, calibration_rows=given.get("calibration_rows", UNTRAINED_ROWS)
+            ),
             screen=replace(request.screen, budget=given.get("budget", 0.0), full=False),
         )
     if typed(given, SPACE_OPTIONS):

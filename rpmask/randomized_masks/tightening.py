@@ -1,8 +1,9 @@
 """Tighten a mask while the weights train: cut a little at a time, with importances taken anew at each cut.
 
 The sparsity rises from the selected mask's to the target by a cubic, in equal steps of training. Each cut
-looks at the weights as they are then, keeps a part of what the mask before it kept, and refits what is left
-to the answers of the model before the cut.
+looks at the weights as they are then and keeps a part of what the mask before it kept. The weights that are
+left are not refitted: they train on, and a refit at every cut cost time without helping
+(`benchmarks/cutting.py`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.batches import calibration_rows
 from rpmask.train.observer import Silent
-from rpmask.train.refit import refit, refit_batches
 
 CALIBRATION_ROWS = 256
-REFIT_ROWS = 256
 
 
 def cuts_by_step(
@@ -57,7 +56,7 @@ class Tightening:
     task: TaskSpec
 
     def cut(self, model: nn.Module, mask: Mask, step: int) -> Mask:
-        """Draw the mask of this cut inside the one before, refit the model's weights, and return the mask."""
+        """Draw the mask of this cut inside the one before."""
         sparsity = self.by_step[step]
         tensors = find_prunable(model, mask.names)
         seed = int(generator(self.recipe.seed, "tighten", str(step)).integers(2**31))
@@ -85,7 +84,5 @@ class Tightening:
             importance_digest=statistics[kind].digest if statistics else None,
             parent=mask.digest,
         )
-        tightened = draw_mask(recipe, weights, tensors, statistics=statistics, parent=mask)
-        refit(model, tightened, refit_batches(self.data, REFIT_ROWS, seed), Silent())
         model.train(training)
-        return tightened
+        return draw_mask(recipe, weights, tensors, statistics=statistics, parent=mask)

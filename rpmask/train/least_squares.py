@@ -12,8 +12,8 @@ import torch
 
 RIDGE = 0.01  # of the mean squared input
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
-ITERATIONS = 100  # at most, of conjugate gradients
-TOLERANCE = 1e-4  # of the residual, as a share of the right-hand side
+ITERATIONS = 60  # at most, of conjugate gradients
+TOLERANCE = 1e-3  # of the residual, as a share of the right-hand side
 CHECK_EVERY = 5  # iterations
 # Operations of a factorization that take as long as one of a product of large matrices, measured on one core
 # (`benchmarks/refitting.py`).

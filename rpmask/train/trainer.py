@@ -68,7 +68,7 @@ class Cuts(Protocol):
         """The sparsity after each cut, by the step that it comes before."""
 
     def cut(self, model: nn.Module, mask: Mask, step: int) -> Mask:
-        """Find the mask of a cut inside the one before; the model's weights may be refitted for it."""
+        """Find the mask of a cut inside the one before."""
 
 
 def train(
@@ -200,23 +200,20 @@ class Tighten(transformers.TrainerCallback):
     ) -> None:
         if state.global_step not in self._cuts.by_step:
             return
-        network = getattr(model, "module", model)
         mask = self._hold.mask
         if not ranks.is_follower():
-            mask = self._cuts.cut(network, mask, state.global_step)
-        self._hold.tighten(_shared(mask, network))
+            mask = self._cuts.cut(getattr(model, "module", model), mask, state.global_step)
+        self._hold.tighten(_shared(mask))
         forget_dropped(optimizer, self._hold.kept)
         self._observer.metric("sparsity", self._hold.mask.sparsity, state.global_step)
 
 
-def _shared(mask: Mask, model: nn.Module) -> Mask:
-    """The leader's mask; the weights that it refitted reach the other processes as well."""
+def _shared(mask: Mask) -> Mask:
+    """The leader's mask, in every process."""
     if ranks.world_size() == 1:
         return mask
     masks = [mask]
     torch.distributed.broadcast_object_list(masks)
-    for parameter in model.parameters():
-        torch.distributed.broadcast(parameter.data, 0)
     return masks[0]
 
 

@@ -62,14 +62,16 @@ def test_each_sub_step_keeps_the_same_share_of_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("sparsity", "before", "granularity", "expected"),
     [
-        (0.9375, 0.0, "weight", 4),
-        (0.5, 0.0, "weight", 1),
-        (0.54, 0.0, "neuron", 4),
+        (0.9375, 0.0, "weight", 3),
+        (0.97, 0.0, "neuron", 4),
+        (0.99, 0.0, "weight", 5),
+        (0.54, 0.0, "weight", 1),
+        (0.83, 0.54, "weight", 1),
         (0.9375, 0.92, "weight", 1),
         (0.75, 0.0, "1:4", 1),
     ],
 )
-def test_sub_steps_where_more_than_half_goes(
+def test_a_usual_sub_step_keeps_about_two_fifths_of_what_is_left(
     sparsity: float, before: float, granularity: str, expected: int
 ) -> None:
     assert usual_substeps(sparsity, before, granularity) == expected
