@@ -129,9 +129,8 @@ def _table_rows(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tup
 
 def _named_row(raw: Any, where: str) -> tuple[Row, Any]:
     row = raw if isinstance(raw, dict) else {}
-    words = row.get(TOKENS)
-    if isinstance(words, list) and words and all(isinstance(word, str) for word in words):
-        return words, row.get(TAGS)
+    if TOKENS in row and TEXT not in row:
+        return _words(row[TOKENS], where), row.get(TAGS)
     text, pair = row.get(TEXT), row.get(PAIR)
     if not isinstance(text, str) or not isinstance(pair, str | None):
         raise RpmaskError(
@@ -139,3 +138,12 @@ def _named_row(raw: Any, where: str) -> tuple[Row, Any]:
             f"A row has the column '{TEXT}', and a pair also '{PAIR}'; words to tag are a list '{TOKENS}'.",
         )
     return (text if pair is None else (text, pair)), row.get(LABEL)
+
+
+def _words(given: Any, where: str) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(word, str) for word in given) or not given:
+        raise RpmaskError(
+            f"{where}: '{TOKENS}' is not a list of words.",
+            f'Write a list of strings: {{"{TOKENS}": ["EU", "rejects"]}}.',
+        )
+    return given

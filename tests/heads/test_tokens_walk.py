@@ -87,6 +87,16 @@ def test_an_export_answers_lists_of_words(walked: tuple[Path, dict[str, Any]]) -
     assert served == [{**one, "scores": pytest.approx(one["scores"])}]
 
 
+def test_perturbed_rows_and_another_form(walked: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = walked
+    made = answer(
+        ["export", "models:/rpmask-people@champion", "--to", "csr", "--out", "csr"], folder
+    )
+    assert made["same_answers"] == 1.0
+    again = answer(["finetune", "-t", "people", "--epochs", "1", "--augment", "1", *QUICK], folder)
+    assert again["dev"]["entity_f1"] > 0.3
+
+
 def _served(folder: Path, uri: str, rows: dict[str, Any]) -> Any:
     """What MLflow's scoring gives for a table."""
     code = (

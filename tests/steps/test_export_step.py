@@ -275,6 +275,8 @@ def test_rows_of_every_kind() -> None:
         (["a\tb\tc\n"], "stdin", "line 1: 3 fields"),
         (['{"text": "a"}\n', "{\n"], "stdin", "line 2 is not JSON"),
         (['{"text": 3}\n'], "stdin", "line 1 has no 'text'"),
+        (['{"tokens": "a b"}\n'], "stdin", "line 1: 'tokens' is not a list of words"),
+        (['{"tokens": ["a", 1]}\n'], "stdin", "line 1: 'tokens' is not a list of words"),
         (["words,label\n", "a,b\n"], "x.csv", "row 1 has no 'text'"),
         (["label,sentence\n", "1,a text\n"], "stdin", "'label' and 'sentence' and no 'text'"),
         (['"words","label"\n', '"a, b",1\n'], "stdin", "'words' and 'label' and no 'text'"),

@@ -155,7 +155,7 @@ def test_agreement_is_the_share_of_dev_rows_that_the_dense_model_classifies_alik
         run = client.get_run(trained["run_id"])
         assert run.data.metrics["agreement"] == trained["agreement"]
         assert trained["agreement_majority"] == max(dense.mean(), 1 - dense.mean())
-        assert f"{trained['agreement']:.1%} of the rows" in run.data.tags["mlflow.note.content"]
+        assert f"{trained['agreement']:.1%} of the answers" in run.data.tags["mlflow.note.content"]
 
 
 def test_verbs_one_by_one_continue_from_the_latest(road: tuple[Path, dict[str, Any]]) -> None:

@@ -51,6 +51,20 @@ def test_kept_answers_are_those_the_network_gives(terms: Distillation) -> None:
         torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
 
 
+def test_answers_to_every_token_are_kept_too() -> None:
+    from transformers import BertForTokenClassification
+
+    data, network = toy_rows(150), BertForTokenClassification(tiny_bert().config).eval()
+    kept = cache_rows(network, data, ALL)
+    assert kept is not None
+    assert len(kept.logits) == data.lengths.sum()
+    rows, inputs = batch_of(data, [149, 3, 70, 12])
+    mine, theirs = kept(rows, inputs), LiveTeacher(network, ALL)(rows, inputs)
+    real = inputs["attention_mask"].bool()
+    torch.testing.assert_close(mine.logits[real], theirs.logits[real], rtol=1e-4, atol=1e-5)
+    assert mine.logits.shape == theirs.logits.shape
+
+
 def test_answers_that_cannot_be_kept_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     network, data = tiny_bert().eval(), toy_rows(64)
     assert cache_rows(network, data, PAPER_TERMS) is None  # attention maps
