@@ -23,6 +23,7 @@ __all__ = [
 ROAD = [
     *("run", "--task", "demo", "--levels", "0.8,0.9", "--k", "3", "--allocation", "uniform"),
     *("--train-rows", "64", "--selection-rows", "40", "--examples", "30"),
+    *("--calibration-rows", "16"),
     *("--epochs", "1", "--level-epochs", "1", "--threads", "1", "--retain", "0.2"),
 ]
 
