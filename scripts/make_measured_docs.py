@@ -283,9 +283,10 @@ def starting(report: Report) -> str:
     spent = list(report["import_seconds"]["sample --k 8"].items())[:6]
     packages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent)
     return (
-        table(["command", "median time", "times `import mlflow`"], rows)
-        + "\n\n`sample` computes gradients, so it imports torch and transformers. Seconds of the imports of "
-        f"one `sample`, by Python's own count: {packages}."
+        table(["command", "median CPU time", "times `import mlflow`"], rows)
+        + "\n\n`sample` computes gradients, so it imports torch and transformers; without `--substeps 1` it "
+        "calibrates and refits at every cut. Seconds of the imports of one `sample`, by Python's own count: "
+        f"{packages}."
     )
 
 
