@@ -2,9 +2,10 @@
 
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER    # writes benchmarks/cutting.json
 
-FOLDER is a model fine-tuned on the task. Each row prunes it with the Fisher information and one threshold
-for all tensors, refits the kept weights on 256 rows (or more, where nothing is trained), and trains the rest
-as `finetune` does, at 4e-4. Distances are Kullback-Leibler divergences of dev answers from the dense model's.
+FOLDER is a model fine-tuned on the task. Each row prunes it by the Fisher information with one threshold for
+all tensors, refits the kept weights, and trains them as `finetune` does, at 4e-4. Distances are
+Kullback-Leibler divergences of dev answers from the dense model's.
+
 Rows that the file has already are not computed again.
 """
 
@@ -16,7 +17,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,16 @@ from rpmask.train.evaluate import Evaluation, evaluate
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
 from rpmask.train.plan import TrainPlan
-from rpmask.train.trainer import train
+from rpmask.train.refit import refit, refit_batches
+from rpmask.train.trainer import Cuts, train
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to a sparsity. `tightened` is the share of the training in which the mask is cut."""
+    """One way to a sparsity. `tightened` is the share of the training in which the mask is cut.
+
+    refit is the number of rows for a refit before the training, or after each of the cuts.
+    """
 
     sparsity: float
     epochs: float
@@ -60,16 +65,35 @@ ROWS = (
     Row(0.97, 0, calibration=1024, refit=1024),
     Row(0.97, 0, substeps=4, refit=1024),
     Row(0.97, 0, substeps=4, calibration=1024, refit=1024),
+    Row(0.97, 3, refit=0, tightened=0.7),
     Row(0.97, 3),
-    Row(0.97, 3, tightened=0.7),
-    Row(0.97, 3, substeps=4, calibration=1024),
-    Row(0.99, 3, tightened=0.7),
+    Row(0.99, 3, refit=0, tightened=0.7),
     Row(0.99, 3),
-    Row(0.97, 3, tightened=0.5),
-    Row(0.97, 3, tightened=0.7, cuts=20),
-    Row(0.99, 3, tightened=0.5),
+    Row(0.97, 3, substeps=4, calibration=1024),
+    Row(0.97, 3, tightened=0.7),
+    Row(0.97, 3, refit=0, tightened=0.5),
+    Row(0.97, 3, refit=0, tightened=0.7, cuts=20),
+    Row(0.99, 3, refit=0, tightened=0.5),
     Row(0.99, 3, substeps=4, calibration=1024),
 )
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """Cuts after each of which the kept weights are refitted."""
+
+    cuts: Tightening
+    rows: int
+
+    @property
+    def by_step(self) -> Mapping[int, float]:
+        return self.cuts.by_step
+
+    def cut(self, model: nn.Module, mask: Mask, step: int) -> Mask:
+        """Make the cut, and refit."""
+        found = self.cuts.cut(model, mask, step)
+        refit(model, found, refit_batches(self.cuts.data, self.rows, step), Silent())
+        return found
 
 
 class Task:
@@ -177,13 +201,17 @@ def _drawn(
     return draw_mask(recipe, TensorWeights(model), tensors, statistics={"fisher": found})
 
 
-def _cutting(task: Task, row: Row, recipe: MaskRecipe) -> Callable[[int], Tightening]:
-    return lambda steps: Tightening(
-        recipe,
-        cuts_by_step(0.0, row.sparsity, steps, row.tightened, row.cuts),
-        task.prepared.train,
-        task.data.spec,
-    )
+def _cutting(task: Task, row: Row, recipe: MaskRecipe) -> Callable[[int], Cuts]:
+    def cuts(steps: int) -> Cuts:
+        planned = Tightening(
+            recipe,
+            cuts_by_step(0.0, row.sparsity, steps, row.tightened, row.cuts),
+            task.prepared.train,
+            task.data.spec,
+        )
+        return Refitted(planned, row.refit) if row.refit else planned
+
+    return cuts
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ TOLERANCE = 1e-3  # of the residual, as a share of the right-hand side
 CHECK_EVERY = 5  # iterations
 # Operations of a factorization that take as long as one of a product of large matrices, measured on one core
 # (`benchmarks/refitting.py`).
-FACTORIZATION_COST = 6.0
+FACTORIZATION_COST = 30.0
 
 
 def solve_kept(
@@ -46,7 +46,7 @@ def _many_kept(kept: torch.Tensor, on_gpu: bool) -> bool:
     """Whether conjugate gradients take less time than factorizations."""
     units, width = kept.shape
     factorizations = float((kept.sum(1).double() ** 3 / 3).sum())
-    products = ITERATIONS / 2 * 2 * width * width * units
+    products = float(ITERATIONS * width * width * units)
     return on_gpu or FACTORIZATION_COST * factorizations > products
 
 
