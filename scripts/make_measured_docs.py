@@ -81,8 +81,8 @@ the processor's, on one thread.
 {cutting}
 
 `python benchmarks/refitting.py --dense ENCODER`: a refit of that encoder on 256 rows takes as long as
-{low:.0f} training steps at 97 % sparsity and {high:.0f} at 54 %. Matrices that keep many weights are solved by
-conjugate gradients:
+{low:.0f} training steps at 97 % sparsity and {high:.0f} at 54 %. Where a matrix keeps many weights, conjugate
+gradients solve it:
 
 {refitting}
 
