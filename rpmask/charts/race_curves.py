@@ -55,7 +55,9 @@ def race(report: ScreenReport, pool: Pool, *, winner: int | None = None) -> Figu
     spoken = f"{title}. {summary}. Last {measured} of each candidate: {'; '.join(ends)}."
     height = max(3.9, style.LINE * (len(curves) + 3))
     figure = style.framed(height, title, summary, description=spoken)
-    axes = figure.add_subplot(xlabel="training step", ylabel=measured, xlim=(0, 1.02 * last))
+    axes = figure.add_subplot(
+        xlabel="training step", ylabel=measured, xlim=(0, 1.02 * max(1, last))
+    )
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     _scale(axes, [value for curve in drawn for value in curve.values])

@@ -150,7 +150,8 @@ def _settings(lineage: Sequence[RunFacts]) -> dict[str, str]:
         if step.step == "sample":
             levels.append(f"{step.sparsity:g}")
             previous = _previous_pool(step, ids)
-    if len(levels) > 1:
+    tightened = bool(levels) and levels[0] != f"{lineage[0].sparsity:g}"
+    if len(levels) > 1 or tightened:
         settings["levels"] = ",".join(reversed(levels))
     return settings
 

@@ -14,7 +14,7 @@ from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.settings import setting_like
 from rpmask.steps.requests import FinetuneRequest, SampleRequest
-from rpmask.train.plan import TrainPlan
+from rpmask.train.plan import TIGHTENING, TrainPlan
 
 # A dense model trains with the dropout of its configuration.
 DENSE = FinetuneRequest(plan=TrainPlan(dropout=None))
@@ -49,6 +49,16 @@ def finetune(
     plan = replace(request.plan, precision=resolve_precision(request.plan.precision))
     if dense and "dropout" not in given:
         plan = replace(plan, dropout=DENSE.plan.dropout)
+    if dense and not plan.trains:
+        raise RpmaskError(
+            "--dense trains the dense model, and there is no step to train.",
+            "Give --epochs a number above 0.",
+        )
+    if plan.tighten is None and (found := typed(given, TIGHTENING)):
+        raise RpmaskError(
+            f"{' and '.join(found)} says how a mask is tightened, and --tighten is not given.",
+            "Add --tighten with the final sparsity.",
+        )
     replace(request, plan=plan).check()
     data.check()
     from rpmask.steps.context import available_cores
@@ -69,7 +79,8 @@ def finetune(
 def refuse_unused(given: Given, dense: bool) -> None:
     """Refuse options that this kind of training does not use."""
     if dense:
-        names = ["from_", "teacher", "refit", *(["augment"] if given.get("augment") else [])]
+        names = ["from_", "teacher", "refit", *TIGHTENING]
+        names += ["augment"] if given.get("augment") else []
         if found := typed(given, names):
             raise RpmaskError(
                 f"{' and '.join(found)} cannot go with --dense.",

@@ -90,10 +90,17 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
         request = replace(
             request,
             level_epochs=given.get("level_epochs", 0.0),
+            distilled_epochs=given.get("distilled_epochs", 0.0),
+            finetune=replace(request.finetune, plan=replace(plan, refit=given.get("refit"))),
             sample=replace(
                 request.sample, calibration_rows=given.get("calibration_rows", UNTRAINED_ROWS)
             ),
-            screen=replace(request.screen, budget=given.get("budget", 0.0), full=False),
+            screen=replace(
+                request.screen,
+                budget=given.get("budget", 0.0),
+                full=False,
+                refit=given.get("race_refit"),
+            ),
         )
     if typed(given, SPACE_OPTIONS):
         request = replace(request, sample=replace(request.sample, space=space.parsed()))

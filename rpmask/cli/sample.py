@@ -47,7 +47,7 @@ def sample(
         if run is not None:
             refuse_with(option, given, ["model", *DATA_OPTIONS], HAS_ITS_OWN)
     if request.like is not None:
-        refuse_with("--like", given, ["granularity", "include", "exclude"], HAS_ITS_OWN)
+        refuse_with("--like", given, ["granularity", "include", "exclude", "substeps"], HAS_ITS_OWN)
     refuse_space(given, like=request.like, recipe=request.recipe)
     pool_size = starting_point(request.recipe, request.task).sample.k
     request = replace(request, space=space.parsed(), k=given.get("k", pool_size))

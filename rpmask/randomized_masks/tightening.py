@@ -32,10 +32,10 @@ def cuts_by_step(
 ) -> dict[int, float]:
     """The sparsity after each cut, by the training step that it comes before.
 
-    The first cut comes before the first step, the last one after `share` of the steps. Where there are fewer
-    steps than cuts, the last cut of a step counts.
+    The first cut comes before the first step, the last one after `share` of the steps, and always before the
+    last step. Where there are fewer steps than cuts, the last cut of a step counts.
     """
-    last = round(share * steps)
+    last = max(0, min(round(share * steps), steps - 1))
     found: dict[int, float] = {}
     for number in range(1, count + 1):
         step = round(last * (number - 1) / max(1, count - 1))

@@ -15,12 +15,13 @@ from rpmask.train.plan import TrainPlan
 class TaskDefaults(Record):
     """The defaults that depend on the task: how long `run` takes, and what trains.
 
-    level_epochs trains every level but the last, epochs the last. budget is the race's share of K full
-    epochs, and candidates are compared on `examples`.
+    level_epochs trains every level but the last, epochs the last, at learning_rate. budget is the race's
+    share of K full epochs, and candidates are compared on `examples`.
     """
 
     epochs: float = 6.0
     level_epochs: float = 2.0
+    learning_rate: float = TrainPlan.learning_rate
     budget: float = 0.25
     examples: int = 500
     freeze_embeddings: bool = True
@@ -30,7 +31,12 @@ class TaskDefaults(Record):
 # every batch: at 93.75 % it keeps 98.2 % when their embeddings train and 95.7 % when they do not.
 TASK_DEFAULTS = {
     "demo": TaskDefaults(
-        epochs=1.0, level_epochs=0.25, budget=0.08, examples=300, freeze_embeddings=False
+        epochs=0.5,
+        level_epochs=0.5,
+        learning_rate=3e-4,
+        budget=0.08,
+        examples=300,
+        freeze_embeddings=False,
     )
 }
 
@@ -44,10 +50,11 @@ def starting_point(recipe: str, task: str) -> RunRequest:
     """The request of `run` for a recipe and a task, before the user's options."""
     defaults = TASK_DEFAULTS.get(task, TaskDefaults())
     base = RunRequest()
+    plan = replace(base.finetune.plan, epochs=defaults.epochs, learning_rate=defaults.learning_rate)
     base = replace(
         base,
         screen=replace(base.screen, budget=defaults.budget, examples=defaults.examples),
-        finetune=replace(base.finetune, plan=replace(base.finetune.plan, epochs=defaults.epochs)),
+        finetune=replace(base.finetune, plan=plan),
         level_epochs=defaults.level_epochs,
     )
     return _paper(base) if recipe == "paper" else base

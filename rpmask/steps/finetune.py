@@ -34,7 +34,7 @@ from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved, resolve
 from rpmask.steps.training import Training, fit
-from rpmask.train.plan import LABELS_ONLY
+from rpmask.train.plan import LABELS_ONLY, TIGHTENING
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _params(request: FinetuneRequest, found: Resolved) -> dict[str, Any]:
         "teacher": found.teacher,
         "sparsity": found.sparsity,
         "selection": found.run_id,
-        **plan.without("distill", "extra"),
+        **plan.without("distill", "extra", *(TIGHTENING if plan.tighten is None else ())),
         **terms,
         "processes": ranks.world_size() if ranks.world_size() > 1 else None,
         **{f"set_{name}": value for name, value in plan.extra.items()},

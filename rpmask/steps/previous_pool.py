@@ -118,12 +118,18 @@ def continue_pool(
         parent_run_id=pool.parent_run_id,
         granularity=control.granularity,
         floor=control.floor,
-        substeps=max(candidate.recipe.substeps for candidate in pool.candidates),
+        substeps=_substeps(pool) or request.substeps,
         include=pool.include,
         exclude=pool.exclude,
         like=pool.run_id,
         data=pool.data,
     )
+
+
+def _substeps(pool: Pool) -> int | None:
+    """The sub-steps of a pool's statistics; None if it has none."""
+    recipes = [candidate.recipe for candidate in pool.candidates]
+    return next((r.substeps for r in recipes if r.importance != "magnitude"), None)
 
 
 def open_study(

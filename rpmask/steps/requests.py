@@ -99,6 +99,17 @@ class SampleRequest(Checked):
                 "--recipe paper draws around magnitude at its own temperature and ratios.",
                 "Leave --temperature, --sample-ratio, --importance and --allocation out, or the recipe.",
             )
+        if (self.substeps or 1) > 1 and self.has_groups:
+            raise RpmaskError(
+                f"--granularity {self.granularity} fixes the sparsity, so there is nothing to reach in "
+                f"{self.substeps} sub-steps.",
+                "Leave --substeps out.",
+            )
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether masks keep N of every M weights, which fixes their sparsity."""
+        return ":" in self.granularity
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,12 @@ class RunRequest(Checked):
                 + (f"--k is {self.sample.k}." if self.screen.full else "it may be stopped early."),
                 f"Add --full, which stops no candidate, and take 0 to {self.sample.k - 1}.",
             )
+        if self.finetune.plan.tighten is not None and self.sample.has_groups:
+            raise RpmaskError(
+                f"--granularity {self.sample.granularity} fixes the sparsity, so a mask cannot be tightened "
+                f"from {self.levels[-1]:g} to {self.sparsity:g}.",
+                "End --levels at --sparsity.",
+            )
 
 
 @dataclass(frozen=True)
@@ -193,6 +210,15 @@ class TuneRequest(Checked):
     )
     sample: SampleRequest = settings_of(SampleRequest)
     screen: ScreenRequest = settings_of(ScreenRequest)
+
+    def check(self) -> None:
+        """Refuse races that spend nothing: there would be no end to them."""
+        super().check()
+        if self.screen.budget == 0:
+            raise RpmaskError(
+                "--budget is 0, and `tune` races until --steps training steps are spent.",
+                "Give --budget a number above 0.",
+            )
 
 
 @dataclass(frozen=True)

@@ -23,24 +23,21 @@ from rpmask.masks.weights import (
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.mask_generation import draw_masks
 from rpmask.records import Candidate, MaskRecipe, Pool
-from rpmask.steps.context import Context, Tee, available_cores, versions
+from rpmask.steps.context import Context, available_cores, versions
 from rpmask.steps.dense_model import from_dense
 from rpmask.steps.frame import Done, Step, changed, log_outputs, run_step
-from rpmask.steps.inputs import data_params, encoder_of, load_data, read_as, source_digest
-from rpmask.steps.pool_artifacts import load_parent, load_statistics, write_pool
+from rpmask.steps.inputs import data_params, load_data, read_as, source_digest
+from rpmask.steps.pool_artifacts import load_parent, write_pool
+from rpmask.steps.pool_statistics import Planned, pool_statistics
 from rpmask.steps.poolcharts import pool_charts
 from rpmask.steps.previous_pool import PreviousPool, continue_pool, find_previous, open_study
 from rpmask.steps.proposals import proposals
 from rpmask.steps.requests import SampleRequest
-from rpmask.tasks.spec import TaskData
 from rpmask.train.models import skeleton, stored_weights
 from rpmask.words import percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
-
-# Recipes, each with its trial if the study proposed it.
-Planned = list[tuple[MaskRecipe, int | None]]
 
 REPORTED_SHARE = 0.01  # share of the pruned weights from which the weights left dense are reported
 
@@ -112,7 +109,7 @@ def sample(
                 context.console.say(
                     f"All {request.k} masks are deterministic; raise --k to add random draws around them."
                 )
-            statistics = _statistics(
+            statistics = pool_statistics(
                 request, previous, context, run, data, folder, tensors, planned, parent
             )
             candidates, masks = _draw(planned, statistics, source, tensors, parent)
@@ -221,59 +218,6 @@ def _draw(
         )
     )
     return candidates, masks
-
-
-def _statistics(
-    request: SampleRequest,
-    previous: PreviousPool,
-    context: Context,
-    run: StepRun,
-    data: TaskData,
-    folder: str,
-    tensors: tuple[Prunable, ...],
-    planned: Planned,
-    parent: Mask | None,
-) -> dict[str, Statistics]:
-    """The previous pool's statistics, and the missing ones computed on seeded calibration rows."""
-    known: dict[str, Statistics] = {}
-    if previous.pool is not None:  # its best mask must be drawn again with the same statistics
-        known = load_statistics(previous.pool, set(previous.pool.statistics), context)
-    asked = {recipe.importance: recipe for recipe, _ in planned}
-    missing = sorted(asked.keys() - known.keys() - {"magnitude"})
-    if not missing:
-        return known
-    from rpmask.randomized_masks.calibrate import calibrate
-    from rpmask.randomized_masks.substeps import importance_after_substeps, usual_substeps
-    from rpmask.train.batches import calibration_rows
-    from rpmask.train.models import load_classifier
-
-    rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
-    model = load_classifier(folder, data.spec)
-    split = encoder_of(folder, data.spec, request.data)(data.train.select(rows))
-    substeps = request.substeps or usual_substeps(
-        request.sparsity, parent.sparsity if parent else 0.0, request.granularity
-    )
-    with context.console.working("importance") as shown:
-        observer = Tee(shown, run)
-        if substeps == 1:
-            names = [tensor.name for tensor in tensors]
-            seed = request.seed
-            return known | calibrate(
-                model, split, data.spec, names, missing, seed=seed, observer=observer
-            )
-        allocation = max(request.space.allocations)  # the cuts of every allocation
-        for kind in missing:
-            known[kind] = importance_after_substeps(
-                model,
-                split,
-                data.spec,
-                tensors,
-                replace(asked[kind], allocation=allocation, seed=request.seed),
-                parent,
-                substeps=substeps,
-                observer=observer,
-            )
-    return known
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

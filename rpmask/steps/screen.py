@@ -72,7 +72,9 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
             names += [(recipe.id, mask.digest) for recipe, mask in twins]
             training, rules = plan_race(request, len(prepared.train), k, len(twins))
             context.console.say(
-                f"Racing {k} candidates{f' and {len(twins)} twins of the control' if twins else ''} to "
+                f"Comparing {k} candidates without training, refitted on {training.refit} rows."
+                if rules.rungs == (0,)
+                else f"Racing {k} candidates{f' and {len(twins)} twins of the control' if twins else ''} to "
                 f"step {rules.rungs[-1]} of {training.full_steps} (rungs "
                 f"{', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
             )

@@ -64,7 +64,7 @@ def training_arguments(
             "log_level": "error",
             "log_level_replica": "error",
         }
-        made = transformers.TrainingArguments(**{**arguments, **plan.extra})
+        made = transformers.TrainingArguments(**{**arguments, **plan.extra, "max_steps": steps})
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise RpmaskError(
             f"The Trainer does not take these arguments: {error}.",

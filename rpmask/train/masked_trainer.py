@@ -35,7 +35,7 @@ class MaskedTrainer(transformers.Trainer):
         task: TaskSpec,
         terms: Distillation,
         hold: MaskHold,
-        last_cut: int = 0,
+        last_cut: int | None = None,
         **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
@@ -98,7 +98,7 @@ class MaskedTrainer(transformers.Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Weights can be the best only after the last cut."""
-        if self.state.global_step <= self._last_cut and self._last_cut:
+        if self._last_cut is not None and self.state.global_step <= self._last_cut:
             return False
         return bool(super()._determine_best_metric(metrics, trial))
 
@@ -106,7 +106,7 @@ class MaskedTrainer(transformers.Trainer):
         self._hold.verify()
         with current_names(self.model):
             super()._save(output_dir, state_dict)
-        if self._last_cut and output_dir is not None:
+        if self._last_cut is not None and output_dir is not None:
             save_mask(self._hold.mask, Path(output_dir) / CHECKPOINT_MASK)
 
 

@@ -22,6 +22,12 @@ REFIT_ROWS = 256
 REFIT_ROWS_ALONE = 1024
 REFIT_FROM = 0.9
 
+TIGHTENING = (
+    "tighten",
+    "tighten_share",
+    "tighten_cuts",
+)  # fields that say nothing without the first
+
 
 @dataclass(frozen=True)
 class Distillation(Checked, panel=TRAINING):
@@ -157,19 +163,23 @@ class TrainPlan(Checked, panel=TRAINING):
         super().check()
         if self.tighten is not None and not self.trains:
             raise RpmaskError(
-                "--tighten needs a training, and --epochs is 0.",
-                "Draw the masks at the final sparsity, or give --epochs a number above 0.",
+                "A mask is tightened while its weights train, and there is no step to train.",
+                "Draw masks at the final sparsity, or give --epochs a number above 0.",
             )
 
     @property
     def trains(self) -> bool:
         """Whether there is any step to train."""
-        return self.epochs > 0 or self.max_steps > 0
+        steps = self.extra.get("max_steps", self.max_steps)
+        epochs = self.extra.get("num_train_epochs", self.epochs)
+        return any(not isinstance(given, (int, float)) or given > 0 for given in (steps, epochs))
 
     def refit_rows(self, sparsity: float, *, drawn: bool) -> int:
         """The rows to refit on under a mask of this sparsity; a mask that was searched is not refitted."""
         if self.refit is not None:
             return self.refit
+        if not drawn:
+            return 0
         if not self.trains:
             return REFIT_ROWS_ALONE
-        return REFIT_ROWS if drawn and sparsity >= REFIT_FROM else 0
+        return REFIT_ROWS if sparsity >= REFIT_FROM else 0

@@ -125,7 +125,7 @@ def train(
         task=task,
         terms=plan.distill,
         hold=hold,
-        last_cut=max(tightening.by_step) if tightening else 0,
+        last_cut=max(tightening.by_step) if tightening else None,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     with ExitStack() as stack:
@@ -137,6 +137,11 @@ def train(
         stack.enter_context(hold.gradients_masked())
         if arguments.max_steps:
             trainer.train(resume_from_checkpoint=checkpoint)
+    if tightening and trainer.state.global_step <= max(tightening.by_step):
+        raise RunFailed(
+            f"The training ended after {trainer.state.global_step} steps, before the last cut of the mask.",
+            "Give it more steps, or a lower --tighten-share.",
+        )
     # A resumed Trainer replaces the clock above with one that includes the seconds before the interruption.
     (clock,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, _Clock))
     seconds = clock.seconds

@@ -46,12 +46,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_demo_has_its_own_defaults(asked: Any) -> None:
     demo = asked()
-    assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (1.0, 0.25, 0.08)
+    assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (0.5, 0.5, 0.08)
     assert demo.finetune.plan.distill == Distillation()
     assert demo.finetune.plan.dropout == 0.0
     assert demo.select.take == "best"
     assert asked("--take", "evidence").select.take == "evidence"
     assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_no_epochs_train_nothing_at_all(asked: Any, recipe: str) -> None:
+    bare = asked("--epochs", "0", "--recipe", recipe)
+    assert (bare.level_epochs, bare.distilled_epochs, bare.screen.budget) == (0.0, 0.0, 0.0)
+    assert (bare.finetune.plan.refit, bare.screen.refit, bare.screen.full) == (None, None, False)
+    assert bare.sample.calibration_rows == 1024
+    kept = asked("--epochs", "0", "--refit", "64", "--race-refit", "8", "--calibration-rows", "16")
+    assert (kept.finetune.plan.refit, kept.screen.refit) == (64, 8)
+    assert kept.sample.calibration_rows == 16
 
 
 def test_the_paper_has_its_own_values(asked: Any) -> None:

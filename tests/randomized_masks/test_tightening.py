@@ -45,3 +45,10 @@ def test_a_cut_lies_inside_the_mask_before_and_changes_no_weight(importance: str
     assert first.contains(second)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("steps", "share"), [(1, 0.7), (4, 0.9), (50, 0.99)])
+def test_the_last_cut_comes_before_the_last_step(steps: int, share: float) -> None:
+    found = cuts_by_step(0.5, 0.9, steps, share, 10)
+    assert max(found) <= steps - 1
+    assert found[max(found)] == pytest.approx(0.9)

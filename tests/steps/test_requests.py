@@ -15,6 +15,7 @@ from rpmask.steps.requests import (
     RunRequest,
     SampleRequest,
     ScreenRequest,
+    TuneRequest,
 )
 from rpmask.train.plan import Distillation, TrainPlan
 
@@ -39,6 +40,17 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
         (FinetuneRequest(plan=TrainPlan(patience=-1)), "patience is -1; it must be 0 or more"),
         (FinetuneRequest(retain=math.nan), "--retain is nan"),
         (RunRequest(level_epochs=-1), "--level-epochs is -1; it must be 0 or more"),
+        (TuneRequest(screen=ScreenRequest(budget=0.0)), "--budget is 0, and `tune` races until"),
+        (SampleRequest(granularity="2:4", substeps=2), "nothing to reach in 2 sub-steps"),
+        (
+            RunRequest(
+                levels=(0.5,),
+                sample=SampleRequest(granularity="2:4"),
+                finetune=FinetuneRequest(plan=TrainPlan(tighten=0.75)),
+            ),
+            "cannot be tightened from 0.5 to 0.75",
+        ),
+        (FinetuneRequest(plan=TrainPlan(tighten=0.9, epochs=0)), "there is no step to train"),
         (RunRequest(dense_epochs=-1), "--dense-epochs is -1"),
         (RunRequest(dense_learning_rate=0), "--dense-rate is 0"),
     ],

@@ -53,7 +53,15 @@ def test_a_target_that_the_mask_has_reached_is_refused(
     assert "drops 0.5 already, and --tighten is 0.4" in json.loads(done.stdout)["error"]
     done = rpmask(["finetune", "--tighten", "0.8", "--epochs", "0", "--json"], folder)
     assert done.returncode == 2
-    assert "--epochs is 0" in json.loads(done.stdout)["error"]
+    assert "no step to train" in json.loads(done.stdout)["error"]
+    for typed, says in (
+        (["--tighten-cuts", "3"], "--tighten is not given"),
+        (["--dense", "--tighten", "0.9"], "--tighten cannot go with --dense"),
+        (["--dense", "--epochs", "0"], "--dense trains the dense model"),
+    ):
+        done = rpmask(["finetune", *typed, "--json"], folder)
+        assert done.returncode == 2
+        assert says in json.loads(done.stdout)["error"]
 
 
 def test_pruning_without_any_training(tmp_path: Path) -> None:

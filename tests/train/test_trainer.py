@@ -90,11 +90,11 @@ def fit(folder: Path, plan: TrainPlan, old: bool = False) -> tuple[torch.nn.Modu
 
 
 def tightening(plan: TrainPlan) -> Callable[[int], Tightening]:
-    """Three cuts from 75 % to the plan's sparsity."""
+    """Cuts from 75 % to the plan's sparsity."""
     recipe = MaskRecipe("", 0, 0.9, temperature=0.0, importance="fisher", allocation=1.0)
     return lambda steps: Tightening(
         recipe,
-        cuts_by_step(0.75, plan.tighten or 0.9, steps, plan.tighten_share, 3),
+        cuts_by_step(0.75, plan.tighten or 0.9, steps, plan.tighten_share, plan.tighten_cuts),
         toy_rows(64),
         TOY_TASK,
     )
@@ -171,8 +171,13 @@ def test_trained_in_bf16_it_answers_as_its_weights_do_when_they_are_read_again(
         ({"freeze_embeddings": True}, 10, 8),
         ({"evaluations": 4}, 14, 12),  # in the middle of the second epoch
         ({"evaluations": 4, "extra": {"gradient_accumulation_steps": 2}}, 7, 6),
-        ({"evaluations": 8, "tighten": 0.9}, 7, 6),  # between the second and the third cut
-        ({"evaluations": 8, "tighten": 0.9, "tighten_share": 0.5}, 5, 4),  # with the second cut due
+        (
+            {"evaluations": 8, "tighten": 0.9, "tighten_cuts": 3},
+            7,
+            6,
+        ),  # between the second and the third cut
+        ({"evaluations": 8, "tighten": 0.9, "tighten_cuts": 3, "tighten_share": 0.5}, 5, 4),
+        ({"evaluations": 8, "tighten": 0.9, "tighten_cuts": 1}, 7, 6),  # the only cut comes first
     ],
 )
 def test_resume_ends_with_the_same_weights(
@@ -224,7 +229,7 @@ def test_the_best_weights_are_whole_under_the_names_of_an_old_file(tmp_path: Pat
 
 
 def test_cuts_tighten_the_mask_and_the_best_weights_come_after_the_last(tmp_path: Path) -> None:
-    plan = replace(PLAN, evaluations=16, tighten=0.9, tighten_share=0.5)
+    plan = replace(PLAN, evaluations=16, tighten=0.9, tighten_share=0.5, tighten_cuts=3)
     _, trained = fit(tmp_path, plan)
     assert trained.mask is not None
     assert trained.mask.sparsity == pytest.approx(0.9, abs=1e-3)
@@ -233,6 +238,12 @@ def test_cuts_tighten_the_mask_and_the_best_weights_come_after_the_last(tmp_path
     state = json.loads((best / "trainer_state.json").read_text())
     metrics = {e["step"]: e["eval_accuracy"] for e in state["log_history"] if "eval_accuracy" in e}
     assert all(metrics[s] < metrics[trained.best_step] for s in range(9, trained.best_step))
+
+
+def test_a_training_that_ends_before_the_last_cut_fails(tmp_path: Path) -> None:
+    plan = replace(PLAN, tighten=0.9, extra={"num_train_epochs": 0})
+    with pytest.raises(RunFailed, match="ended after 0 steps, before the last cut"):
+        fit(tmp_path, plan)
 
 
 def test_the_moments_of_dropped_weights_are_cleared() -> None:
