@@ -55,7 +55,7 @@ def test_words_train_nothing_again(copy: Path) -> None:
     [
         ("records.py", "floor: float = 0.1", "floor: float = 0.2", "sample", None),
         ("tracking/study.py", 'WHOLE = "whole"', 'WHOLE = "all"', "sample", "finetune"),
-        ("train/refit.py", "import torch", "import torch\n\nMORE = 1", "finetune", "sample"),
+        ("train/refit.py", "import torch", "import torch\n\nMORE = 1", "sample", "select"),
         (
             "randomized_masks/verdict.py",
             "draws: int = 10_000",
