@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from rpmask.deploy.manifest import Manifest
+from rpmask.heads.outputs import logits_of
 from rpmask.heads.registry import head_of
 from rpmask.train.models import reader_of
 
@@ -23,7 +24,7 @@ def on_cpu(model: nn.Module) -> Answer:
     """A function from a batch to the model's fp32 logits."""
 
     def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return model(**batch).logits.float()
+        return logits_of(model(**batch)).float()
 
     return answer
 
@@ -33,7 +34,7 @@ def on_gpu(model: nn.Module) -> Answer:
 
     def answer(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         inputs = {name: value.to("cuda") for name, value in batch.items()}
-        return model(**inputs).logits.float().cpu()
+        return logits_of(model(**inputs)).float().cpu()
 
     return answer
 

@@ -21,6 +21,7 @@ from torch import nn
 from rpmask.deploy.build import check_file, first_line
 from rpmask.deploy.manifest import damaged
 from rpmask.errors import RpmaskError, RunFailed, install_hint
+from rpmask.heads.outputs import logits_of
 
 FILE = "model.onnx"
 NOTE = "portable, not faster: ONNX runtimes multiply the zeros too"
@@ -39,7 +40,7 @@ class _Logits(nn.Module):
         self.model, self.names = model, names
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
 
 
 def installed(packages: tuple[str, ...]) -> bool:

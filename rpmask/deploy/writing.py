@@ -16,6 +16,7 @@ from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Check, Manifest, seal
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.heads.outputs import logits_of
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import find_prunable
 from rpmask.train.batches import real_rows
@@ -59,7 +60,7 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
     """Compare the logits of the export and the model; RunFailed beyond the tolerance."""
     model.eval()
     with torch.inference_mode():
-        expected = torch.cat([_answers(batch, model(**batch).logits) for batch in batches])
+        expected = torch.cat([_answers(batch, logits_of(model(**batch))) for batch in batches])
     logits = torch.cat([_answers(batch, found.logits(batch)) for batch in batches])
     scale = max(1.0, float(expected.abs().max()))
     difference = float((logits - expected).abs().max())

@@ -1,6 +1,7 @@
 """Rows ready for a model: tokens, or images.
 
-A row is an example. Its labels are one value, or one for each of its tokens (`heads/tokens.py`).
+A row is an example, or one of the windows that an example is read in (`heads/spans.py`). Its labels are one
+value, or one for each of its tokens.
 """
 
 from __future__ import annotations
@@ -28,21 +29,29 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     """A tokenised split. A row is a dict of unpadded lists, as transformers' collators expect.
 
     special holds the tokens that are not words: separators, padding. Padding stops at max_length. Rows of
-    several units have a list of `labels` among their features, padded like the tokens.
+    several units have a list of `labels` among their features, padded like the tokens. examples is the
+    example of each row where one may have several, which follow one another.
     """
 
     features: list[dict[str, Any]]
-    labels: np.ndarray
+    labels: np.ndarray  # (examples,)
     pad: dict[str, int]
     pad_left: bool = False
     special: frozenset[int] = frozenset()
     max_length: int | None = None
+    examples: np.ndarray | None = None  # (rows,)
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"labels": self.labels[index], **self.features[index]}
+        row = self.features[index]
+        return row if "labels" in row else {"labels": self.labels[index], **row}
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The example of every row."""
+        return np.arange(len(self)) if self.examples is None else self.examples
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -67,9 +76,31 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
         return batch
 
     def take(self, indices: np.ndarray) -> Encoded:
-        """A split of these rows."""
-        features = [self.features[int(i)] for i in indices]
-        return replace(self, features=features, labels=self.labels[indices])
+        """A split of these examples, with all rows of each."""
+        if self.examples is None:
+            features = [self.features[int(i)] for i in indices]
+            return replace(self, features=features, labels=self.labels[indices])
+        rows = [np.flatnonzero(self.examples == example) for example in indices]
+        return replace(
+            self,
+            features=[self.features[row] for row in np.concatenate(rows)],
+            labels=self.labels[indices],
+            examples=np.repeat(np.arange(len(rows)), [len(each) for each in rows]),
+        )
+
+    def followed_by(self, features: list[dict[str, Any]], labels: np.ndarray) -> Encoded:
+        """The rows, then other rows of the same examples in the same order, once or several times."""
+        examples, copies = self.examples, len(features) // len(self)
+        if examples is not None:
+            examples = np.concatenate(
+                [examples + copy * len(self.labels) for copy in range(copies + 1)]
+            )
+        return replace(
+            self,
+            features=[*self.features, *features],
+            labels=np.concatenate([self.labels, *[labels] * copies]),
+            examples=examples,
+        )
 
     def without_labels(self) -> Encoded:
         """The same rows, whose labels count as not known."""
@@ -123,6 +154,11 @@ class ImageRows(torch.utils.data.Dataset[dict[str, Any]]):
         """These rows as a batch."""
         rows = [int(i) for i in indices]
         return {"pixel_values": self._pixels(rows), "labels": torch.as_tensor(self.labels[rows])}
+
+    @property
+    def owners(self) -> np.ndarray:
+        """Every row is an example."""
+        return np.arange(len(self))
 
     def take(self, indices: np.ndarray) -> ImageRows:
         """A split of these rows."""

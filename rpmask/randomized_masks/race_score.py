@@ -58,7 +58,7 @@ class Evaluator:
 
     def broken(self) -> Evaluation:
         """The evaluation of a model that gives no finite answer."""
-        nothing = np.full(len(self._held_out), np.nan)
+        nothing = np.full(len(self._held_out.labels), np.nan)
         return Evaluation(nothing, np.nan, None if self._dense_logits is None else nothing)
 
 

@@ -88,7 +88,7 @@ def drawn_start(
     seed = request.plan.seed
     statistics: dict[str, Statistics] = {}
     if request.start not in ("magnitude", "random"):
-        rows = calibration_rows(len(prepared.train), request.calibration_rows, seed)
+        rows = calibration_rows(len(prepared.train.labels), request.calibration_rows, seed)
         with context.console.working("importance") as shown:
             statistics = calibrate(
                 load_classifier(folder, prepared.spec, seed=seed),

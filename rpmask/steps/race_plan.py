@@ -67,8 +67,10 @@ def plan_race(
 
 
 def held_out(prepared: Prepared, request: ScreenRequest) -> Split:
-    """Return the examples that candidates are compared on: seeded rows of the selection split."""
+    """Return the examples that candidates are compared on, seeded ones of the selection split."""
     selection = prepared.selection
-    order = generator(request.seed, "held-out").permutation(len(selection))[: request.examples]
+    order = generator(request.seed, "held-out").permutation(len(selection.labels))[
+        : request.examples
+    ]
     order.sort()
     return selection.take(order)

@@ -138,7 +138,7 @@ def _report(
         engine=engine.name,
         workers=engine.workers,
         threads=training.threads,
-        examples=len(setup.held_out),
+        examples=len(setup.held_out.labels),
         batch_size=training.batch_size,
         steps_spent=outcome.steps_spent,
         steps_full=training.full_steps * k,

@@ -6,8 +6,6 @@ are swapped with the next. A perturbed row has no label: the pruned model learns
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from rpmask.errors import RpmaskError
@@ -27,12 +25,11 @@ def with_perturbed(data: Split, copies: int, seed: int) -> Encoded:
     words = np.concatenate(tokens)
     words = words[~np.isin(words, special)]
     unlabelled = data.without_labels()
-    features = list(data.features)
+    features = []
     for _ in range(copies):
         for row, ids in zip(unlabelled.features, tokens, strict=True):
             features.append({**row, "input_ids": _perturbed(ids, special, words, rng).tolist()})
-    labels = np.concatenate([data.labels, *[unlabelled.labels] * copies])
-    return replace(data, features=features, labels=labels)
+    return data.followed_by(features, unlabelled.labels)
 
 
 def _perturbed(

@@ -41,7 +41,7 @@ def distillation_loss(
 
     full_length is the most tokens that a row may have; by default, the longest row of the batch.
     """
-    loss = student.logits.new_zeros((), dtype=torch.float32)
+    loss = torch.zeros((), device=labels.device)
     if terms.labels:
         loss = loss + terms.labels * label_loss(task, student, labels)
     if teacher is None:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from rpmask.heads.head import Units
 from rpmask.heads.metrics import compute
-from rpmask.heads.outputs import example_means
+from rpmask.heads.outputs import mean_by_example, stacked
 from rpmask.heads.registry import head_of
 from rpmask.heads.splits import Split
 from rpmask.tasks.spec import TaskSpec
@@ -19,9 +20,9 @@ from rpmask.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on a split, in the order of its rows. examples is the row of each unit."""
+    """A model's answers on a split, in the order of its rows. examples is the example of each unit."""
 
-    losses: np.ndarray  # (rows,)
+    losses: np.ndarray  # (examples,)
     logits: np.ndarray  # (units, classes)
     targets: np.ndarray  # (units,)
     examples: np.ndarray  # (units,)
@@ -29,7 +30,7 @@ class Evaluation:
 
     @property
     def several_units(self) -> bool:
-        """Whether a row has more answers than one."""
+        """Whether an example has more answers than one."""
         return len(self.logits) != len(self.losses)
 
     @property
@@ -44,10 +45,9 @@ def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    order = np.argsort(data.lengths, kind="stable")
+    order = evaluation_order(data)
     answers = head_of(spec).answers
-    logits, targets, examples = [], [], []  # of the units of every batch
-    losses = np.empty(len(data), dtype=np.float64)
+    logits, targets, losses, places = [], [], [], []  # of the units of every batch
     for start in range(0, len(data), batch_size):
         rows = order[start : start + batch_size]
         batch = {name: value.to(device) for name, value in data.batch(rows).items()}
@@ -55,15 +55,14 @@ def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64
         units = answers.units(model(**batch), labels)
         logits.append(units.logits.float().cpu().numpy())
         targets.append(units.targets.cpu().numpy())
-        examples.append(rows if units.examples is None else rows[units.examples.cpu().numpy()])
-        means = example_means(answers.losses(units), units.examples, len(rows))
-        losses[rows] = means.double().cpu().numpy()
+        losses.append(answers.losses(units).double().cpu().numpy())
+        places.append(rows_of(units, rows))
     model.train(was_training)
-    owners = np.concatenate(examples)
-    by_row = np.argsort(owners, kind="stable")
-    owners, found = owners[by_row], np.concatenate(logits)[by_row]
+    rows = np.concatenate(places)
+    by_row = np.argsort(rows, kind="stable")
+    owners, found = data.owners[rows[by_row]], stacked(logits)[by_row]
     return Evaluation(
-        losses,
+        mean_by_example(np.concatenate(losses)[by_row], owners, len(data.labels)),
         found,
         np.concatenate(targets)[by_row],
         owners,
@@ -71,17 +70,21 @@ def evaluate(model: nn.Module, data: Split, spec: TaskSpec, batch_size: int = 64
     )
 
 
-def metrics_of(spec: TaskSpec, output: Any) -> dict[str, float]:
-    """The metrics of what a Trainer gathered: logits and label ids, padded to one shape, in its own order.
+def evaluation_order(data: Split) -> np.ndarray:
+    """The rows in the order in which they are evaluated."""
+    return np.argsort(data.lengths, kind="stable")
 
-    Units that no input reached, such as words beyond the longest input, are not counted.
-    """
+
+def rows_of(units: Units, rows: np.ndarray) -> np.ndarray:
+    """The row of each unit of a batch of these rows."""
+    return rows if units.examples is None else rows[units.examples.cpu().numpy()]
+
+
+def metrics_of(spec: TaskSpec, output: Any, data: Split) -> dict[str, float]:
+    """The metrics of what a Trainer gathered in that order: logits and label ids, padded to one shape."""
     given = SimpleNamespace(logits=torch.from_numpy(output.predictions))
     units = head_of(spec).answers.units(given, torch.from_numpy(output.label_ids))
-    if units.examples is None:
-        return compute(spec, units.logits.numpy(), output.label_ids)
-    examples = units.examples.numpy()
-    labels = np.empty(len(output.label_ids), dtype=object)
-    starts = np.searchsorted(examples, np.arange(1, len(labels)))
-    labels[:] = np.split(units.targets.numpy(), starts)
-    return compute(spec, units.logits.numpy(), labels, examples)
+    rows = rows_of(units, evaluation_order(data))
+    by_row = np.argsort(rows, kind="stable")
+    logits = units.logits.float().numpy()[by_row]
+    return compute(spec, logits, data.labels, data.owners[rows[by_row]])

@@ -13,12 +13,14 @@ from torch import nn
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rpmask import ranks
+from rpmask.heads.outputs import logits_of
 from rpmask.heads.splits import Split
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.packed_format import save_mask
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.distill import distillation_loss
+from rpmask.train.evaluate import evaluation_order
 from rpmask.train.parameters import decaying_names
 from rpmask.train.plan import LABELS_ONLY, Distillation
 from rpmask.train.teacher import ROW, LiveTeacher, RowCachedTeacher, cache_rows
@@ -78,7 +80,7 @@ class MaskedTrainer(transformers.Trainer):
             outputs, target, labels, mask, self._task, terms, self._full_length
         )
         # Only the logits are returned: the Trainer would gather hidden states for every row.
-        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+        return (loss, {"logits": logits_of(outputs)}) if return_outputs else loss
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """The same rule as in a race."""
@@ -95,6 +97,9 @@ class MaskedTrainer(transformers.Trainer):
             self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
         )
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return evaluation_order(eval_dataset).tolist()
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Weights can be the best only after the last cut."""

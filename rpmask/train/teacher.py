@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rpmask.heads.outputs import logits_of
 from rpmask.heads.splits import Encoded, Split
 from rpmask.train.plan import Distillation
 
@@ -91,7 +92,7 @@ class StepCachedTeacher:
             return self._cache[step].to(self._device)
         computed = self._live(torch.empty(0), inputs)
         outputs = Outputs(
-            computed.logits,
+            logits_of(computed),
             getattr(computed, "hidden_states", None) or (),  # a sequence-to-sequence model has none
             getattr(computed, "attentions", None) or (),
         )
@@ -146,6 +147,7 @@ def cache_rows(network: nn.Module, data: Split, terms: Distillation) -> RowCache
         inputs = {name: value.to(device) for name, value in data.batch(rows).items()}
         del inputs["labels"]
         outputs, real = live(numbers, inputs), inputs["attention_mask"].bool()
+        found = logits_of(outputs)
         layers = getattr(outputs, "hidden_states", None) or ()
         if any(layer.shape[:2] != real.shape for layer in layers):
             return None  # the network shortens its input on the way
@@ -155,15 +157,15 @@ def cache_rows(network: nn.Module, data: Split, terms: Distillation) -> RowCache
             shape = (int(starts[-1]), *states.shape[2:])
             if np.prod(shape) * states.element_size() > KEPT_BYTES:
                 return None
-            per_token = outputs.logits.ndim == len(real.shape) + 1
+            per_token = found.ndim == len(real.shape) + 1
             answers = int(starts[-1]) if per_token else len(data)
-            logits = outputs.logits.new_empty(answers, outputs.logits.shape[-1], device="cpu")
+            logits = found.new_empty(answers, found.shape[-1], device="cpu")
             empty = torch.empty(shape, dtype=states.dtype)
             cache = RowCachedTeacher(logits, empty, starts, per_token)
         places = cache.places(rows)
         if cache.per_token:
-            cache.logits[places] = outputs.logits[real].cpu()
+            cache.logits[places] = found[real].cpu()
         else:
-            cache.logits[numbers] = outputs.logits.cpu()
+            cache.logits[numbers] = found.cpu()
         cache.states[places] = states[real].cpu()
     return cache

@@ -120,7 +120,7 @@ def train(
         train_dataset=numbered,
         eval_dataset=selection,
         data_collator=numbered.collate,
-        compute_metrics=lambda output: metrics_of(task, output),
+        compute_metrics=lambda output: metrics_of(task, output, selection),
         callbacks=callbacks,
         task=task,
         terms=plan.distill,
