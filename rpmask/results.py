@@ -20,6 +20,7 @@ class FinetuneResult(StepRecord):
     is the share that the dense model's most frequent answer alone would reach. Both are None for a regression
     or without a dense model. High retention with low agreement means that different rows are right.
     tightened_from is the digest of the mask that the training began with, if cuts tightened it.
+    lower_is_better is about the primary metric.
     """
 
     selection_run_id: str | None
@@ -43,6 +44,7 @@ class FinetuneResult(StepRecord):
     dense_selection: dict[str, float] = field(default_factory=dict)
     tightened_from: str | None = None
     data: DataChoice = field(default_factory=DataChoice)
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,4 @@ class JackpotResult(StepRecord):
     data: DataChoice = field(default_factory=DataChoice)
     statistics_digest_before: str = ""
     statistics_digest_after: str = ""
+    lower_is_better: bool = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 from rpmask.charts.run_results import BELOW, Place, Result
+from rpmask.direction import retention
 
 CONFIDENCE = 0.95
 
@@ -40,6 +41,7 @@ class LeaderboardRow:
     seconds: float
     champion: bool
     runs: tuple[str, ...]
+    lower_is_better: bool = False
 
 
 def leaderboard_rows(
@@ -60,7 +62,8 @@ def leaderboard_rows(
     table = [_row(same, shown[same[0].place], champions) for same in found]
 
     def order(row: LeaderboardRow) -> tuple[str, float, float]:
-        return row.task, row.sparsity, math.inf if math.isnan(row.mean) else -row.mean
+        value = row.mean if row.lower_is_better else -row.mean
+        return row.task, row.sparsity, math.inf if math.isnan(row.mean) else value
 
     return sorted(table, key=order)
 
@@ -100,12 +103,13 @@ def _row(same: Sequence[Result], shown: Sequence[str], champions: Set[str]) -> L
         mean=mean,
         interval=_interval(values, mean),
         dense=dense,
-        retention=mean / dense if dense else math.nan,
+        retention=retention(mean, dense, lower=first.lower_is_better) if dense else math.nan,
         better=verdicts.count("better") if verdicts else None,
         steps=statistics.fmean(result.steps for result in same),
         seconds=statistics.fmean(result.seconds for result in same),
         champion=any(result.run_id in champions for result in same),
         runs=tuple(result.run_id for result in same),
+        lower_is_better=first.lower_is_better,
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from rpmask.charts import style
 from rpmask.charts.leaderboard import LeaderboardRow
+from rpmask.direction import best_of
 from rpmask.words import percent
 
 MARKERS = {"drawn": "o", "paper": "s", "jackpot": "D"}
@@ -19,7 +20,7 @@ SPREAD = 0.6  # of a column's width, over which the rows of one sparsity are pla
 @style.styled
 def board(rows: Sequence[LeaderboardRow]) -> Figure:
     """A dot with its interval for every row of one task and metric; the best of a sparsity stands out."""
-    task, metric = rows[0].task, rows[0].metric
+    task, metric, lower = rows[0].task, rows[0].metric, rows[0].lower_is_better
     title = f"Leaderboard: {task}, {metric} on dev"
     sparse = [row for row in rows if row.sparsity > 0 and math.isfinite(row.mean)]
     if not sparse:
@@ -35,14 +36,15 @@ def board(rows: Sequence[LeaderboardRow]) -> Figure:
     columns = sorted({row.sparsity for row in sparse})
     for column, sparsity in enumerate(columns):
         here = [row for row in sparse if row.sparsity == sparsity]
-        best = max(here, key=lambda row: row.mean)
+        best = max(here, key=lambda row: -row.mean if lower else row.mean)
         for i, row in enumerate(here):
             offset = SPREAD * ((i + 0.5) / len(here) - 0.5)
             _draw(axes, column + offset, row, leads=row is best)
     for method in dict.fromkeys(row.method for row in sparse):
         axes.plot([], [], MARKERS.get(method, "^"), color=style.GREY, label=method)
-    dense = max((row.dense for row in sparse if math.isfinite(row.dense)), default=None)
-    if dense is not None:
+    known = [row.dense for row in sparse if math.isfinite(row.dense)]
+    if known:
+        dense = best_of(known, lower=lower)
         axes.axhline(dense, color=style.GREEN, lw=1.4, ls=style.DASHED, label="dense", zorder=1)
     axes.set_xticks(range(len(columns)), [percent(sparsity) for sparsity in columns])
     axes.set_xlim(-0.5, len(columns) - 0.5)

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from rpmask.direction import LOWER
+
 BELOW = "below."  # prefix for the settings of lower levels
 # Parameters that identify inputs, machines or seeds rather than a method.
 NOT_SETTINGS = frozenset(
@@ -63,6 +65,7 @@ class Result:
     steps: float
     seconds: float
     started: int
+    lower_is_better: bool = False
 
     @property
     def place(self) -> Place:
@@ -96,6 +99,7 @@ def _result(run: RunFacts, runs: Mapping[str, RunFacts]) -> Result:
         steps=sum(s.metrics.get("steps", s.metrics.get("steps_spent", 0.0)) for s in lineage),
         seconds=sum(s.metrics.get("seconds", 0.0) for s in lineage),
         started=run.started,
+        lower_is_better=run.tags.get("better") == LOWER,
     )
 
 

@@ -22,11 +22,11 @@ def levels(results: Sequence[FinetuneResult]) -> Figure:
     rows.sort(key=lambda row: row.sparsity)
     last, primary = rows[-1], rows[-1].primary
     values = [row.dev[row.primary] for row in rows]
-    references = [  # where known: a regression has no majority class
+    references = [  # where known
         (name, metrics[primary], colour, dashes)
         for name, metrics, colour, dashes in (
             ("dense", last.dense, style.GREEN, "-"),
-            ("majority class", last.majority, style.GREY, style.DOTTED),
+            ("constant answer", last.majority, style.GREY, style.DOTTED),
         )
         if math.isfinite(metrics.get(primary, math.nan))
     ]

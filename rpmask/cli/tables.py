@@ -123,7 +123,7 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
         (f"dense {primary} (dev)", _number(result["dense"][primary])),
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
         ("retention", _number(result["retention"], ".1%")),
-        (f"{primary} of the most frequent label", _number(result["majority"][primary])),
+        (f"{primary} of the best constant answer", _number(result["majority"][primary])),
         ("registered", _address(result["model"])),
     ]
     if result["agreement"] is not None:

@@ -141,7 +141,12 @@ class Search:
         self._digest = parameters_digest(model)
         identity = [start.digest, self._digest, statistics_digest(self._dense), plan.to_dict()]
         self._state = SearchState(
-            canonical_json(identity), start, self._dense, self._dense, self._dense
+            canonical_json(identity),
+            start,
+            self._dense,
+            self._dense,
+            self._dense,
+            lower_is_better=head_of(task).answers.lower_is_better,
         )
 
     def run(self) -> Searched:

@@ -43,6 +43,7 @@ class SearchState:
     loss: float = 0.0
     swaps: int = 0
     best_epoch: int = 0
+    lower_is_better: bool = False
     epochs: list[SearchEpoch] = field(default_factory=list)
 
     def add(self, epoch: SearchEpoch, mask: Mask, statistics: Statistics) -> None:
@@ -50,16 +51,15 @@ class SearchState:
         self.statistics = statistics
         if not self.epochs:
             self.start_statistics = statistics
-        if not self.epochs or _rank(epoch) > _rank(self.epochs[self.best_epoch]):
+        if not self.epochs or self._rank(epoch) > self._rank(self.epochs[self.best_epoch]):
             self.best_epoch, self.best_mask = epoch.epoch, mask
             self.best_statistics = statistics
         self.epochs.append(epoch)
         self.loss, self.swaps = 0.0, 0
 
-
-def _rank(epoch: SearchEpoch) -> tuple[float, float]:
-    """Epochs are ordered by metric, then by loss."""
-    return (epoch.metric, -epoch.loss)
+    def _rank(self, epoch: SearchEpoch) -> tuple[float, float]:
+        """Epochs are ordered by metric, then by loss."""
+        return (-epoch.metric if self.lower_is_better else epoch.metric, -epoch.loss)
 
 
 def save_state(

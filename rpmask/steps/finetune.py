@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from rpmask import ranks
+from rpmask.direction import better_way
 from rpmask.errors import RpmaskError
 from rpmask.masks.granularity import parse_granularity
 from rpmask.masks.packed_format import save_mask
@@ -183,7 +184,7 @@ def _finish(
     run.log_file(run.work / ANSWERS)
     if found.mask_digest is not None:
         run.log_file(run.work / MASK_FILE)
-    run.tag(primary=result.primary)
+    run.tag(primary=result.primary, better=better_way(result.lower_is_better))
     registered, promoted = _register(request, run, found, prepared, result, model)
     kept = result.pick(
         *("selection_run_id", "dense", "dev", "selection", "dense_selection", "majority"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
+from rpmask.direction import retention
 from rpmask.heads.metrics import majority, report
 from rpmask.heads.registry import head_of
 from rpmask.results import FinetuneResult
@@ -55,6 +56,7 @@ def measure(
     answers.update(
         {f"{name}/rows": one.examples for name, one in ours.items() if one.several_units}
     )
+    lower = head_of(spec).answers.lower_is_better
     result = FinetuneResult(
         selection_run_id=found.run_id,
         task=found.task,
@@ -67,7 +69,7 @@ def measure(
         dev=dev,
         majority=_merged({name: majority(spec, d.labels) for name, d in splits.items()}),
         primary=spec.primary,
-        retention=dev[spec.primary] / dense[spec.primary] if dense[spec.primary] else 0.0,
+        retention=retention(dev[spec.primary], dense[spec.primary], lower=lower),
         best_step=trained.best_step,
         steps=trained.steps,
         nonzero=trained.nonzero,
@@ -76,6 +78,7 @@ def measure(
         selection=selection,
         dense_selection=dense_selection,
         data=found.data,
+        lower_is_better=lower,
         run_id=run_id,
         versions=versions("finetune"),
     )
@@ -121,8 +124,8 @@ def describe(found: Resolved, result: FinetuneResult) -> str:
             source = f"sample `{found.pool.run_id}`, select `{found.run_id}`"
         lines = [
             f"**`{found.task}` at {percent(found.sparsity)}: {name} {result.dev[name]:.4f} "
-            f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; always "
-            f"answering the commonest label gives {result.majority[name]:.4f}.",
+            f"on dev**, dense {result.dense[name]:.4f}, retention {result.retention:.1%}; the best "
+            f"constant answer gives {result.majority[name]:.4f}.",
             f"{result.steps} steps from `{found.weights}`, best at {result.best_step}; "
             f"{result.nonzero:,} weights under the mask are not zero.",
             f"Runs: {source}, finetune `{result.run_id}`.",

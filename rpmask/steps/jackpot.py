@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from rpmask.direction import better_way
 from rpmask.heads.metrics import report
+from rpmask.heads.registry import head_of
 from rpmask.heads.splits import Split
 from rpmask.lottery_jackpots.norms import Statistics
 from rpmask.lottery_jackpots.search import Search, Searched, put_on
@@ -173,6 +175,7 @@ def _measure(
         statistics_digest_after=searched.statistics_digest_after,
         tensors=searched.mask.counts(),
         data=start.data,
+        lower_is_better=head_of(prepared.spec).answers.lower_is_better,
         run_id=run_id,
         versions=versions("jackpot"),
     )
@@ -202,7 +205,7 @@ def _finish(
         intro=_describe(result),
         metrics={**metrics, **sparsities, "steps": result.epochs[-1].step},
     )
-    run.tag(primary=result.primary)
+    run.tag(primary=result.primary, better=better_way(result.lower_is_better))
     registered = register(
         run,
         writer_of(model, prepared.tokenizer),

@@ -5,11 +5,11 @@ The selection split decides. Dev is reported and decides nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rpmask.direction import best_of, is_better, retention
 from rpmask.results import FinetuneResult
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def promotion(tracker: Tracker, result: FinetuneResult, retain: float) -> Iterat
             reigning is None
             # An interrupted attempt of this run promoted it.
             or reigning.get("rpmask.run") == result.run_id
-            or beats(result, reigning, _selection_of(tracker, reigning, result.primary), retain)
+            or beats(result, reigning, _selection_of(tracker, reigning, result), retain)
         )
 
 
@@ -46,14 +46,15 @@ def beats(
     """
     sparsity = float(reigning.get("rpmask.sparsity", 0.0))
     if abs(result.sparsity - sparsity) < SAME_SPARSITY:
-        return result.selection[result.primary] > its_metric
+        ours = result.selection[result.primary]
+        return is_better(ours, its_metric, lower=result.lower_is_better)
     return result.sparsity > sparsity and kept_on_selection(result) >= retain
 
 
 def kept_on_selection(result: FinetuneResult) -> float:
     """Return the share of the dense model's metric that is kept on the selection split."""
-    dense = result.dense_selection[result.primary]
-    return result.selection[result.primary] / dense if dense else 0.0
+    ours, dense = (each[result.primary] for each in (result.selection, result.dense_selection))
+    return retention(ours, dense, lower=result.lower_is_better)
 
 
 def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
@@ -67,9 +68,10 @@ def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
     return promoted
 
 
-def _selection_of(tracker: Tracker, reigning: Mapping[str, str], primary: str) -> float:
+def _selection_of(tracker: Tracker, reigning: Mapping[str, str], result: FinetuneResult) -> float:
     """Return the champion's metric on the selection split; older versions have a curve and no tag."""
     if SELECTION in reigning:
         return float(reigning[SELECTION])
-    points = tracker.client.get_metric_history(reigning["rpmask.run"], f"selection/{primary}")
-    return max((point.value for point in points), default=-math.inf)
+    curve = f"selection/{result.primary}"
+    points = tracker.client.get_metric_history(reigning["rpmask.run"], curve)
+    return best_of((point.value for point in points), lower=result.lower_is_better)

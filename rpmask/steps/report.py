@@ -138,9 +138,10 @@ def html_page(rows: Sequence[LeaderboardRow]) -> str:
 
     intro = (
         f"{markdown(rows)}\n`mean` is over seeds, with Student's 95 % interval; `retention` is its "
-        "share of the dense model's metric; `better` counts the selections whose winner beat the "
-        "control; `steps` and `time` cover everything from the dense model on, races included, "
-        "as a mean over the seeds. Everything is measured on dev, once per training.\n"
+        "share of the dense model's metric (dense / sparse where lower is better); `better` counts "
+        "the selections whose winner beat the control; `steps` and `time` cover everything from the "
+        "dense model on, races included, as a mean over the seeds. Everything is measured on dev, once "
+        "per training.\n"
     )
     charts = []
     for _, group in groupby(rows, key=lambda row: (row.task, row.metric)):

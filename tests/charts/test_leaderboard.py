@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rpmask.charts.leaderboard import LeaderboardRow, leaderboard_rows
+from rpmask.charts.leaderboard_dots import board
 from rpmask.charts.run_results import RunFacts, results_of
 
 
@@ -211,3 +213,17 @@ def test_generations_are_counted_per_level() -> None:
     ]
     (result,) = results_of({step.run_id: step for step in pools})
     assert result.settings == {"generations": "3", "below.generations": "2", "levels": "0.9,0.9"}
+
+
+def test_the_lowest_perplexity_is_first_and_keeps_dense_over_sparse() -> None:
+    found = []
+    for name, dev in (("a", 40.0), ("b", 32.0)):
+        *before, last = lineage(name, 0, dev, learning_rate=name)
+        metrics = {"dev/perplexity": dev, "dense/perplexity": 24.0, "steps": 1.0, "seconds": 1.0}
+        tags = {**last.tags, "primary": "perplexity", "better": "lower"}
+        found.append([*before, replace(last, metrics=metrics, tags=tags)])
+    first, second = table(*found)
+    assert (first.mean, second.mean) == (32.0, 40.0)
+    assert (first.retention, second.retention) == pytest.approx((0.75, 0.6))
+    axes = board([first, second]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["32.000"]

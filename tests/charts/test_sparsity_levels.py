@@ -16,7 +16,7 @@ def test_levels_are_drawn_from_the_densest_to_the_sparsest() -> None:
     drawn = line(axes, "sparse")
     assert drawn[:, 1].tolist() == [0.8, 0.78, 0.76]
     assert line(axes, "dense 0.8")[:, 1] == pytest.approx([0.8, 0.8])
-    assert line(axes, "majority class 0.5")[:, 1] == pytest.approx([0.5, 0.5])
+    assert line(axes, "constant answer 0.5")[:, 1] == pytest.approx([0.5, 0.5])
     text = words(figure)
     for expected in ("93.75%\n16×", "50%\n2×", "95.0%", "97.5%", "dense 0.8", "dev accuracy"):
         assert expected in text

@@ -46,6 +46,28 @@ def test_who_wins(sparsity: float, metric: float, reigning: str, its: float, won
     assert beats(trained(sparsity, metric), {"rpmask.sparsity": reigning}, its, 0.9) is won
 
 
+@pytest.mark.parametrize(
+    ("sparsity", "perplexity", "its", "won"),
+    [
+        (0.9, 19.0, 20.0, True),
+        (0.9, 20.0, 20.0, False),
+        # A sparser one that keeps 90 % of 18, and one that does not.
+        (0.91, 19.9, 10.0, True),
+        (0.91, 20.1, 30.0, False),
+    ],
+)
+def test_lower_may_be_better(sparsity: float, perplexity: float, its: float, won: bool) -> None:
+    result = replace(
+        RESULT,
+        primary="perplexity",
+        sparsity=sparsity,
+        selection={"perplexity": perplexity},
+        dense_selection={"perplexity": 18.0},
+        lower_is_better=True,
+    )
+    assert beats(result, {"rpmask.sparsity": "0.9"}, its, 0.9) is won
+
+
 def test_dev_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "who", folder=tmp_path / ".rpmask")
     reigning = {"rpmask.sparsity": "0.9", "rpmask.metric": "0.5", SELECTION: "0.8"}
