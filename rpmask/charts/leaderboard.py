@@ -12,12 +12,13 @@ from scipy.special import stdtrit
 
 from rpmask.charts.run_results import BELOW, Place, Result
 from rpmask.direction import retention
+from rpmask.jsonrecord import Record
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class LeaderboardRow:
+class LeaderboardRow(Record):
     """The results of all seeds of one method with one set of settings.
 
     interval is Student's t interval for the mean over seeds, empty for a single seed. better counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ AnsweringModel = Annotated[
 @verb()
 def bench(
     request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
-) -> None:
+) -> dict[str, Any]:
     """Time a model under every installed runtime: dense, bf16, int8, CSR, compact, ONNX Runtime.
 
     Example: `rpmask bench models:/rpmask-demo@champion --grid 1x32,8x64`
@@ -33,4 +33,4 @@ def bench(
     from rpmask.steps.bench import run_bench
 
     request = replace(request, source=champion.unless(model))
-    tracking.show("bench", run_bench(request, tracking.context()))
+    return run_bench(request, tracking.context())

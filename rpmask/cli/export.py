@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rpmask.cli.options import verb
 from rpmask.cli.sources import Champion
 from rpmask.cli.tracking import Tracking
+from rpmask.settings import setting
 from rpmask.steps.deploy_requests import ExportRequest
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an export is written."""
+
+    out: Path | None = setting(None, "Folder to write", none="export/TASK-VERSION-FORM")
 
 
 @verb()
 def export(
     request: ExportRequest,
     champion: Champion,
+    place: Place,
     tracking: Tracking,
     model: Annotated[
         str | None,
         typer.Argument(help="models:/NAME@ALIAS or models:/NAME/VERSION; else --task's champion."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write [default: export/TASK-VERSION-FORM].")
-    ] = None,
-) -> None:
+) -> dict[str, Any]:
     """Write a registered model for deployment: packed, sparse, smaller, or portable.
 
     Example: `rpmask export models:/rpmask-demo@champion --to packed --out deploy/packed`
@@ -37,4 +43,4 @@ def export(
 
     context = tracking.context()
     request = pinned_request(replace(request, source=champion.unless(model)), context)
-    tracking.show("export", write(request, out or default_folder(request, context), context))
+    return write(request, place.out or default_folder(request, context), context)

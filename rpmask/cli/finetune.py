@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from rpmask.cli.options import Given, typed, verb
 from rpmask.cli.sources import DATA_OPTIONS, Source, find_model, resolve_precision
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.settings import setting_like
+from rpmask.settings import setting, setting_like
 from rpmask.steps.requests import FinetuneRequest, SampleRequest
 from rpmask.train.plan import TIGHTENING, TrainPlan
 
@@ -28,6 +26,7 @@ class Selection(Source):
         Source, "run", help="A select run, or models:/NAME@selected", none="the latest select"
     )
     model: str = setting_like(SampleRequest, "model")
+    dense: bool = setting(False, "Train --model on the task without a mask", "--dense")
 
 
 @verb(defaults={"with --dense": DENSE})
@@ -37,14 +36,12 @@ def finetune(
     data: DataChoice,
     tracking: Tracking,
     given: Given,
-    dense: Annotated[
-        bool, typer.Option("--dense", help="Train --model on the task without a mask.")
-    ] = False,
-) -> None:
+) -> dict[str, Any]:
     """Train the selected mask's weights, evaluate once on dev, and register the result.
 
     Example: `rpmask finetune --epochs 6`
     """
+    dense = source.dense
     refuse_unused(given, dense)
     plan = replace(request.plan, precision=resolve_precision(request.plan.precision))
     if dense and "dropout" not in given:
@@ -70,10 +67,8 @@ def finetune(
     context = tracking.context()
     if dense:
         model = find_model(source.task, data, given, tracking)
-        result = finetune_dense(request, context, task=source.task, model=model, data=data)
-    else:
-        result = train_masked(request, context, source.find("select", context, given))
-    tracking.show("finetune", result)
+        return finetune_dense(request, context, task=source.task, model=model, data=data)
+    return train_masked(request, context, source.find("select", context, given))
 
 
 def refuse_unused(given: Given, dense: bool) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated
-
-import typer
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rpmask.cli.options import Given, fill, verb
 from rpmask.cli.sources import DATA_OPTIONS, check_task_of, find_model, refuse_with
 from rpmask.cli.tracking import Tracking
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
+from rpmask.settings import setting
 from rpmask.steps.jackpot_request import (
     DRAWN_STARTS,
     TASK_SEARCHES,
@@ -25,18 +24,23 @@ OF_DRAWN_STARTS = ["sparsity", "allocation", "include", "exclude", "calibration_
 SEARCHES = {**TASK_SEARCHES, "texts": TEXT_SEARCH}
 
 
+@dataclass(frozen=True)
+class DrawnStart:
+    """What is typed about a start that is drawn."""
+
+    allocation: str = setting(
+        "global",
+        "Sparsity of each layer in a drawn start: global (one threshold), uniform, or a blend",
+    )
+
+
 @verb(defaults={f"for {task}": JackpotRequest(plan=plan) for task, plan in SEARCHES.items()})
 def jackpot(
     request: JackpotRequest,
+    drawn: DrawnStart,
     tracking: Tracking,
     given: Given,
-    allocation: Annotated[
-        str,
-        typer.Option(
-            help="Sparsity of each layer in a drawn start: global (one threshold), uniform, or a blend."
-        ),
-    ] = "global",
-) -> None:
+) -> dict[str, Any]:
     """Search for a mask in frozen weights (lottery jackpots), for text and image classifiers.
 
     Example: `rpmask jackpot --task digits --sparsity 0.9`
@@ -44,7 +48,7 @@ def jackpot(
     from rpmask.randomized_masks.allocation import parse_allocation
     from rpmask.steps.context import available_cores
 
-    request = replace(request, allocation=parse_allocation(allocation))
+    request = replace(request, allocation=parse_allocation(drawn.allocation))
     request.check()
     context = tracking.context()
     if request.start in DRAWN_STARTS:
@@ -65,7 +69,7 @@ def jackpot(
     request.check()
     from rpmask.steps.jackpot import jackpot as search
 
-    tracking.show("jackpot", search(request, context))
+    return search(request, context)
 
 
 def search_plan(task: str, data: DataChoice, given: Given) -> SearchPlan:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -32,24 +32,46 @@ KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD_ONLY, annotation=typer.Context)
 
 
+@dataclass(frozen=True)
+class Verb:
+    """A function and its options, however they are given: typed, as keywords, or in a file."""
+
+    name: str
+    function: Callable[..., Any]
+    records: Mapping[str, Any]
+    options: Mapping[str, Option]
+    help: Mapping[str, str]  # what each option says, with its default
+    arguments: Mapping[str, inspect.Parameter]  # words of the command line that are no options
+
+    def __call__(self, given: Given, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+        """The function's result, and its records filled with the options that were given."""
+        filled = {name: fill(record, given) for name, record in self.records.items()}
+        extra = {"given": given} if "given" in inspect.signature(self.function).parameters else {}
+        return self.function(**filled, **arguments, **extra), filled
+
+
+VERBS: dict[str, Verb] = {}
+
+
 def verb(
     *,
     skip: Collection[str] = (),
     defaults: Mapping[str, Any] | None = None,
     group: typer.Typer = app,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Add a function to the app, or to a group of it; its records become options, except those in `skip`.
 
     `defaults` are records with the defaults of special cases, for the help: {"with --recipe paper": record}.
-    An option that the verb itself declares replaces a record's option of the same name.
+    Of two options with the same name the first one stays. A result that the function returns is shown.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
         declared = inspect.signature(function, eval_str=True).parameters
         kinds: dict[str, Any] = {name: p.annotation for name, p in declared.items()}
         records = {name: kinds[name]() for name in declared if is_dataclass(kinds[name])}
         own = [name for name in declared if name not in records and name != "given"]
         options: dict[str, Option] = {}
+        texts: dict[str, str] = {}
         parameters = [CONTEXT]
         for record in records.values():
             special = {w: one for w, one in (defaults or {}).items() if type(one) is type(record)}
@@ -57,9 +79,14 @@ def verb(
                 if option.name not in (*skip, *own, *options):
                     read = attrgetter(option.path)
                     cases = {when: read(one) for when, one in special.items()}
-                    parameters.append(option.parameter(read(record), cases))
+                    texts[option.name] = option.text(read(record), cases)
+                    parameters.append(option.parameter(read(record), cases, texts[option.name]))
                     options[option.name] = option
-        parameters += [declared[name].replace(kind=KEYWORD_ONLY) for name in own]
+        arguments = {name: declared[name].replace(kind=KEYWORD_ONLY) for name in own}
+        parameters += arguments.values()
+        made = Verb(function.__name__, function, records, options, texts, arguments)
+        if group is app:
+            VERBS[made.name] = made
 
         @wraps(function)
         def wrapped(ctx: typer.Context, **values: Any) -> None:
@@ -68,9 +95,9 @@ def verb(
                 for name, option in options.items()
                 if values[name] is not None and _is_typed(ctx, name)
             }
-            filled = {name: fill(record, given) for name, record in records.items()}
-            extra = {"given": given} if "given" in declared else {}
-            function(**filled, **{name: values[name] for name in own}, **extra)
+            result, filled = made(given, **{name: values[name] for name in own})
+            if result is not None:
+                filled["tracking"].show(made.name, result)
 
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated
-
-import typer
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rpmask.cli.options import Given, fill, typed, verb
 from rpmask.cli.sources import find_model, resolve_precision
 from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
+from rpmask.settings import setting
 from rpmask.steps.defaults import starting_point
 from rpmask.steps.requests import FinetuneRequest, RunRequest
 
 UNTRAINED_ROWS = 1024  # for importances where no training makes up for what they miss
+
+
+@dataclass(frozen=True)
+class TypedLevels:
+    """The levels as a user types them."""
+
+    levels: str | None = setting(
+        None,
+        "Rising sparsities, or cubic:N. If they end below --sparsity, the last training tightens the mask to "
+        "it",
+        none="0.54,0.83,0.92 and --sparsity",
+    )
+    one_shot: bool = setting(False, "One level, straight to --sparsity", "--one-shot")
+    sparsity: float | None = setting(None, "Sparsity in the end", "--sparsity", "-s", none="0.9375")
 
 
 @verb(
@@ -26,25 +39,12 @@ UNTRAINED_ROWS = 1024  # for importances where no training makes up for what the
     },
 )
 def run(
+    levels: TypedLevels,
     request: RunRequest,
     space: TypedSpace,
     tracking: Tracking,
     given: Given,
-    levels: Annotated[
-        str | None,
-        typer.Option(
-            help="Rising sparsities, or cubic:N [default: 0.54,0.83,0.92 and --sparsity]. If they end below "
-            "--sparsity, the last training tightens the mask to it."
-        ),
-    ] = None,
-    one_shot: Annotated[
-        bool, typer.Option("--one-shot", help="One level, straight to --sparsity.")
-    ] = False,
-    sparsity: Annotated[
-        float | None,
-        typer.Option("--sparsity", "-s", help="Sparsity in the end [default: 0.9375]."),
-    ] = None,
-) -> None:
+) -> dict[str, Any]:
     """Run the whole pipeline, level by level; the same command continues after an interruption.
 
     Example: `rpmask run --task rte --model bert-base-uncased`
@@ -53,7 +53,8 @@ def run(
     if "precision" in given:  # resolve it once: a second measurement might come out otherwise
         given = {**given, "precision": resolve_precision(given["precision"])}
     request = requested(given, space)
-    request = replace(request, levels=chosen_levels(levels, sparsity, one_shot))
+    request = replace(request, levels=chosen_levels(levels))
+    sparsity = levels.sparsity
     if sparsity is not None and request.levels[-1] < sparsity:
         request = replace(request, finetune=tightened(request.finetune, sparsity))
     request.check()
@@ -68,13 +69,15 @@ def run(
         sample=replace(sampling, model=model),
         finetune=replace(request.finetune, plan=plan),
     )
-    tracking.show("run", run_levels(request, tracking.context()))
+    return run_levels(request, tracking.context())
 
 
 def requested(given: Given, space: TypedSpace) -> RunRequest:
     """The defaults of the recipe and the task, with the options that were given."""
     recipe, task = given.get("recipe", "default"), given.get("task", "demo")
-    request = fill(starting_point(recipe, task), given)
+    # The last sparsity is that of the levels.
+    options = {name: value for name, value in given.items() if name != "sparsity"}
+    request = fill(starting_point(recipe, task), options)
     plan = request.finetune.plan
     screen = replace(
         request.screen,
@@ -114,13 +117,14 @@ def tightened(request: FinetuneRequest, sparsity: float) -> FinetuneRequest:
     return replace(request, plan=replace(request.plan, tighten=sparsity))
 
 
-def chosen_levels(levels: str | None, sparsity: float | None, one_shot: bool) -> tuple[float, ...]:
+def chosen_levels(typed: TypedLevels) -> tuple[float, ...]:
     """The levels as given: a list, a schedule, or the paper's up to the last sparsity."""
     from rpmask.randomized_masks.levels import check_levels, parse_levels
 
-    if levels is not None:
-        chosen = parse_levels(levels, sparsity)
-        if one_shot and len(chosen) > 1:
+    sparsity = typed.sparsity
+    if typed.levels is not None:
+        chosen = parse_levels(typed.levels, sparsity)
+        if typed.one_shot and len(chosen) > 1:
             raise RpmaskError(
                 f"--one-shot is one level, and --levels asks for {len(chosen)}.",
                 "Leave one of the two out.",
@@ -128,5 +132,5 @@ def chosen_levels(levels: str | None, sparsity: float | None, one_shot: bool) ->
         return chosen
     usual = RunRequest().levels
     last = usual[-1] if sparsity is None else sparsity
-    before = () if one_shot else tuple(level for level in usual if level < last)
+    before = () if typed.one_shot else tuple(level for level in usual if level < last)
     return check_levels((*before, last))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from rpmask.cli.options import Given, verb
 from rpmask.cli.sources import Source, resolve_precision
@@ -11,7 +12,9 @@ from rpmask.steps.screen_request import ScreenRequest
 
 
 @verb()
-def screen(source: Source, request: ScreenRequest, tracking: Tracking, given: Given) -> None:
+def screen(
+    source: Source, request: ScreenRequest, tracking: Tracking, given: Given
+) -> dict[str, Any]:
     """Race the masks of a pool: every candidate trains on the same batches, and losers stop early.
 
     Example: `rpmask screen --workers 2`
@@ -21,4 +24,4 @@ def screen(source: Source, request: ScreenRequest, tracking: Tracking, given: Gi
     from rpmask.steps.screen import screen as race
 
     context = tracking.context()
-    tracking.show("screen", race(request, context, source.find("sample", context, given)))
+    return race(request, context, source.find("sample", context, given))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rpmask.cli.options import Given, verb
 from rpmask.cli.sources import Source
 from rpmask.cli.tracking import Tracking
@@ -9,7 +11,9 @@ from rpmask.steps.screen_request import SelectRequest
 
 
 @verb()
-def select(source: Source, request: SelectRequest, tracking: Tracking, given: Given) -> None:
+def select(
+    source: Source, request: SelectRequest, tracking: Tracking, given: Given
+) -> dict[str, Any]:
     """Keep the winner if it beats the control by more than chance; register it as @selected.
 
     Example: `rpmask select`
@@ -18,4 +22,4 @@ def select(source: Source, request: SelectRequest, tracking: Tracking, given: Gi
     from rpmask.steps.select import select as choose
 
     context = tracking.context()
-    tracking.show("select", choose(request, context, source.find("screen", context, given)))
+    return choose(request, context, source.find("screen", context, given))

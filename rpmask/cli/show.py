@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,6 +13,18 @@ from rpmask.cli import deploy_tables, tables
 
 PIPE_WIDTH = 120
 WIDE = 200  # a leaderboard has many columns
+PREFORMATTED = '<pre style="line-height:normal;font-family:monospace">{code}</pre>'
+
+
+def leaderboard_table(result: dict[str, Any]) -> Table:
+    """One row per setting, or per run."""
+    from rpmask.charts.leaderboard import LeaderboardRow
+    from rpmask.steps.report import COLUMNS, cells
+
+    rows = (cells(LeaderboardRow.from_dict(row)) for row in result["rows"])
+    title = f"leaderboard of {result['experiment']}: {result['runs']} runs"
+    return tables.plain_table(title, COLUMNS, rows, left=4)
+
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
     "sample": tables.sample_table,
@@ -21,6 +34,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
     "jackpot": tables.jackpot_table,
     "run": tables.run_table,
     "tune": tables.tune_table,
+    "report": lambda result: [leaderboard_table(result)],
     "export": deploy_tables.export_table,
     "bench": deploy_tables.bench_table,
 }
@@ -35,6 +49,16 @@ def show(verb: str, result: dict[str, Any]) -> None:
     reused = " (already finished, nothing was computed)" if result["reused"] else ""
     line = f"run {result['run_id']} in experiment {result['experiment']}{reused}"
     console.print(line, markup=False)
+
+
+def as_html(verb: str, result: dict[str, Any]) -> str:
+    """The tables that `show` prints, for a notebook."""
+    console = Console(
+        record=True, file=io.StringIO(), width=WIDE, highlight=False, force_jupyter=False
+    )
+    for part in TABLES[verb](result):
+        console.print(part, markup=False)
+    return console.export_html(inline_styles=True, code_format=PREFORMATTED)
 
 
 def show_findings(findings: dict[str, Any]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from rpmask.cli.options import Given, verb
-from rpmask.cli.sample import Parent
+from rpmask.cli.sample import ParentRun
 from rpmask.cli.sources import (
     DATA_OPTIONS,
     HAS_ITS_OWN,
@@ -22,11 +23,11 @@ from rpmask.steps.requests import TuneRequest
 @verb(skip=("recipe", "like", "full"))
 def tune(
     request: TuneRequest,
+    parent: ParentRun,
     space: TypedSpace,
     tracking: Tracking,
     given: Given,
-    parent: Parent = None,
-) -> None:
+) -> dict[str, Any]:
     """Tune the sampling: draw, race, learn, and draw again until the step budget is used up.
 
     Example: `rpmask tune --steps 1000 --k 8`
@@ -34,7 +35,7 @@ def tune(
     sampling = replace(request.sample, space=space.parsed())
     racing = replace(request.screen, precision=resolve_precision(request.screen.precision))
     replace(request, sample=sampling, screen=racing).check()
-    if parent is not None:
+    if parent.run is not None:
         refuse_with("--from", given, ["model", *DATA_OPTIONS], HAS_ITS_OWN)
     else:
         model = find_model(sampling.task, sampling.data, given, tracking)
@@ -43,7 +44,7 @@ def tune(
     from rpmask.steps.tune import tune as search
 
     context = tracking.context()
-    if parent is not None:
-        sampling = next_level(sampling, parent, context)
-        check_task_of(parent, sampling.task, given)
-    tracking.show("tune", search(replace(request, sample=sampling, screen=racing), context))
+    if parent.run is not None:
+        sampling = next_level(sampling, parent.run, context)
+        check_task_of(parent.run, sampling.task, given)
+    return search(replace(request, sample=sampling, screen=racing), context)

@@ -30,16 +30,19 @@ class Option:
         """The option as a parameter of a function."""
         return option_name(self.field)
 
-    def parameter(self, default: Any, cases: dict[str, Any]) -> inspect.Parameter:
-        """The parameter that Typer reads; `cases` are the defaults of special cases, for the help."""
-        about, kind = self.setting, _plain_type(self.kind)
+    def text(self, default: Any, cases: dict[str, Any]) -> str:
+        """The help with the default and those of special cases."""
+        return _help(self.setting, default, cases)
+
+    def parameter(self, default: Any, cases: dict[str, Any], text: str) -> inspect.Parameter:
+        """The parameter that Typer reads."""
+        about, kind = self.setting, plain_type(self.kind)
         settings: dict[str, Any] = {
             "metavar": about.metavar,
             "rich_help_panel": about.panel or None,
         }
         if about.auto:
             settings |= {"parser": _or_auto(kind), "metavar": f"<{kind.__name__}>"}
-        text = _help(about, default, cases)
         info = typer.Option(*flags_of(self.field), help=text, show_default=False, **settings)
         varies = any(value != default for value in cases.values())
         if about.shown or varies or isinstance(default, (tuple, dict)):
@@ -77,7 +80,7 @@ def options_in(record: Any, path: str = "") -> Iterator[Option]:
             yield Option(f"{path}{spec.name}", spec, kinds[spec.name], about)
 
 
-def _plain_type(kind: Any) -> Any:
+def plain_type(kind: Any) -> Any:
     """The type of one value: int for `int | None`, and text for the items of a tuple or dict."""
     if typing.get_origin(kind) in (tuple, dict):
         return list[str]

@@ -199,6 +199,7 @@ def test_an_alias_that_moves_while_export_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder and what is in it are of one version."""
+    from rpmask.cli.export import Place
     from rpmask.cli.export import export as export_verb
     from rpmask.cli.sources import Champion
     from rpmask.cli.tracking import Tracking
@@ -227,7 +228,7 @@ def test_an_alias_that_moves_while_export_runs(
     monkeypatch.setattr(step, "export", write)
     monkeypatch.setattr(Tracking, "show", lambda *_: None)
     verb: Any = export_verb
-    verb.__wrapped__(ExportRequest(), Champion(), tracking)
+    verb.__wrapped__(ExportRequest(), Champion(), Place(), tracking)
     assert written == [("models:/rpmask-demo/1", Path("export/demo-1-packed"))]
 
 
