@@ -22,6 +22,7 @@ class Classes:
     """A row is one unit, and its answer a class."""
 
     has_confidence = True
+    keeps_logits = True
     lower_is_better = False
     unit = "row"
     metrics: tuple[str, ...] = ("accuracy",)

@@ -90,10 +90,13 @@ class Answers(Protocol):
     """What the outputs of a model mean.
 
     has_confidence: logits say how sure the model is, and one factor scales them before they are compared.
-    unit: what one answer is about, for messages. metrics: of a task that is not known.
+    keeps_logits: a split's logits fit into memory. If they do not, `score` takes the examples' losses as
+    predictions, and `predicted` gives those. unit: what one answer is about, for messages. metrics: of a task
+    that is not known.
     """
 
     has_confidence: bool
+    keeps_logits: bool
     lower_is_better: bool
     unit: str
     metrics: tuple[str, ...]

@@ -21,6 +21,7 @@ class Numbers:
     """A row is one unit, and its answer a number, which has no confidence to scale or soften."""
 
     has_confidence = False
+    keeps_logits = True
     lower_is_better = False
     unit = "row"
     metrics: tuple[str, ...] = ("pearson", "spearmanr")

@@ -20,6 +20,7 @@ from rpmask.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LOGIT_BYTES = 1 << 27  # of the logits that are computed at once, where a row has many
 KEPT_BYTES = 1 << 28  # processed images of a split up to this size stay in memory
 CHUNK_ROWS = 64  # images processed together
 
@@ -30,7 +31,8 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
 
     special holds the tokens that are not words: separators, padding. Padding stops at max_length. Rows of
     several units have a list of `labels` among their features, padded like the tokens. examples is the
-    example of each row where one may have several, which follow one another.
+    example of each row where one may have several, which follow one another. logit_bytes are those of a row's
+    logits, where they are so many that they limit how many rows are computed at once.
     """
 
     features: list[dict[str, Any]]
@@ -40,6 +42,7 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     special: frozenset[int] = frozenset()
     max_length: int | None = None
     examples: np.ndarray | None = None  # (rows,)
+    logit_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.features)
@@ -57,6 +60,10 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     def lengths(self) -> np.ndarray:
         """Tokens of every row."""
         return np.array([len(row["input_ids"]) for row in self.features])
+
+    def at_once(self, rows: int) -> int:
+        """So many rows, or fewer if their logits take too much memory."""
+        return max(1, min(rows, LOGIT_BYTES // self.logit_bytes)) if self.logit_bytes else rows
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Pad to the longest row of the batch, rounded up to a multiple of eight within max_length."""
@@ -142,6 +149,10 @@ class ImageRows(torch.utils.data.Dataset[dict[str, Any]]):
     def lengths(self) -> np.ndarray:
         """All the same: images are not padded."""
         return np.zeros(len(self), dtype=np.int64)
+
+    def at_once(self, rows: int) -> int:
+        """So many rows: an image has few logits."""
+        return rows
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Stack rows into a batch."""

@@ -82,6 +82,7 @@ class Tags:
     """A word is one unit, and its answer a tag."""
 
     has_confidence = True
+    keeps_logits = True
     lower_is_better = False
     unit = "word"
     metrics: tuple[str, ...] = ("accuracy",)

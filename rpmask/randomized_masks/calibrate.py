@@ -58,7 +58,8 @@ def calibrate(
     }
     random, answers = generator(seed, "answers"), head_of(spec).answers
     inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
-    groups = [rows[i : i + GRADIENT_ROWS] for i in range(0, len(rows), GRADIENT_ROWS)]
+    size = data.at_once(GRADIENT_ROWS)
+    groups = [rows[i : i + size] for i in range(0, len(rows), size)]
     for done, group in enumerate(groups, start=1):
         batch = {name: value.to(device) for name, value in data.batch(group).items()}
         labels = batch.pop("labels")

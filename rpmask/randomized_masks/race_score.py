@@ -21,6 +21,7 @@ from torch import nn
 from rpmask.heads.outputs import mean_by_example
 from rpmask.heads.registry import head_of
 from rpmask.heads.splits import Split
+from rpmask.randomized_masks.streamed_score import streamed
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.evaluate import evaluate
 
@@ -40,14 +41,20 @@ class Evaluator:
     """Evaluates candidates on the held-out rows, and against a dense model if there is one."""
 
     def __init__(self, task: TaskSpec, held_out: Split, dense: nn.Module | None) -> None:
-        self._task, self._held_out = task, held_out
-        self._dense_logits = None if dense is None else evaluate(dense, held_out, task).logits
+        self._task, self._held_out, self._dense = task, held_out, dense
+        self._answers = head_of(task).answers
+        self._dense_logits = None
+        if dense is not None and self._answers.keeps_logits:
+            self._dense_logits = evaluate(dense, held_out, task).logits
 
     def __call__(self, model: nn.Module) -> Evaluation:
         """The losses and distances of a model, calibrated if its answers have a confidence."""
+        if not self._answers.keeps_logits:
+            return self._streamed(model)
         found = evaluate(model, self._held_out, self._task)
+        assert found.logits is not None
         losses, distances = found.losses, None
-        if head_of(self._task).answers.has_confidence:
+        if self._answers.has_confidence:
             losses = calibrated_losses(found.logits, found.targets, found.examples)
             if self._dense_logits is not None:
                 distances = calibrated_distances(found.logits, self._dense_logits, found.examples)
@@ -56,10 +63,15 @@ class Evaluator:
             distances = mean_by_example(apart, found.examples, len(losses))
         return Evaluation(losses, found.metrics[self._task.primary], distances)
 
+    def _streamed(self, model: nn.Module) -> Evaluation:
+        plain, losses, distances = streamed(model, self._dense, self._held_out, self._task)
+        metrics = self._answers.score(self._task, plain, self._held_out.labels)
+        return Evaluation(losses, metrics[self._task.primary], distances)
+
     def broken(self) -> Evaluation:
         """The evaluation of a model that gives no finite answer."""
         nothing = np.full(len(self._held_out.labels), np.nan)
-        return Evaluation(nothing, np.nan, None if self._dense_logits is None else nothing)
+        return Evaluation(nothing, np.nan, None if self._dense is None else nothing)
 
 
 def calibrated_losses(

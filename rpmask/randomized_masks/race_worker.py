@@ -200,15 +200,31 @@ class RaceWorker:
         torch.manual_seed(int(seed))
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * rate_share(step, training)
-        batch = self._setup.train.batch(self._order[step])
+        rows, data = self._order[step], self._setup.train
+        parts = np.array_split(rows, -(-len(rows) // data.at_once(len(rows))))
+        optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for number, part in enumerate(parts):
+            loss = self._loss(data.batch(part), (step, number)) * (len(part) / len(rows))
+            loss.backward()
+            total += float(loss.detach())
+        if training.max_grad_norm:
+            nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
+        optimizer.step()
+        hold.apply()
+        return total
+
+    def _loss(self, batch: dict[str, torch.Tensor], part: tuple[int, int]) -> torch.Tensor:
+        """The loss of a part of a step's rows, as many as fit into memory."""
+        training = self._setup.training
         batch = {name: value.to(self._device) for name, value in batch.items()}
         labels = batch.pop("labels")
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=training.precision == "bf16"
         ):
             outputs = self._model(**batch, **training.distill.outputs)
-            target = self._teacher(step, batch) if self._teacher is not None else None
-        loss = distillation_loss(
+            target = self._teacher(part, batch) if self._teacher is not None else None
+        return distillation_loss(
             outputs,
             target,
             labels,
@@ -217,13 +233,6 @@ class RaceWorker:
             training.distill,
             self._setup.train.max_length,
         )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if training.max_grad_norm:
-            nn.utils.clip_grad_norm_(self._model.parameters(), training.max_grad_norm)
-        optimizer.step()
-        hold.apply()
-        return float(loss.detach())
 
 
 @contextmanager

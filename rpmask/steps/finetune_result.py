@@ -9,17 +9,16 @@ import numpy as np
 from torch import nn
 
 from rpmask.direction import retention
-from rpmask.heads.metrics import majority, report
+from rpmask.heads.metrics import majority
 from rpmask.heads.registry import head_of
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.resolve import Resolved
-from rpmask.train.evaluate import Evaluation, evaluate
+from rpmask.train.evaluate import Evaluation, evaluate, reported
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tasks.spec import TaskSpec
     from rpmask.train.trainer import Trained
 
 
@@ -41,7 +40,7 @@ def measure(
     ours = answered(model)
     theirs = answered(teacher) if teacher is not None else ours
     dev, dense = (
-        _merged({name: _reported(spec, one, splits[name].labels) for name, one in each.items()})
+        _merged({name: reported(spec, one, splits[name].labels) for name, one in each.items()})
         for each in (ours, theirs)
     )
     selection = evaluate(model, prepared.selection, spec).metrics
@@ -51,11 +50,7 @@ def measure(
     agreement, by_majority = None, None
     if teacher is not None and head_of(spec).answers.has_confidence:
         agreement, by_majority = _agreement(ours, theirs)
-    answers = {f"{name}/logits": one.logits for name, one in ours.items()}
-    answers.update({f"{name}/labels": one.targets for name, one in ours.items()})
-    answers.update(
-        {f"{name}/rows": one.examples for name, one in ours.items() if one.several_units}
-    )
+    answers = {key: kept for name, one in ours.items() for key, kept in _kept(name, one).items()}
     lower = head_of(spec).answers.lower_is_better
     result = FinetuneResult(
         selection_run_id=found.run_id,
@@ -85,8 +80,12 @@ def measure(
     return result, answers
 
 
-def _reported(spec: TaskSpec, one: Evaluation, labels: np.ndarray) -> dict[str, float]:
-    return report(spec, one.logits, labels, one.examples)
+def _kept(name: str, one: Evaluation) -> dict[str, np.ndarray]:
+    """Return what is kept of the answers to a split: the logits, or the losses where those are too many."""
+    if one.logits is None:
+        return {f"{name}/losses": one.losses}
+    kept = {f"{name}/logits": one.logits, f"{name}/labels": one.targets}
+    return kept | {f"{name}/rows": one.examples} if one.several_units else kept
 
 
 def _agreement(
@@ -96,7 +95,7 @@ def _agreement(
     second model's most frequent answer alone would reach.
     """
     first = next(iter(ours))
-    mine, other = (answers[first].logits.argmax(axis=1) for answers in (ours, theirs))
+    mine, other = (answers[first].likeliest for answers in (ours, theirs))
     return float(np.mean(mine == other)), float(np.bincount(other).max() / len(other))
 
 

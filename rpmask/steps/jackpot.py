@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from rpmask.direction import better_way
-from rpmask.heads.metrics import report
 from rpmask.heads.registry import head_of
-from rpmask.heads.splits import Split
 from rpmask.lottery_jackpots.norms import Statistics
 from rpmask.lottery_jackpots.search import Search, Searched, put_on
 from rpmask.lottery_jackpots.searchable import find_searchable
@@ -29,8 +27,7 @@ from rpmask.steps.jackpot_request import JackpotRequest
 from rpmask.steps.jackpot_start import check_fits, drawn_start, find_start
 from rpmask.steps.requests import SampleRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved
-from rpmask.tasks.spec import TaskSpec
-from rpmask.train.evaluate import evaluate
+from rpmask.train.evaluate import evaluate, reported
 from rpmask.train.models import load_classifier, skeleton, stored_weights
 from rpmask.words import percent
 
@@ -121,11 +118,6 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
     return run_step(step, context, work)
 
 
-def _reported(network: nn.Module, split: Split, spec: TaskSpec) -> dict[str, float]:
-    found = evaluate(network, split, spec)
-    return report(spec, found.logits, split.labels, found.examples)
-
-
 def _measure(
     request: JackpotRequest,
     start: Resolved,
@@ -148,7 +140,7 @@ def _measure(
 
     model = under(searched.mask, searched.statistics)
     dense, before, after = (
-        _reported(network, split, prepared.spec)
+        reported(prepared.spec, evaluate(network, split, prepared.spec), split.labels)
         for network in (fresh(), under(first, searched.start_statistics), model)
     )
     result = JackpotResult(

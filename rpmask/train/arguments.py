@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,21 @@ from rpmask.heads.registry import head_of
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.plan import TrainPlan
 
+BATCHES = {"per_device_train_batch_size", "gradient_accumulation_steps"}
 SCHEDULERS = {"linear": "linear", "constant": "constant_with_warmup"}
 
 
 def training_arguments(
-    plan: TrainPlan, task: TaskSpec, rows: int, folder: Path
+    plan: TrainPlan,
+    task: TaskSpec,
+    rows: int,
+    folder: Path,
+    at_once: Callable[[int], int] = lambda rows: rows,
 ) -> transformers.TrainingArguments:
-    """The Trainer's arguments; those given with --set replace the plan's."""
+    """The Trainer's arguments; those given with --set replace the plan's.
+
+    at_once: how many of so many rows fit into memory; a larger batch is computed in parts.
+    """
     share, head = ranks.share_of(plan.batch_size), head_of(task)
     on_cpu = not torch.cuda.is_available()
     try:
@@ -33,7 +41,8 @@ def training_arguments(
             "output_dir": str(folder),
             "max_steps": steps,
             "per_device_train_batch_size": share,
-            "per_device_eval_batch_size": 64,
+            **({} if BATCHES & plan.extra.keys() else _parts(share, at_once)),
+            "per_device_eval_batch_size": at_once(64),
             "learning_rate": plan.learning_rate,
             "warmup_steps": round(plan.warmup * steps),
             "weight_decay": plan.weight_decay,
@@ -73,6 +82,12 @@ def training_arguments(
     if made.device.type == "cuda":
         made._n_gpu = 1  # one device per process; torchrun starts a process for each
     return made
+
+
+def _parts(rows: int, at_once: Callable[[int], int]) -> dict[str, int]:
+    """The largest equal parts of a batch that fit into memory."""
+    part = max(size for size in range(1, at_once(rows) + 1) if rows % size == 0)
+    return {"per_device_train_batch_size": part, "gradient_accumulation_steps": rows // part}
 
 
 def _steps(plan: TrainPlan, rows: int, share: int) -> int:

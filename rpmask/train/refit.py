@@ -36,7 +36,8 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
     """The model's inputs for this many rows, without labels, rows of similar length together."""
     chosen = calibration_rows(len(data), rows, seed)
     chosen = chosen[np.argsort(data.lengths[chosen], kind="stable")]
-    batches = [data.batch(chosen[i : i + ROWS]) for i in range(0, len(chosen), ROWS)]
+    size = data.at_once(ROWS)
+    batches = [data.batch(chosen[i : i + size]) for i in range(0, len(chosen), size)]
     return [{k: v for k, v in batch.items() if k != "labels"} for batch in batches]
 
 

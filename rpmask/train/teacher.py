@@ -7,6 +7,7 @@ time, as is everything where the cache would take more than `KEPT_BYTES`.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +85,10 @@ class StepCachedTeacher:
 
     def __init__(self, network: nn.Module, terms: Distillation) -> None:
         self._live, self._device = LiveTeacher(network, terms), next(network.parameters()).device
-        self._cache: dict[int, Outputs] = {}  # on the CPU
+        self._cache: dict[Hashable, Outputs] = {}  # on the CPU
         self._bytes_left = REMEMBERED_BYTES
 
-    def __call__(self, step: int, inputs: dict[str, torch.Tensor]) -> Outputs:
+    def __call__(self, step: Hashable, inputs: dict[str, torch.Tensor]) -> Outputs:
         if step in self._cache:
             return self._cache[step].to(self._device)
         computed = self._live(torch.empty(0), inputs)

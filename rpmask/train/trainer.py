@@ -33,7 +33,7 @@ from rpmask.tasks.spec import TaskSpec
 from rpmask.train.arguments import training_arguments
 from rpmask.train.attention import fast_attention
 from rpmask.train.augment import with_perturbed
-from rpmask.train.evaluate import metrics_of
+from rpmask.train.evaluate import condensed, metrics_of
 from rpmask.train.masked_trainer import CHECKPOINT_MASK, MaskedTrainer
 from rpmask.train.observer import Observer
 from rpmask.train.parameters import frozen_embeddings
@@ -88,7 +88,7 @@ def train(
     cuts, given the number of steps, are those that tighten the mask.
     """
     torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
-    arguments = training_arguments(plan, task, len(train_set), folder)
+    arguments = training_arguments(plan, task, len(train_set), folder, train_set.at_once)
     model.to(arguments.device)
     if teacher is not None:
         teacher.eval().requires_grad_(False).to(arguments.device)
@@ -121,6 +121,7 @@ def train(
         eval_dataset=selection,
         data_collator=numbered.collate,
         compute_metrics=lambda output: metrics_of(task, output, selection),
+        preprocess_logits_for_metrics=condensed(task),
         callbacks=callbacks,
         task=task,
         terms=plan.distill,

@@ -16,6 +16,7 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 from train.test_trainer import magnitude
 
 from rpmask.errors import RunFailed
+from rpmask.heads.splits import LOGIT_BYTES
 from rpmask.randomized_masks.race_files import RungFiles
 from rpmask.randomized_masks.race_models import ModelFolders
 from rpmask.randomized_masks.race_training import RaceTraining
@@ -70,6 +71,19 @@ def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -
         assert np.array_equal(whole.score.distances, second.score.distances)
     assert whole.score.metric == second.score.metric
     assert whole.state == second.state
+
+
+def test_a_step_in_parts_is_the_step(tmp_path: Path) -> None:
+    """Of equally long rows; a part is as many as fit into memory."""
+    given = setup(tmp_path, scale=4.0, distill=Distillation(), dropout=0.0)
+    rows = [{name: value[:4] for name, value in row.items()} for row in given.train.features]
+    whole = replace(given.train, features=rows)
+    parts = replace(whole, logit_bytes=LOGIT_BYTES // 3)
+    one, other = (
+        RaceWorker(replace(given, train=train))(Leg(0, 0, 0, 4, None)) for train in (whole, parts)
+    )
+    assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+    np.testing.assert_allclose(one.score.losses, other.score.losses, rtol=1e-4)
 
 
 def test_a_candidate_may_begin_with_refitted_weights(tmp_path: Path) -> None:

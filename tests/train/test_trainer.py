@@ -330,6 +330,16 @@ def test_epochs_are_counted_in_the_rows_that_a_step_takes(
     assert training_arguments(plan, TOY_TASK, 64, tmp_path).max_steps == steps
 
 
+@pytest.mark.parametrize(("at_once", "part"), [(64, 8), (7, 4), (1, 1)])
+def test_a_batch_that_does_not_fit_into_memory_is_computed_in_parts(
+    tmp_path: Path, at_once: int, part: int
+) -> None:
+    made = training_arguments(PLAN, TOY_TASK, 64, tmp_path, lambda rows: min(rows, at_once))
+    taken = (made.per_device_train_batch_size, made.gradient_accumulation_steps)
+    assert (*taken, made.max_steps) == (part, 8 // part, 16)
+    assert made.per_device_eval_batch_size == at_once
+
+
 def test_the_seconds_before_a_resume_are_counted(tmp_path: Path) -> None:
     fit(tmp_path, PLAN)
     (checkpoint,) = tmp_path.glob("checkpoint-16")
