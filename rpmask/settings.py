@@ -35,7 +35,7 @@ class Setting:
     metavar: str | None = None
     shown: str = ""
     none: str = ""
-    auto: bool = False  # the value `auto` means that the option is not given
+    auto: bool = False  # `auto` means that the option is not given, as MLproject says it
     choices: tuple[str, ...] = ()
     at_least: float | None = None
     above: float | None = None

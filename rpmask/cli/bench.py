@@ -21,7 +21,7 @@ AnsweringModel = Annotated[
 ]
 
 
-@verb()
+@verb(skip=("config",))
 def bench(
     request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
 ) -> dict[str, Any]:

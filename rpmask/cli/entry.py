@@ -24,7 +24,7 @@ from rpmask.logs import LOG
 # Each adds its verbs to the app, in the order in which `--help` shows them.
 VERBS = (
     *("sample", "screen", "select", "finetune", "run", "tune", "jackpot", "report"),
-    *("export", "bench", "predict", "ui", "doctor", "mask"),
+    *("export", "bench", "predict", "ui", "doctor", "mask", "init"),
 )
 for _verb in VERBS:
     import_module(f"rpmask.cli.{_verb}")

@@ -22,7 +22,7 @@ class Place:
     out: Path | None = setting(None, "Folder to write", none="export/TASK-VERSION-FORM")
 
 
-@verb()
+@verb(skip=("config",))
 def export(
     request: ExportRequest,
     champion: Champion,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -45,9 +45,22 @@ class Verb:
 
     def __call__(self, given: Given, **arguments: Any) -> tuple[Any, dict[str, Any]]:
         """The function's result, and its records filled with the options that were given."""
+        if "config" in given:
+            from rpmask.cli.run_file import read_run_file
+
+            given = {**read_run_file(given["config"], self), **given}
         filled = {name: fill(record, given) for name, record in self.records.items()}
+        if "config" in self.options:
+            keep = replace(filled["tracking"], run_file=(self.name, partial(self.run_file, given)))
+            filled["tracking"] = keep
         extra = {"given": given} if "given" in inspect.signature(self.function).parameters else {}
         return self.function(**filled, **arguments, **extra), filled
+
+    def run_file(self, given: Given) -> str:
+        """The options that were given, as a run file with every option."""
+        from rpmask.cli.run_file import write_run_file
+
+        return write_run_file(self, given)
 
 
 VERBS: dict[str, Verb] = {}

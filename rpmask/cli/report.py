@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "md", "csv", "html")
 
 
-@verb()
+@verb(skip=("config",))
 def report(
     request: ReportRequest,
     tracking: Tracking,

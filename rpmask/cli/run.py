@@ -51,7 +51,7 @@ def run(
     """
     refuse_space(given, recipe=request.sample.recipe)
     if "precision" in given:  # resolve it once: a second measurement might come out otherwise
-        given = {**given, "precision": resolve_precision(given["precision"])}
+        given["precision"] = resolve_precision(given["precision"])
     request = requested(given, space)
     request = replace(request, levels=chosen_levels(levels))
     sparsity = levels.sparsity

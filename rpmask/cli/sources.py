@@ -48,6 +48,7 @@ class Source:
         task = known_name(self.task)
         run_id = context.tracker.latest(step, task)
         context.console.say(f"Continuing from the latest {step} of '{task}': run {run_id}.")
+        given["from_"] = run_id  # the run file names it, so that it reproduces the run
         return run_id
 
 

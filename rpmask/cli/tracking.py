@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.jsonrecord import finite
@@ -25,6 +27,13 @@ class Tracking:
         none="MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder",
         panel=TRACKING,
     )
+    config: Path | None = setting(
+        None,
+        "Run file: options in YAML, each by its name; an option on the command line wins",
+        metavar="FILE",
+        auto=True,
+    )
+    run_file: tuple[str, Callable[[], str]] | None = None  # of which verb, and its text
     force: bool = setting(False, "Run again, even if the same step has already finished")
     as_json: bool = setting(
         False, "Print one JSON object on stdout and nothing else there", "--json"
@@ -52,6 +61,7 @@ class Tracking:
             tracking_uri=self.tracking_uri,
             experiment=self.experiment,
             force=self.force,
+            run_file=self.run_file,
             console=TalkingConsole(quiet=self.silent),
         )
 

@@ -95,7 +95,7 @@ def _or_auto(kind: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return None if text == "auto" else kind(text)
         except ValueError as error:
-            raise typer.BadParameter(f"'{text}' is not a valid integer.") from error
+            raise typer.BadParameter(f"'{text}' is not a valid {kind.__name__}.") from error
 
     return parse
 

@@ -108,5 +108,5 @@ def _misfit(option: Option, kind: Any, value: Any, name: str) -> RpmaskError:
     shown = repr(value)
     return RpmaskError(
         f"{name} should be {EXPECTED[kind]}, not {shown[:60]}{'...' if len(shown) > 60 else ''}.",
-        f"It is: {option.setting.help}.",
+        f"{option.setting.help}.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -52,6 +53,8 @@ class Context:
     experiment: str = "rpmask"
     force: bool = False
     parent: str | None = None
+    # The verb that was asked for, and the run file that says how; it is kept with the verb's own run.
+    run_file: tuple[str, Callable[[], str]] | None = None
     folder: Path = field(default_factory=lambda: Path(STATE_FOLDER))
     console: Console = field(default_factory=SilentConsole)
 

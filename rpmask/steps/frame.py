@@ -71,6 +71,8 @@ def run_step(
                 f"This `{step.name}` has already finished; reusing run {run.run_id}."
             )
             return reuse(run) if reuse else run.result()
+        if context.parent is None and context.run_file and context.run_file[0] == step.name:
+            run.log_text(f"{step.name}.yaml", context.run_file[1]())
         done = work(run)
         return run.finish(done.result, done.note, **done.seconds)
 

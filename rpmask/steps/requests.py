@@ -29,7 +29,11 @@ class SampleRequest(Checked):
     """The parameters of `sample`. start and teacher default to the model itself."""
 
     task: str = setting(
-        "demo", "demo, a GLUE task, conll2003, or a name for your own data", "--task", "-t"
+        "demo",
+        "demo, a GLUE task, conll2003, or a name for your own data",
+        "--task",
+        "-t",
+        auto=True,
     )
     model: str = setting(
         "demo",
@@ -59,6 +63,7 @@ class SampleRequest(Checked):
     recipe: str = setting(
         "default",
         "default, or paper for the values of the paper's code; docs/concepts.md lists the differences",
+        auto=True,
         choices=RECIPES,
     )
     space: SearchSpace = field(default_factory=SearchSpace)

@@ -140,7 +140,7 @@ class TrainPlan(Checked, panel=TRAINING):
     patience: int = setting(
         0, "Stop after this many evaluations without improvement; 0 never stops", at_least=0
     )
-    seed: int = setting(0, "Seed of everything random in this step", panel="")
+    seed: int = setting(0, "Seed of everything random in this step", auto=True, panel="")
     threads: int = setting(1, "CPU threads to train with", shown="all cores", at_least=1, panel="")
     precision: str = setting(
         "fp32",
