@@ -119,11 +119,12 @@ class DataChoice(Checked, panel=DATA):
 
     data_dir: str | None = setting(
         None,
-        "Folder of the data: GLUE's (RTE/train.tsv, ...), CoNLL's (train.txt, dev.txt) or images",
+        "Folder of the data: GLUE's (RTE/train.tsv, ...), CoNLL's (train.txt, dev.txt), SQuAD's (train.json, "
+        "dev.json) or images",
         none="RPMASK_GLUE_DIR",
     )
     train: str | None = setting(
-        None, "Your own training rows: CSV, TSV, JSON(L), Parquet or CoNLL columns"
+        None, "Your own training rows: CSV, TSV, JSON(L), Parquet, CoNLL columns or SQuAD's JSON"
     )
     dev: str | None = setting(None, "Your own dev rows")
     text: str = setting("text", "Column of the text")
@@ -131,7 +132,7 @@ class DataChoice(Checked, panel=DATA):
     label: str = setting("label", "Column of the label")
     kind: str | None = setting(
         None,
-        "classification, regression or tokens",
+        "classification, regression, tokens or spans",
         none="read from the rows",
     )
     selection_rows: int | None = setting(

@@ -16,7 +16,7 @@ from rpmask.train.models import reader_of
 
 BATCH_SIZE = 32
 MARKS = "labels"  # in a batch: which of its tokens are units
-Row = str | tuple[str, str] | list[str]
+Row = str | tuple[str, str] | list[str] | dict[str, str]
 Answer = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
 
@@ -66,11 +66,11 @@ class Exported:
         return [
             answer
             for start in range(0, len(rows), batch_size)
-            for answer in self._predict(rows[start : start + batch_size])
+            for answer in self._predict(rows[start : start + batch_size], batch_size)
         ]
 
     def encode(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
-        """Token ids of texts, pairs or lists of words, padded to the longest."""
+        """Token ids of texts, pairs, lists of words or questions, padded to the longest."""
         batch = self._batch(rows)
         batch.pop(MARKS, None)
         return batch
@@ -81,10 +81,14 @@ class Exported:
             rows, self.tokenizer, pair=said.pair, max_length=said.max_length
         )
 
-    def _predict(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    def _predict(self, rows: Sequence[Row], batch_size: int) -> Iterator[dict[str, Any]]:
         batch = self._batch(rows)
         marks = batch.pop(MARKS, None)
-        logits = self.logits(batch).float()
+        parts = [
+            {name: values[start : start + batch_size] for name, values in batch.items()}
+            for start in range(0, len(next(iter(batch.values()))), batch_size)
+        ]  # several where a text is read in windows
+        logits = torch.cat([self.logits(part).float() for part in parts])
         return self.head.answers.answer(logits, marks, rows, self.manifest.labels)
 
 

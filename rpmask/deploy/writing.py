@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Check, Manifest, seal
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.heads.head import Head
 from rpmask.heads.outputs import logits_of
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import find_prunable
@@ -31,12 +33,13 @@ ROUNDING = {"fp32": 0.0, "fp16": 0.01, "bf16": 0.1, "int8": 0.2}
 
 @dataclass(frozen=True)
 class Source:
-    """A model to export, its tokenizer, its mask, and real rows for the comparison."""
+    """A model to export, its tokenizer, its mask, and real rows for the comparison with their labels."""
 
     model: Any
     tokenizer: Any
     mask: Mask | None
     batches: tuple[Batch, ...]
+    labels: tuple[torch.Tensor, ...] = ()
 
 
 def write_export(
@@ -47,7 +50,7 @@ def write_export(
     seal(folder, manifest)
     found = load(folder)
     limit = tolerance_of(manifest) if tolerance is None else tolerance
-    check = compare(found, source.model, source.batches, limit)
+    check = compare(found, source.model, source.batches, limit, source.labels)
     return seal(folder, replace(manifest, check=check)), found
 
 
@@ -56,21 +59,32 @@ def tolerance_of(manifest: Manifest) -> float:
     return max(TOLERANCES[manifest.form], ROUNDING[manifest.values])
 
 
-def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], tolerance: float) -> Check:
-    """Compare the logits of the export and the model; RunFailed beyond the tolerance."""
+def compare(
+    found: Exported,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    tolerance: float,
+    labels: Sequence[torch.Tensor] = (),
+) -> Check:
+    """Compare the logits of the export and the model; RunFailed beyond the tolerance.
+
+    With the labels of the batches, also compare the answers to their units.
+    """
     model.eval()
     with torch.inference_mode():
-        expected = torch.cat([_answers(batch, logits_of(model(**batch))) for batch in batches])
-    logits = torch.cat([_answers(batch, found.logits(batch)) for batch in batches])
+        theirs = [logits_of(model(**batch)) for batch in batches]
+    ours = [found.logits(batch) for batch in batches]
+    expected, logits = (
+        torch.cat([_answers(*each) for each in zip(batches, made, strict=True)])
+        for made in (theirs, ours)
+    )
     scale = max(1.0, float(expected.abs().max()))
     difference = float((logits - expected).abs().max())
     check = Check(
         rows=sum(len(next(iter(batch.values()))) for batch in batches),
         max_abs_diff=difference,
         tolerance=tolerance * scale,
-        same_answers=float((logits.argmax(-1) == expected.argmax(-1)).float().mean())
-        if expected.shape[-1] > 1
-        else None,
+        same_answers=_same_answers(found.head, ours, theirs, labels),
     )
     if not difference <= check.tolerance:  # also true for NaN
         raise RunFailed(
@@ -79,6 +93,23 @@ def compare(found: Exported, model: nn.Module, batches: Sequence[Batch], toleran
             "Choose finer values (--values fp16 or fp32), or allow more with --tolerance.",
         )
     return check
+
+
+def _same_answers(
+    head: Head,
+    ours: Sequence[torch.Tensor],
+    theirs: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+) -> float | None:
+    """The share of units that both answer with the same class; None without labels, or for numbers."""
+    same: list[torch.Tensor] = []
+    for one, other, label in zip(ours, theirs, labels, strict=False):
+        units = [head.answers.units(SimpleNamespace(logits=each), label) for each in (one, other)]
+        if units[0].logits.shape[-1] == 1:
+            return None
+        best, known = (each.logits.argmax(-1) for each in units)
+        same.append(best == known)
+    return float(torch.cat(same).float().mean()) if same else None
 
 
 def _answers(batch: Batch, logits: torch.Tensor) -> torch.Tensor:

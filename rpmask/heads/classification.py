@@ -89,6 +89,10 @@ class Classes:
             label = labels[best] if best < len(labels) else str(best)
             yield {"label": label, "score": float(row[best])}
 
+    def expected(self, labels: Sequence[str]) -> str:
+        """Their names."""
+        return ", ".join(labels)
+
     def labelled(
         self, label: Any, answer: Mapping[str, Any], names: Sequence[Sequence[str]], outputs: int
     ) -> tuple[Any, Any]:

@@ -63,7 +63,7 @@ class Inputs(Protocol):
     """How rows become the inputs of a model."""
 
     are_text: bool  # read with a tokenizer; else images, read with an image processor
-    pipeline: str  # the class of transformers' pipeline that serves a registered model
+    pipeline: str  # the class of transformers' pipeline that serves a registered model, if any does
     pipeline_task: str
     pipeline_answers: tuple[Column, ...]  # its columns, if they are the same for every model
     packages: tuple[str, ...]  # that serving needs besides torch and transformers
@@ -74,13 +74,15 @@ class Inputs(Protocol):
     def batch(
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int
     ) -> dict[str, Any]:
-        """A user's rows as a batch, without labels. `labels` marks the units of rows that have several."""
+        """A user's rows as a batch, without labels. `labels` is what `answer` needs to find the units of rows
+        that have several.
+        """
 
     def columns(self, pair: bool | None) -> tuple[Column, ...]:
         """What a served export reads."""
 
     def pipeline_columns(self, pair: bool | None) -> tuple[Column, ...]:
-        """What a registered model reads, which transformers' pipeline serves."""
+        """What a registered model reads."""
 
     def rows(self, table: Mapping[str, Iterable[Any]]) -> list[Any]:
         """The rows of a table with those columns."""
@@ -147,6 +149,9 @@ class Answers(Protocol):
     ) -> Iterator[dict[str, Any]]:
         """The answer to each of a user's rows. marks are the batch's `labels`, labels the classes' names."""
 
+    def expected(self, labels: Sequence[str]) -> str:
+        """What a user's label should be, for a message."""
+
     def labelled(
         self, label: Any, answer: Mapping[str, Any], names: Sequence[Sequence[str]], outputs: int
     ) -> tuple[Any, Any]:
@@ -174,4 +179,5 @@ class Head:
 
     def is_of(self, architectures: Iterable[str] | None) -> bool:
         """Whether a model's configuration names such an architecture."""
-        return any(str(name).endswith(self.architecture) for name in architectures or ())
+        plain = (str(name).removesuffix("Simple") for name in architectures or ())  # XLNet's
+        return any(name.endswith(self.architecture) for name in plain)

@@ -9,6 +9,7 @@ from rpmask.heads.classification import CLASSIFICATION
 from rpmask.heads.head import Head
 from rpmask.heads.image import IMAGE
 from rpmask.heads.regression import REGRESSION
+from rpmask.heads.spans import SPANS
 from rpmask.heads.tokens import TOKENS
 
 HEADS: dict[str, Head] = {
@@ -18,6 +19,7 @@ HEADS: dict[str, Head] = {
         REGRESSION,
         IMAGE,
         TOKENS,
+        SPANS,
     )
 }
 

@@ -101,6 +101,10 @@ class Numbers:
         """`{score}`: the number."""
         yield from ({"score": float(value)} for value in logits[:, 0])
 
+    def expected(self, labels: Sequence[str]) -> str:
+        """A number."""
+        return "a number"
+
     def labelled(
         self, label: Any, answer: Mapping[str, Any], names: Sequence[Sequence[str]], outputs: int
     ) -> tuple[Any, Any]:

@@ -34,9 +34,9 @@ class Texts:
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int
     ) -> dict[str, Any]:
         """Token ids, padded to the longest row."""
-        if any(isinstance(row, list) for row in rows):
+        if any(isinstance(row, (list, dict)) for row in rows):
             raise RpmaskError(
-                "This model reads texts, and the rows are lists of words.",
+                "This model reads texts, and the rows are lists of words or questions about a text.",
                 'Give {"text": "..."}, or one text per row.',
             )
         pairs = [isinstance(row, tuple) for row in rows]

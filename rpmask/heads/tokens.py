@@ -173,6 +173,10 @@ class Tags:
                 "scores": [*shares.tolist(), *[0.0] * cut],
             }
 
+    def expected(self, labels: Sequence[str]) -> str:
+        """Their names."""
+        return ", ".join(labels)
+
     def labelled(
         self, label: Any, answer: Mapping[str, Any], names: Sequence[Sequence[str]], outputs: int
     ) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ def of_words(row: Any) -> list[str]:
     words = row.split() if isinstance(row, str) else row
     if not isinstance(words, list):
         raise RpmaskError(
-            "This model tags words, and a row is a pair of texts.",
+            "This model tags words, and a row is two texts.",
             'Give {"tokens": ["...", "..."]}, or one text per row.',
         )
     if not words:

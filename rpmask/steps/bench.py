@@ -162,7 +162,10 @@ def _answers_as(export: Exported, original: Exported) -> bool:
 
 
 def _inputs(found: Exported) -> tuple[str, ...]:
-    return tuple(found.encode([("a text", "another") if found.manifest.pair else "a text"]))
+    inputs = found.head.inputs
+    columns = inputs.columns(found.manifest.pair)
+    row = {column.name: [["a"] if column.many else "a text"] for column in columns}
+    return tuple(found.encode(inputs.rows(row)))
 
 
 def _described(

@@ -89,11 +89,13 @@ def _write(
     context.console.say(
         f"Exporting {found.weights} as {request.form}, compared on {request.rows} rows."
     )
+    batches = _batches(prepared, request.rows)
     source = Source(
         model=load_classifier(model_folder, data.spec).eval(),
         tokenizer=prepared.tokenizer,
         mask=found.load_mask(context),
-        batches=_batches(prepared, request.rows),
+        batches=batches,
+        labels=tuple(batch.pop("labels") for batch in batches),
     )
     described = Manifest(
         form=request.form,
@@ -113,14 +115,11 @@ def _write(
 
 
 def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
-    """Return the first rows of the selection split in batches without labels."""
+    """Return the first rows of the selection split in batches."""
     split = prepared.selection
     count = min(rows, len(split))
     parts = [np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
-    found = [split.batch(part) for part in parts]
-    for batch in found:
-        batch.pop("labels")
-    return tuple(found)
+    return tuple(split.batch(part) for part in parts)
 
 
 def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:

@@ -212,6 +212,7 @@ def _register(
             run,
             writer_of(model, prepared.tokenizer),
             prepared.spec,
+            max_length=prepared.encoder.max_length,
             tags={
                 "rpmask.step": "finetune",
                 "rpmask.sparsity": repr(float(found.sparsity)),

@@ -23,6 +23,7 @@ from typing import Any
 
 from rpmask.deploy.exported import Row
 from rpmask.errors import RpmaskError
+from rpmask.tasks.squad_json import ANSWERS, ARTICLES, CONTEXT, ID, QUESTION, squad_questions
 
 TEXT, PAIR, LABEL = "text", "text_pair", "label"
 TOKENS, TAGS = "tokens", "tags"
@@ -41,9 +42,9 @@ USUAL = {
 
 
 def read_rows(lines: Iterable[str], name: str) -> Iterator[tuple[Row, Any]]:
-    """Yield the text, pair or words of each row, and its label, which is None if there is no column for it.
+    """Yield the text, pair, words or question of each row, and its label: None if there is no column for it.
 
-    A plain line is a text, or two texts with a tab between them.
+    A plain line is a text, or two texts with a tab between them. A line of JSON may be the whole of SQuAD's.
     """
     numbered = ((number, line.removeprefix(BOM)) for number, line in enumerate(lines, 1))
     head = list(islice((one for one in numbered if one[1].strip()), 1))
@@ -56,10 +57,12 @@ def read_rows(lines: Iterable[str], name: str) -> Iterator[tuple[Row, Any]]:
     if form in DELIMITERS:
         yield from _table_rows((line for _, line in every), name, DELIMITERS[form])
         return
-    row = _json_row if form in JSON else _plain_row
     for number, line in every:
-        if line.strip():
-            yield row(line, f"{name}, line {number}")
+        where = f"{name}, line {number}"
+        if form in JSON and line.strip():
+            yield from _json_rows(line, where)
+        elif line.strip():
+            yield _plain_row(line, where)
 
 
 def _format(suffix: str, first: str, second: str, name: str) -> str:
@@ -71,7 +74,8 @@ def _format(suffix: str, first: str, second: str, name: str) -> str:
     for ending, mark in DELIMITERS.items():
         written = [column.strip("\r\n").strip('"') for column in first.split(mark)]
         columns = [column.strip(' "') for column in written]
-        if TEXT in written or (TEXT in columns and all(map(NAME.fullmatch, columns))):
+        named = TEXT in columns or {QUESTION, CONTEXT} <= set(columns)
+        if TEXT in written or (named and all(map(NAME.fullmatch, columns))):
             return ending
         if suffix != PLAIN and _is_header(columns, first, mark) and mark in second:
             shown = " and ".join(f"'{column}'" for column in columns)
@@ -100,12 +104,16 @@ def _plain_row(line: str, where: str) -> tuple[Row, Any]:
     return ((parts[0], parts[1]) if len(parts) == 2 else parts[0]), None
 
 
-def _json_row(line: str, where: str) -> tuple[Row, Any]:
+def _json_rows(line: str, where: str) -> Iterator[tuple[Row, Any]]:
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise RpmaskError(f"{where} is not JSON: {error}.", 'A row is {"text": "..."}.') from error
-    return _named_row(raw, where)
+    if isinstance(raw, dict) and ARTICLES in raw:
+        for question in squad_questions(where, raw):
+            yield _named_row(question, f"{where}, question {question[ID]}")
+    else:
+        yield _named_row(raw, where)
 
 
 def _table_rows(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tuple[Row, Any]]:
@@ -131,13 +139,25 @@ def _named_row(raw: Any, where: str) -> tuple[Row, Any]:
     row = raw if isinstance(raw, dict) else {}
     if TOKENS in row and TEXT not in row:
         return _words(row[TOKENS], where), row.get(TAGS)
+    if QUESTION in row and CONTEXT in row and TEXT not in row:
+        return _question(row, where), row.get(ANSWERS)
     text, pair = row.get(TEXT), row.get(PAIR)
     if not isinstance(text, str) or not isinstance(pair, str | None):
         raise RpmaskError(
             f"{where} has no '{TEXT}' that is a text.",
-            f"A row has the column '{TEXT}', and a pair also '{PAIR}'; words to tag are a list '{TOKENS}'.",
+            f"A row has the column '{TEXT}', and a pair also '{PAIR}'; words to tag are a list '{TOKENS}', "
+            f"and a question has '{QUESTION}' and '{CONTEXT}'.",
         )
     return (text if pair is None else (text, pair)), row.get(LABEL)
+
+
+def _question(row: dict[str, Any], where: str) -> dict[str, str]:
+    for name in (QUESTION, CONTEXT):
+        if not isinstance(row[name], str) or not row[name].strip():
+            raise RpmaskError(
+                f"{where}: '{name}' is not a text.", "Write a string, or leave it out."
+            )
+    return {name: row[name] for name in (ID, QUESTION, CONTEXT) if row.get(name) is not None}
 
 
 def _words(given: Any, where: str) -> list[str]:

@@ -202,6 +202,7 @@ def _finish(
         run,
         writer_of(model, prepared.tokenizer),
         prepared.spec,
+        max_length=prepared.encoder.max_length,
         tags={
             "rpmask.step": "jackpot",
             "rpmask.sparsity": repr(result.sparsity),

@@ -84,8 +84,8 @@ class LabelledAnswers:
     def summary(self) -> str:
         """Return the metrics as one line; empty if no row had a label."""
         if self._wrong:
-            kinds = ", ".join(self._manifest.labels) or "a number"
-            return f"No metrics: {self._wrong}, where {kinds} is expected."
+            expected = self._head.answers.expected(self._manifest.labels)
+            return f"No metrics: {self._wrong}, where {expected} is expected."
         if not self._references:
             return ""
         values = self._head.answers.report(self._spec, self._predictions, self._references)

@@ -30,7 +30,7 @@ class SampleRequest(Checked):
 
     task: str = setting(
         "demo",
-        "demo, a GLUE task, conll2003, or a name for your own data",
+        "demo, a GLUE task, conll2003, squad, squad_v2, or a name for your own data",
         "--task",
         "-t",
         auto=True,

@@ -224,6 +224,7 @@ def _register(run: StepRun, pool: Pool, selection: Selection, mask: Mask) -> dic
         run,
         write_model,
         spec,
+        max_length=pool.data.max_length,
         tags={
             "rpmask.step": "select",
             "rpmask.sparsity": repr(float(pool.sparsity)),

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.tasks import words
+from rpmask.tasks import questions, words
 from rpmask.tasks.glue import GlueTask, plain_name
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
 from rpmask.tasks.spec import TaskRows, TaskSpec
+from rpmask.tasks.squad import SQUADS
 from rpmask.tasks.tables import Table, read_table
 
-KINDS = CLASSES, NUMBERS, WORDS = ("classification", "regression", words.KIND)
+KINDS = CLASSES, NUMBERS, WORDS, QUESTIONS = (
+    *("classification", "regression"),
+    *(words.KIND, questions.KIND),
+)
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
 
@@ -28,6 +32,8 @@ def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> Ta
     train, dev = (_read(file, known) for file in files)
     if known is None and _has_words(train, choice):
         return _read_words(name, choice, train, dev)
+    if known is None and _has_questions(train, choice):
+        return _read_questions(name, choice, train, dev)
     columns = Columns(choice.text, choice.label, choice.text_pair)
     spec = known.spec if known else _describe(name, choice, train)
     check = known.rows if known else partial(text_rows, spec=spec)
@@ -66,6 +72,32 @@ def _read_words(name: str, choice: DataChoice, train: Table, dev: Table) -> Task
             primary=metrics[0],
         )
     rows = [words.word_rows(table, spec, words=text, tags=label) for table in (train, dev)]
+    return TaskRows(spec, rows[0], {"dev": rows[1]}, f"files:{train.source},{dev.source}")
+
+
+def _has_questions(train: Table, choice: DataChoice) -> bool:
+    """Whether a row is a question with its answers in a text, as --kind says or the columns show."""
+    if choice.kind is not None:
+        return choice.kind == QUESTIONS
+    return {questions.QUESTION, questions.CONTEXT, questions.ANSWERS} <= set(train.columns)
+
+
+def _read_questions(name: str, choice: DataChoice, train: Table, dev: Table) -> TaskRows:
+    text, label = choice.text, choice.label
+    text = questions.QUESTION if text == DataChoice.text else text
+    label = questions.ANSWERS if label == DataChoice.label else label
+    known = SQUADS.get(plain_name(name))
+    spec = (
+        known.spec
+        if known
+        else questions.span_task(
+            name,
+            f"answers in the texts of {Path(train.source).name}",
+            none=questions.has_none(train, label),
+        )
+    )
+    columns = {"question": text, "context": choice.text_pair or questions.CONTEXT, "answers": label}
+    rows = [questions.question_rows(table, spec, **columns) for table in (train, dev)]
     return TaskRows(spec, rows[0], {"dev": rows[1]}, f"files:{train.source},{dev.source}")
 
 

@@ -17,6 +17,7 @@ from rpmask.tasks.glue import GLUE, GlueTask, find_folder, plain_name
 from rpmask.tasks.images import CIFAR, DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.own_files import read_own
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
+from rpmask.tasks.squad import SQUADS
 from rpmask.tasks.words import CONLL2003, read_conll2003
 
 TEXT_TASKS = (DEMO.name, *GLUE)  # these need no files from the user
@@ -26,22 +27,28 @@ KNOWN_SPECS = {
     **{name: task.spec for name, task in GLUE.items()},
     DIGITS.name: DIGITS,
     CONLL2003.name: CONLL2003,
+    **{task.spec.name: task.spec for task in SQUADS.values()},
 }
+_NAMES = {plain_name(name): name for name in KNOWN_SPECS}
 
 
 def known_name(task: str) -> str:
-    """A task's name as runs record it: a known task's without case, dashes and underscores."""
-    plain = plain_name(task)
-    return plain if plain in KNOWN_SPECS else task
+    """A task's name as runs record it: a known task's own, whatever the case, dashes and underscores."""
+    return _NAMES.get(plain_name(task), task)
 
 
 def get_spec(name: str) -> TaskSpec:
     """The spec of a known task; case, dashes and underscores do not matter."""
-    plain = plain_name(name)
-    if plain in KNOWN_SPECS:
-        return KNOWN_SPECS[plain]
-    names = (*TEXT_TASKS, CONLL2003.name, *IMAGE_TASKS)
-    near = difflib.get_close_matches(plain, names, n=3, cutoff=0.5)
+    known = KNOWN_SPECS.get(known_name(name))
+    if known is not None:
+        return known
+    names = (
+        *TEXT_TASKS,
+        CONLL2003.name,
+        *(task.spec.name for task in SQUADS.values()),
+        *IMAGE_TASKS,
+    )
+    near = difflib.get_close_matches(plain_name(name), names, n=3, cutoff=0.5)
     suggestion = " or ".join(f"'{name}'" for name in near)
     raise RpmaskError(
         f"There is no task '{name}'{f'; did you mean {suggestion}?' if near else '.'}",
@@ -58,6 +65,9 @@ def check_within_reach(name: str, data_dir: Path | None) -> None:
     spec = get_spec(name)
     if spec is CONLL2003:
         _conll_folder(data_dir)
+    elif squad := SQUADS.get(plain_name(name)):
+        if data_dir is None:
+            squad.on_hub.check_within_reach()
     elif spec is not DEMO and _glue_folder(GLUE[spec.name], data_dir) is None:
         GLUE[spec.name].on_hub.check_within_reach()
 
@@ -107,6 +117,8 @@ def _read(name: str, choice: DataChoice) -> TaskRows:
     spec = get_spec(name)
     if spec is CONLL2003:
         return read_conll2003(_conll_folder(data_dir))
+    if squad := SQUADS.get(plain):
+        return squad.read_folder(data_dir) if data_dir else squad.read_hub()
     task = GLUE[spec.name]
     folder = _glue_folder(task, data_dir)
     return task.read_hub() if folder is None else task.read_folder(folder)

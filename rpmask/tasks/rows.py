@@ -57,9 +57,9 @@ def text_rows(
     else:
         label = _scores(table, columns.label, score_range)
     values: dict[str, list[str] | list[int] | list[float]]
-    values = {"text": _texts(table, columns.text)}
+    values = {"text": texts(table, columns.text)}
     if columns.text_pair is not None:
-        values["text_pair"] = _texts(table, columns.text_pair)
+        values["text_pair"] = texts(table, columns.text_pair)
     values |= {"label": label, "row": list(range(len(label)))}
     import datasets
 
@@ -69,18 +69,25 @@ def text_rows(
     return datasets.Dataset.from_dict(values, features=features)
 
 
-def _texts(table: Table, column: str) -> list[str]:
-    texts: list[str] = []
+def texts(table: Table, column: str) -> list[str]:
+    """The texts of a column."""
+    found: list[str] = []
     for i, value in enumerate(table.column(column)):
         if not isinstance(value, str):
-            found = "no value" if value is None else shown(value)
-            raise table.error(i, column, f"{found} where a text was expected", "Write a string.")
+            given = "no value" if value is None else shown(value)
+            raise table.error(i, column, f"{given} where a text was expected", "Write a string.")
         if not _encodable(value):
             raise table.error(
                 i, column, "half of a surrogate pair, which no text can hold", "Repair the escape."
             )
-        texts.append(value)
-    return texts
+        found.append(value)
+    return found
+
+
+def document_numbers(names: Sequence[object]) -> list[int]:
+    """A number for each row's document, by the name of the document."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(map(str, names)))}
+    return [numbers[str(name)] for name in names]
 
 
 def _classes(table: Table, column: str, spec: TaskSpec, indices: bool) -> list[int]:

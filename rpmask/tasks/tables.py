@@ -11,21 +11,22 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rpmask.errors import RpmaskError
+from rpmask.tasks.squad_json import ARTICLES, ID, squad_questions
 
 INCOMPLETE = "Check that the file was written completely."
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length; row i is at `places[i]`, a line or row number counted from 1."""
+    """Columns of equal length; row i is at `places[i]`: a line or row number from 1, or a question's id."""
 
     source: str
     columns: Mapping[str, Sequence[object]]
-    places: Sequence[int]
+    places: Sequence[int | str]
     unit: str = "line"
 
     def column(self, name: str) -> Sequence[object]:
@@ -124,8 +125,12 @@ def read_jsonl(path: Path) -> Table:
 
 
 def read_json(path: Path) -> Table:
-    """Read one JSON list of objects."""
+    """Read one JSON list of objects, or SQuAD's articles with their questions."""
     records = _parse(path, read_text(path), 1)
+    if isinstance(records, dict) and ARTICLES in records:
+        questions = list(squad_questions(str(path), records))
+        table = _from_records(path, questions, range(len(questions)), "question")
+        return replace(table, places=[str(question[ID]) for question in questions])
     if not isinstance(records, list):
         raise RpmaskError(
             f"{path} should hold a list of objects, not {type(records).__name__}.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.errors import RpmaskError
-from rpmask.tasks.rows import listed, shown
+from rpmask.tasks.rows import document_numbers, listed, shown
 from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.tables import Table, read_text
 
@@ -161,9 +161,7 @@ def _documents(table: Table) -> list[int]:
     """A number for each row's document; a table without documents has one for each row."""
     if DOCUMENT not in table.columns:
         return list(range(len(table.places)))
-    names = [str(name) for name in table.column(DOCUMENT)]
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return [numbers[name] for name in names]
+    return document_numbers(table.column(DOCUMENT))
 
 
 def _unknown(

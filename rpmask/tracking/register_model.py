@@ -25,13 +25,16 @@ from rpmask.heads.head import Column
 from rpmask.heads.registry import head_of
 from rpmask.logs import hushed
 from rpmask.tasks.spec import TaskSpec
+from rpmask.tracking import answering
 from rpmask.tracking.filters import clause
+from rpmask.tracking.package_code import copy_code
 from rpmask.tracking.registry import FILES, fetch, files_digest, model_name
 from rpmask.tracking.runs import StepRun
 from rpmask.tracking.signals import signals_deferred
 
 # What serving needs, and no more. MLflow would add torchvision, which breaks a CPU install.
 REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "accelerate")
+CODE = "code"  # the folder of this package inside a model
 TOKENIZER, PROCESSOR = ("tokenizer", "AutoTokenizer"), ("image_processor", "AutoImageProcessor")
 
 # Writes the weights with their configuration to one folder, the tokenizer or image processor to another.
@@ -53,11 +56,15 @@ def register(
     write: Writer,
     task: TaskSpec,
     *,
+    max_length: int,
     tags: Mapping[str, str],
     description: str,
     aliases: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Log and register the model, compare what the store holds with what was written, move the aliases."""
+    """Log and register the model, compare what the store holds with what was written, move the aliases.
+
+    max_length is that of the texts it was trained on.
+    """
     client = step.tracker.client
     name = model_name(task.name)
     version = _registered_before(step, name)
@@ -67,7 +74,7 @@ def register(
         files = files_digest(folder)
         if version is None:
             _delete_unregistered(step)
-            logged = _log(step, folder, task, description)
+            logged = _log(step, folder, task, description, max_length)
             with signals_deferred(step.tracker.uri), hushed():
                 version = mlflow.register_model(f"models:/{logged}", name).version
     if files_digest(Path(fetch(step.tracker, f"models:/{name}/{version}"))) != files:
@@ -106,7 +113,7 @@ def _delete_unregistered(step: StepRun) -> None:
             shutil.rmtree(unquote(location.path), ignore_errors=True)
 
 
-def _log(step: StepRun, folder: Path, task: TaskSpec, description: str) -> str:
+def _log(step: StepRun, folder: Path, task: TaskSpec, description: str, max_length: int) -> str:
     """Log the folder as a model of this run; the model's id.
 
     `mlflow.transformers.log_model` writes the same files, but imports transformers and builds a pipeline.
@@ -130,16 +137,20 @@ def _log(step: StepRun, folder: Path, task: TaskSpec, description: str) -> str:
         run_id=run_id,
         metadata={"rpmask": rpmask.__version__},
     )
-    _add_mlflow_files(folder, described, task, description)
+    _add_mlflow_files(folder, described, task, description, max_length)
     client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")
     return model_id
 
 
-def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: str) -> None:
-    """Write the files that make a folder of weights and tokenizer an MLflow transformers model."""
-    head, (reader, reader_type) = head_of(task), reader_of(task)
-    config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
+def _add_mlflow_files(
+    folder: Path, model: Model, task: TaskSpec, description: str, max_length: int
+) -> None:
+    """Write the files that make a folder of weights and tokenizer an MLflow model.
+
+    It has the flavour `transformers`, or, where transformers has no pipeline, the code of this package.
+    """
+    head = head_of(task)
     packages = (*REQUIREMENTS, *head.inputs.packages)
     environment = write_environment(folder, packages)
     (folder / "model_card.md").write_text(
@@ -149,6 +160,20 @@ def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: s
     model.signature = signature(
         head.inputs.pipeline_columns(task.pair), head.inputs.pipeline_answers
     )
+    if head.inputs.pipeline:
+        _add_pipeline(folder, model, task, environment)
+    else:
+        copy_code(folder / CODE)
+        config = {answering.MAX_LENGTH: max_length}
+        add_to_model(model, answering.__name__, code=CODE, env=environment, model_config=config)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    model.model_size_bytes = sum(file.stat().st_size for file in files)
+    model.save(str(folder / "MLmodel"))
+
+
+def _add_pipeline(folder: Path, model: Model, task: TaskSpec, environment: dict[str, str]) -> None:
+    head, (reader, reader_type) = head_of(task), reader_of(task)
+    config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
     model.add_flavor(
         "transformers",
         transformers_version=version_of("transformers"),
@@ -163,9 +188,6 @@ def _add_mlflow_files(folder: Path, model: Model, task: TaskSpec, description: s
         **{f"{reader}_type": reader_type},
     )
     add_to_model(model, loader_module="mlflow.transformers", env=environment)
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    model.model_size_bytes = sum(file.stat().st_size for file in files)
-    model.save(str(folder / "MLmodel"))
 
 
 def write_environment(folder: Path, packages: Sequence[str]) -> dict[str, str]:

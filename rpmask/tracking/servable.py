@@ -1,7 +1,6 @@
 """An export as an MLflow model, whatever its form, that `mlflow models serve` can answer from.
 
-The model is code (served.py) with the export as its artifact. The code of this package is part of it, so
-that an environment built from its requirements needs no installed rpmask.
+The model is code (served.py) with the export as its artifact, and with the code of this package.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import rpmask
 from rpmask.deploy.manifest import FILE, Manifest, read_manifest
 from rpmask.heads.registry import head_of
 from rpmask.logs import hushed
+from rpmask.tracking.package_code import PACKAGES, copy_code
 from rpmask.tracking.register_model import requirement, signature
 from rpmask.tracking.registry import fetch
 from rpmask.tracking.runs import StepRun
@@ -23,7 +23,6 @@ from rpmask.tracking.tracker import Tracker
 
 ARTIFACT = "export"
 CODE = Path(__file__).with_name("served.py")
-PACKAGES = ("torch", "transformers", "safetensors", "accelerate", "numpy", "scipy", "pandas")
 ONNX_PACKAGES = ("onnxruntime",)
 
 
@@ -40,7 +39,7 @@ def log_export(step: StepRun, folder: Path, manifest: Manifest) -> str:
             name=ARTIFACT,
             python_model=str(CODE),
             artifacts={ARTIFACT: str(folder.resolve())},
-            code_paths=[str(_copy_code(Path(temporary)))],
+            code_paths=[str(copy_code(Path(temporary)))],
             signature=signature(
                 head.inputs.columns(manifest.pair),
                 head.answers.answer_columns(bool(manifest.labels)),
@@ -61,10 +60,3 @@ def copy_export(tracker: Tracker, run_id: str, uri: str, folder: Path) -> None:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tracker.artifacts.path(run_id, name), place)
-
-
-def _copy_code(folder: Path) -> Path:
-    """Copy the package without the data of the built-in tasks."""
-    source = Path(rpmask.__file__).parent
-    only_code = shutil.ignore_patterns("__pycache__", "demo", "digits")
-    return Path(shutil.copytree(source, folder / "rpmask", ignore=only_code))

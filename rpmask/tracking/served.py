@@ -9,6 +9,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 import rpmask
+from rpmask.tracking.answering import Answering
 
 
 class Served(PythonModel):
@@ -16,12 +17,11 @@ class Served(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the export, which checks every byte."""
-        self._model = rpmask.load(context.artifacts["export"])
+        self._answering = Answering(rpmask.load(context.artifacts["export"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """One answer for each row: label and score, or only the score of a regression."""
-        rows = self._model.head.inputs.rows(model_input)
-        return pd.DataFrame(self._model.predict(rows))
+        """One answer for each row."""
+        return self._answering.predict(model_input)
 
 
 set_model(Served())

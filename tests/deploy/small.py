@@ -27,6 +27,10 @@ def batch(rows: int = 3, tokens: int = 8) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": seen}
 
 
+BATCHES = (batch(), batch(1, 5))
+LABELS = tuple(torch.zeros(len(each["input_ids"]), dtype=torch.long) for each in BATCHES)
+
+
 def masked(model: torch.nn.Module, kept: float = 0.25) -> Mask:
     """A mask of single weights, put on the model."""
     random = np.random.default_rng(1)
@@ -63,6 +67,6 @@ def exported(
     """The tiny model, written in a form; compact without half of its neurons and heads."""
     model = tiny_bert().eval()
     mask = without_units(model, True, True) if form == "compact" else masked(model)
-    source = Source(model, tokenizer(), mask, (batch(), batch(1, 5)))
+    source = Source(model, tokenizer(), mask, BATCHES, LABELS)
     manifest = Manifest(form=form, task="toy", source="models:/toy/1", values=values, **described)
     return model, write_export(source, folder, manifest)[0]

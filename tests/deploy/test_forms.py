@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from deploy.small import batch, exported, masked, tokenizer
+from deploy.small import BATCHES, LABELS, batch, exported, masked, tokenizer
 from toy import tiny_bert
 from transformers import AutoModelForSequenceClassification
 
@@ -54,7 +54,7 @@ def test_it_answers_as_the_model_does(written: Written, form: str) -> None:
 def test_a_regression_has_no_classes_to_agree_on() -> None:
     model = tiny_bert(labels=1).eval()
     found = Exported(Manifest("dense", "own", "here"), tokenizer(), lambda b: model(**b).logits)
-    assert writing.compare(found, model, (batch(),), 0.0).same_answers is None
+    assert writing.compare(found, model, BATCHES, 0.0, LABELS).same_answers is None
 
 
 @forms

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from commands import answer, clean_environment, rpmask
+from served import scored
 from tiny_tagger import TAGS, write_rows, write_tagger
 
 import rpmask as package
@@ -83,7 +84,7 @@ def test_an_export_answers_lists_of_words(walked: tuple[Path, dict[str, Any]]) -
     again = [json.loads(line)["tags"] for line in registered.stdout.splitlines()]
     assert again == [each["tags"] for each in said]
 
-    served = _served(folder, made["model_uri"], {"tokens": [["the", "chef", "saw"]]})
+    (served,) = scored(folder, {"tokens": [["the", "chef", "saw"]]}, made["model_uri"])
     assert served == [{**one, "scores": pytest.approx(one["scores"])}]
 
 
@@ -95,22 +96,6 @@ def test_perturbed_rows_and_another_form(walked: tuple[Path, dict[str, Any]]) ->
     assert made["same_answers"] == 1.0
     again = answer(["finetune", "-t", "people", "--epochs", "1", "--augment", "1", *QUICK], folder)
     assert again["dev"]["entity_f1"] > 0.3
-
-
-def _served(folder: Path, uri: str, rows: dict[str, Any]) -> Any:
-    """What MLflow's scoring gives for a table."""
-    code = (
-        "import json, sys, mlflow, pandas\n"
-        f"model = mlflow.pyfunc.load_model({uri!r})\n"
-        f"found = model.predict(pandas.DataFrame({rows!r}))\n"
-        "print(found.to_json(orient='records'))"
-    )
-    environment = {**clean_environment(), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_the_registered_model_answers_a_text(walked: tuple[Path, dict[str, Any]]) -> None:

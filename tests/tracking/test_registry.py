@@ -42,7 +42,13 @@ def test_a_vit_is_registered_and_read_back(tmp_path: Path) -> None:
     model, processor = tiny_vit(), ViTImageProcessor(size={"height": 8, "width": 8})
     with open_run(tracker, KEY) as run:
         found = register(
-            run, writer_of(model, processor), IMAGES, tags={}, description="", aliases=()
+            run,
+            writer_of(model, processor),
+            IMAGES,
+            max_length=128,
+            tags={},
+            description="",
+            aliases=(),
         )
     assert found == {"name": "rpmask-toy", "version": 1, "alias": None}
 
@@ -69,7 +75,7 @@ def test_a_weight_that_changed_on_the_way_is_noticed(
         pytest.raises(RunFailed, match="does not hold the files"),
         open_run(tracker, KEY) as run,
     ):
-        register(run, write, IMAGES, tags={}, description="", aliases=("champion",))
+        register(run, write, IMAGES, max_length=128, tags={}, description="", aliases=("champion",))
     with pytest.raises(RpmaskError, match="no model"):
         fetch(tracker, "models:/rpmask-toy@champion")
 
@@ -79,6 +85,6 @@ def test_what_was_registered_holds_the_weights(tmp_path: Path) -> None:
     model = tiny_vit()
     write = writer_of(model, ViTImageProcessor(size={"height": 8, "width": 8}))
     with open_run(tracker, KEY) as run:
-        register(run, write, IMAGES, tags={}, description="", aliases=())
+        register(run, write, IMAGES, max_length=128, tags={}, description="", aliases=())
     found = load_classifier(fetch(tracker, "models:/rpmask-toy/1"), IMAGES).state_dict()
     assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
