@@ -119,8 +119,8 @@ class DataChoice(Checked, panel=DATA):
 
     data_dir: str | None = setting(
         None,
-        "Folder of the data: GLUE's (RTE/train.tsv, ...), CoNLL's (train.txt, dev.txt), SQuAD's (train.json, "
-        "dev.json) or images",
+        "Folder of the data: GLUE's (RTE/train.tsv, ...), CoNLL's or WikiText's (train.txt, dev.txt), "
+        "SQuAD's (train.json, dev.json) or images",
         none="RPMASK_GLUE_DIR",
     )
     train: str | None = setting(
@@ -132,7 +132,7 @@ class DataChoice(Checked, panel=DATA):
     label: str = setting("label", "Column of the label")
     kind: str | None = setting(
         None,
-        "classification, regression, tokens or spans",
+        "classification, regression, tokens, spans or language",
         none="read from the rows",
     )
     selection_rows: int | None = setting(

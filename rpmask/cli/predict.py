@@ -27,6 +27,12 @@ def predict(
         str,
         typer.Option("--input", "-i", help="JSON lines, CSV, TSV or plain lines; - is stdin."),
     ] = "-",
+    new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Most tokens that a language model adds to a text.", min=1, show_default="32"
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print errors as JSON too; answers always are.")
     ] = False,
@@ -52,7 +58,9 @@ def predict(
                     f"Cannot read {input_file}: {error.strerror}.", "Check the path."
                 ) from error
         try:
-            for answer in answers(source, lines, name, context, summarise=_on_stderr):
+            for answer in answers(
+                source, lines, name, context, summarise=_on_stderr, new_tokens=new_tokens
+            ):
                 print(json.dumps(answer, ensure_ascii=False))
         except UnicodeDecodeError as error:
             raise RpmaskError(f"{name} is not UTF-8.", "Save the file as UTF-8.") from error

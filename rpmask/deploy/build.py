@@ -7,7 +7,7 @@ packed BERT-base loads within two seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -38,12 +38,23 @@ def empty_model(folder: Path, head: Head) -> nn.Module:
 
 
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn.Module:
-    """Assign a tensor to every parameter and stored buffer; none may be missing or left over."""
+    """Assign a tensor to every parameter and stored buffer; none may be missing or left over.
+
+    A parameter that is tied to another one, as a decoder's last matrix is to its embeddings, needs none.
+    """
     try:
-        model.load_state_dict(dict(state), strict=True, assign=True)
+        missing, left_over = model.load_state_dict(dict(state), strict=False, assign=True)
     except RuntimeError as error:
         what = " ".join(str(error).split())[:200]
         raise damaged(place, f"its tensors do not match its config.json ({what})") from error
+    tie: Callable[[], None] | None = getattr(model, "tie_weights", None)
+    if missing and tie is not None:
+        tie()
+    named = {name: id(each) for name, each in model.named_parameters(remove_duplicate=False)}
+    given = {named[name] for name in state if name in named}
+    wrong = [name for name in missing if named.get(name) not in given] + left_over
+    if wrong:
+        raise damaged(place, f"its tensors do not match its config.json ('{wrong[0]}')")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model.eval()
@@ -51,12 +62,20 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor], place: Path) -> nn
 
 def stored_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and stored buffers, contiguous, on the CPU."""
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
 
 
 def dense_bytes(model: nn.Module) -> int:
     """Bytes of the dense weights in memory."""
-    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    return sum(value.numel() * value.element_size() for value in _state(model).values())
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A model's state; a tensor with several names, such as tied embeddings, is there under the first."""
+    found: dict[int, tuple[str, torch.Tensor]] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        found.setdefault(id(value), (name, value))
+    return dict(found.values())
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

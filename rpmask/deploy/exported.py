@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from rpmask.deploy.manifest import Manifest
+from rpmask.heads.continuation import NEW_TOKENS
 from rpmask.heads.outputs import logits_of
 from rpmask.heads.registry import head_of
-from rpmask.train.models import reader_of
+from rpmask.train.models import positions, reader_of
 
 BATCH_SIZE = 32
 MARKS = "labels"  # in a batch: which of its tokens are units
@@ -61,8 +62,17 @@ class Exported:
         with torch.inference_mode():
             return self.answer(batch)
 
-    def predict(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[dict[str, Any]]:
-        """The answer to each row, such as `{label, score}` for a text, or `{score}` for a regression."""
+    def predict(
+        self, rows: Sequence[Row], batch_size: int = BATCH_SIZE, new_tokens: int = NEW_TOKENS
+    ) -> list[dict[str, Any]]:
+        """The answer to each row, such as `{label, score}` for a text, or `{score}` for a regression.
+
+        A language model continues a text by so many new tokens, or to its end.
+        """
+        if self.head.generate is not None and self.module is not None:
+            longest = positions(self.module.config)
+            answers = self.head.generate(self.module, self.tokenizer, rows, new_tokens, longest)
+            return list(answers)
         return [
             answer
             for start in range(0, len(rows), batch_size)

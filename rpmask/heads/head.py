@@ -9,7 +9,7 @@ starts without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -163,12 +163,21 @@ class Answers(Protocol):
 
 @dataclass(frozen=True)
 class Head:
-    """A head: the ending of its classes in transformers, its inputs and its answers."""
+    """A head: the ending of its classes in transformers, its inputs and its answers.
+
+    endings: other endings of such classes. pretrained: a model without this head cannot be given one.
+    joins_rows: a row of a split is not a row of the data. generate: gives a model's answers where they take
+    several passes (`heads/continuation.py`).
+    """
 
     name: str
     architecture: str
     inputs: Inputs
     answers: Answers
+    endings: tuple[str, ...] = ()
+    pretrained: bool = False
+    joins_rows: bool = False
+    generate: Callable[..., Iterator[dict[str, Any]]] | None = None
 
     @property
     def auto_class(self) -> Any:
@@ -179,5 +188,6 @@ class Head:
 
     def is_of(self, architectures: Iterable[str] | None) -> bool:
         """Whether a model's configuration names such an architecture."""
+        endings = (self.architecture, *self.endings)
         plain = (str(name).removesuffix("Simple") for name in architectures or ())  # XLNet's
-        return any(name.endswith(self.architecture) for name in plain)
+        return any(name.endswith(endings) for name in plain)

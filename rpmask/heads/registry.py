@@ -8,6 +8,7 @@ from rpmask.errors import RpmaskError
 from rpmask.heads.classification import CLASSIFICATION
 from rpmask.heads.head import Head
 from rpmask.heads.image import IMAGE
+from rpmask.heads.language import LANGUAGE
 from rpmask.heads.regression import REGRESSION
 from rpmask.heads.spans import SPANS
 from rpmask.heads.tokens import TOKENS
@@ -20,6 +21,7 @@ HEADS: dict[str, Head] = {
         IMAGE,
         TOKENS,
         SPANS,
+        LANGUAGE,
     )
 }
 

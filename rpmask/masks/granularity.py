@@ -6,7 +6,7 @@ sum over their weights. Sparsity counts units of the tensors that the granularit
 weight      every weight is a unit
 n:m         every weight is a unit, n of m consecutive ones along the input axis are kept
 block RxC   R output units by C input units
-neuron      a feed-forward neuron: its row of the up-projection and its column of the down-projection
+neuron      a feed-forward neuron: its rows of the up-projections and its column of the down-projection
 head        an attention head: its rows of query, key and value, its columns of the output
 
 `neuron` and `head`, whose removal makes a smaller dense model, leave all other tensors dense and out of the
@@ -23,13 +23,15 @@ from rpmask.errors import RpmaskError
 from rpmask.masks.tiling import Bank, Tiling
 from rpmask.masks.weights import Prunable, some_of
 
-# Names of up-projection and down-projection.
+# Names of the up-projections (two if one gates the other) and of the down-projection.
 FEED_FORWARD = (
-    ("intermediate.dense", "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa
-    ("ffn.lin1", "ffn.lin2"),  # DistilBERT
-    ("ffn", "ffn_output"),  # ALBERT
-    ("mlp.c_fc", "mlp.c_proj"),  # GPT-2
-    ("mlp.fc1", "mlp.fc2"),  # ViT
+    (("intermediate.dense",), "output.dense"),  # BERT, RoBERTa, ELECTRA, DeBERTa
+    (("ffn.lin1",), "ffn.lin2"),  # DistilBERT
+    (("ffn",), "ffn_output"),  # ALBERT
+    (("mlp.c_fc",), "mlp.c_proj"),  # GPT-2
+    (("mlp.fc1",), "mlp.fc2"),  # ViT
+    (("mlp.gate_proj", "mlp.up_proj"), "mlp.down_proj"),  # Llama, Mistral, Qwen2
+    (("mlp.dense_h_to_4h",), "mlp.dense_4h_to_h"),  # GPT-NeoX
 )
 
 # Names of the tensors split into heads by rows, of the one split by columns, and the number of matrices that
@@ -49,6 +51,9 @@ ATTENTION = (
     (("attention.query", "attention.key", "attention.value"), "attention.dense", 1),  # ALBERT
     (("attention.q_proj", "attention.k_proj", "attention.v_proj"), "attention.o_proj", 1),  # ViT
     (("attn.c_attn",), "attn.c_proj", 3),  # GPT-2
+    (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "self_attn.o_proj", 1),  # Llama
+    # GPT-NeoX: query, key and value of a head follow one another.
+    (("attention.query_key_value",), "attention.dense", 1),
 )
 # DeBERTa's optional projections of relative positions are split like its queries and keys.
 POSITIONS = ("attention.self.pos_key_proj", "attention.self.pos_query_proj")
@@ -120,13 +125,14 @@ def neuron_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
     known = {tensor.name: tensor for tensor in tensors}
     banks = []
     for tensor in tensors:
-        for up, down in FEED_FORWARD:
-            layer = _layer(tensor.name, up)
-            if layer is None or f"{layer}{down}.weight" not in known:
+        for (first, *others), down in FEED_FORWARD:
+            layer = _layer(tensor.name, first)
+            names = [f"{layer}{part}.weight" for part in (*others, down)]
+            if layer is None or not all(name in known for name in names):
                 continue
-            other = known[f"{layer}{down}.weight"]
-            tilings = Tiling(tensor, columns=tensor.inputs), Tiling(other, rows=other.outputs)
-            banks.append(_checked(f"{layer}neurons", tilings))
+            *ups, last = [tensor, *(known[name] for name in names)]
+            rows = [Tiling(up, columns=up.inputs) for up in ups]
+            banks.append(_checked(f"{layer}neurons", (*rows, Tiling(last, rows=last.outputs))))
     return _some(banks, "feed-forward", tensors)
 
 
@@ -149,8 +155,14 @@ def head_banks(tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
             positions = [f"{layer}{part}.weight" for part in POSITIONS]
             *split, last = [tensor, *(known[name] for name in names)]
             split += [known[name] for name in positions if name in known]
+            if shared := [part for part in split if part.outputs < tensor.outputs]:
+                raise RpmaskError(
+                    f"{tensor.heads} query heads share {shared[0].outputs // width} heads of "
+                    f"'{shared[0].name}', so that no head can be dropped by itself.",
+                    "Use the granularity 'weight', N:M, 'block RxC' or 'neuron' for this model.",
+                )
             rows = [Tiling(part, width, part.inputs, stacked) for part in split]
-            columns = Tiling(last, last.outputs, width)
+            columns = Tiling(last, last.outputs, last.inputs // tensor.heads)
             banks.append(_checked(f"{layer}heads", (*rows, columns)))
     return _some(banks, "attention", tensors)
 

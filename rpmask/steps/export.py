@@ -21,6 +21,7 @@ from rpmask.deploy.measure import pinned
 from rpmask.deploy.runtimes import DENSE, Runtimes
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
+from rpmask.heads.registry import head_of
 from rpmask.steps.context import Context, versions
 from rpmask.steps.deploy_requests import ExportRequest
 from rpmask.steps.frame import Done, Step, log_outputs, run_step
@@ -84,6 +85,11 @@ def _write(
     from rpmask.tracking.registry import fetch
 
     data = load_data(found.task, found.data)
+    if request.form == "onnx" and head_of(data.spec).generate is not None:
+        raise RpmaskError(
+            "A language model continues a text token by token, which an ONNX file of it does not do.",
+            "Export it as packed, csr or dense.",
+        )
     model_folder = fetch(context.tracker, found.weights)
     prepared = prepare(data, found.data, model_folder)
     context.console.say(
@@ -118,7 +124,8 @@ def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
     """Return the first rows of the selection split in batches."""
     split = prepared.selection
     count = min(rows, len(split))
-    parts = [np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+    size = split.at_once(BATCH)
+    parts = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
     return tuple(split.batch(part) for part in parts)
 
 

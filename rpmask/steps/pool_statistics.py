@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rpmask.heads.registry import head_of
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import Prunable
 from rpmask.randomized_masks.importance import Statistics
@@ -47,9 +48,15 @@ def pool_statistics(
     from rpmask.train.batches import calibration_rows
     from rpmask.train.models import load_classifier
 
-    rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
+    encode = encoder_of(folder, data.spec, request.data)
+    if head_of(data.spec).joins_rows:
+        whole = encode(data.train)
+        rows = calibration_rows(len(whole), request.calibration_rows, request.seed)
+        split = whole.take(rows)
+    else:
+        rows = calibration_rows(len(data.train), request.calibration_rows, request.seed)
+        split = encode(data.train.select(rows))
     model = load_classifier(folder, data.spec)
-    split = encoder_of(folder, data.spec, request.data)(data.train.select(rows))
     substeps = request.substeps or usual_substeps(
         request.sparsity, parent.sparsity if parent else 0.0, request.granularity
     )

@@ -10,6 +10,8 @@ from typing import Any
 from rpmask.deploy.exported import BATCH_SIZE
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import Manifest
+from rpmask.errors import RpmaskError
+from rpmask.heads.continuation import NEW_TOKENS
 from rpmask.heads.registry import head_of
 from rpmask.steps.context import Context
 from rpmask.steps.input_rows import read_rows
@@ -27,9 +29,11 @@ def predict(
     context: Context,
     batch_size: int = BATCH_SIZE,
     summarise: Callable[[str], None] | None = None,
+    new_tokens: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the answers of an export, a model folder or a registered model to the lines of a file or stdin.
 
+    A language model continues each text by `new_tokens`.
     If rows have a label, `summarise` receives the metrics as one line at the end.
     """
     from rpmask.tracking.registry import fetch, is_mlflow_address, reads_pairs
@@ -40,11 +44,18 @@ def predict(
     recorded = version_record(source, context)
     length = recorded.data.max_length if recorded else Manifest.max_length
     model = load(folder, max_length=length, pair=reads_pairs(folder))
+    if new_tokens is not None and model.head.generate is None:
+        raise RpmaskError(
+            "--new-tokens is the length of a continuation, and this model does not continue texts.",
+            "Leave it out.",
+        )
     rows = read_rows(lines, name)
     task = model.manifest.task or (recorded.task if recorded else "")
     labelled = LabelledAnswers(model.manifest, task)
     while batch := list(islice(rows, batch_size)):
-        answers = model.predict([row for row, _ in batch], batch_size)
+        answers = model.predict(
+            [row for row, _ in batch], batch_size, NEW_TOKENS if new_tokens is None else new_tokens
+        )
         for (_, label), answer in zip(batch, answers, strict=True):
             labelled.add(label, answer)
             yield answer

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
-from rpmask.tasks import questions, words
+from rpmask.tasks import passages, questions, words
 from rpmask.tasks.glue import GlueTask, plain_name
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
 from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.squad import SQUADS
 from rpmask.tasks.tables import Table, read_table
 
-KINDS = CLASSES, NUMBERS, WORDS, QUESTIONS = (
+KINDS = CLASSES, NUMBERS, WORDS, QUESTIONS, LANGUAGE = (
     *("classification", "regression"),
-    *(words.KIND, questions.KIND),
+    *(words.KIND, questions.KIND, passages.KIND),
 )
 MANY_VALUES = 20  # float labels with more distinct values than this are a scale, not classes
 
@@ -29,6 +29,8 @@ def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> Ta
     files = Path(choice.train), Path(choice.dev or choice.train)
     if known is None:
         _check_names(name, choice.kind)
+    if known is None and choice.kind == LANGUAGE:
+        return passages.read_language(name, files, choice.text)
     train, dev = (_read(file, known) for file in files)
     if known is None and _has_words(train, choice):
         return _read_words(name, choice, train, dev)

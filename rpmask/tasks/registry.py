@@ -16,6 +16,8 @@ from rpmask.tasks.builtin import DEMO, read_demo
 from rpmask.tasks.glue import GLUE, GlueTask, find_folder, plain_name
 from rpmask.tasks.images import CIFAR, DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.own_files import read_own
+from rpmask.tasks.passages import ON_HUB as WIKITEXT2_ON_HUB
+from rpmask.tasks.passages import WIKITEXT2, read_wikitext2
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
 from rpmask.tasks.squad import SQUADS
 from rpmask.tasks.words import CONLL2003, read_conll2003
@@ -28,6 +30,7 @@ KNOWN_SPECS = {
     DIGITS.name: DIGITS,
     CONLL2003.name: CONLL2003,
     **{task.spec.name: task.spec for task in SQUADS.values()},
+    WIKITEXT2.name: WIKITEXT2,
 }
 _NAMES = {plain_name(name): name for name in KNOWN_SPECS}
 
@@ -44,7 +47,7 @@ def get_spec(name: str) -> TaskSpec:
         return known
     names = (
         *TEXT_TASKS,
-        CONLL2003.name,
+        *(CONLL2003.name, WIKITEXT2.name),
         *(task.spec.name for task in SQUADS.values()),
         *IMAGE_TASKS,
     )
@@ -68,6 +71,9 @@ def check_within_reach(name: str, data_dir: Path | None) -> None:
     elif squad := SQUADS.get(plain_name(name)):
         if data_dir is None:
             squad.on_hub.check_within_reach()
+    elif spec is WIKITEXT2:
+        if data_dir is None:
+            WIKITEXT2_ON_HUB.check_within_reach()
     elif spec is not DEMO and _glue_folder(GLUE[spec.name], data_dir) is None:
         GLUE[spec.name].on_hub.check_within_reach()
 
@@ -119,6 +125,8 @@ def _read(name: str, choice: DataChoice) -> TaskRows:
         return read_conll2003(_conll_folder(data_dir))
     if squad := SQUADS.get(plain):
         return squad.read_folder(data_dir) if data_dir else squad.read_hub()
+    if spec is WIKITEXT2:
+        return read_wikitext2(data_dir)
     task = GLUE[spec.name]
     folder = _glue_folder(task, data_dir)
     return task.read_hub() if folder is None else task.read_folder(folder)

@@ -22,6 +22,7 @@ DEFAULT_SHARE = 0.2
 DEFAULT_LIMIT = 1000
 QUANTILE_BINS = 10
 DOCUMENT = "document"  # the column of rows that stay together
+CONTINUES = "continues"  # the column of passages, which continue the text of the row before
 
 
 def split_task(
@@ -71,7 +72,10 @@ def carve(
         chosen = _draw(np.arange(total), strata, selection_rows, random)
     rest = np.setdiff1d(np.arange(total), chosen)
     if train_rows is not None and train_rows < len(rest):
-        rest = _draw(rest, strata, train_rows, _generator(seed, "train"))
+        if CONTINUES in rows.column_names:
+            rest = rest[:train_rows]  # neighbours, so that few texts are torn
+        else:
+            rest = _draw(rest, strata, train_rows, _generator(seed, "train"))
     return rows.select(rest), rows.select(chosen)
 
 

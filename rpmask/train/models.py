@@ -33,14 +33,29 @@ def has_head(source: str, task: TaskSpec) -> bool:
 
     Labels are compared by name, unless the model has only the default names of transformers.
     """
-    config = _config(locate(source))
-    answers = head_of(task).is_of(getattr(config, "architectures", None))
-    if not answers or int(getattr(config, "num_labels", 0)) != task.outputs:
+    config, head = _config(locate(source)), head_of(task)
+    if not _is_of(config, head, source):
+        return False
+    if not head.answers.config(task):
+        return True  # it has no labels
+    if int(getattr(config, "num_labels", 0)) != task.outputs:
         return False
     names = sorted(dict(config.id2label or {}).items())  # in the order of the outputs
     known = [str(label).lower() for _, label in names]
     default = all(label.startswith("label_") for label in known)
     return default or known == [label.lower() for label in task.labels]
+
+
+def _is_of(config: Any, head: Head, source: str) -> bool:
+    """Whether the model has this head; an error if it has not and cannot be given one."""
+    found = head.is_of(getattr(config, "architectures", None))
+    if head.pretrained and not found:
+        name = ", ".join(getattr(config, "architectures", None) or [type(config).__name__])
+        raise RpmaskError(
+            f"The model in {source} is a {name}, and no head '{head.name}' can be drawn for it.",
+            f"Name a model of a class that ends in {' or '.join((head.architecture, *head.endings))}.",
+        )
+    return found
 
 
 def positions(config: Any) -> int | None:
@@ -200,12 +215,15 @@ def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
 
     head = {} if task is None else head_of(task).answers.config(task)
     try:
-        return AutoConfig.from_pretrained(place.weights, **head)
+        config = AutoConfig.from_pretrained(place.weights, **head)
     except (ValueError, KeyError, json.JSONDecodeError, OSError) as error:
         raise RpmaskError(
             f"The configuration in {place.weights} cannot be read: {error}.",
             "It should be the config.json that save_pretrained writes.",
         ) from error
+    if task is not None:
+        _is_of(config, head_of(task), place.weights)
+    return config
 
 
 def _load(
