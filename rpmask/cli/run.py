@@ -11,10 +11,8 @@ from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.settings import setting
-from rpmask.steps.defaults import starting_point
+from rpmask.steps.defaults import starting_point, task_defaults
 from rpmask.steps.requests import FinetuneRequest, RunRequest
-
-UNTRAINED_ROWS = 1024  # for importances where no training makes up for what they miss
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class TypedLevels:
     skip=("like", "alpha", "teacher", "evaluations", "patience", "tighten"),
     defaults={
         "for the demo": starting_point("default", "demo"),
+        "for wikitext2": starting_point("default", "wikitext2"),
         "with --recipe paper": starting_point("paper", ""),
     },
 )
@@ -75,9 +74,10 @@ def run(
 def requested(given: Given, space: TypedSpace) -> RunRequest:
     """The defaults of the recipe and the task, with the options that were given."""
     recipe, task = given.get("recipe", "default"), given.get("task", "demo")
+    kind = given.get("kind")
     # The last sparsity is that of the levels.
     options = {name: value for name, value in given.items() if name != "sparsity"}
-    request = fill(starting_point(recipe, task), options)
+    request = fill(starting_point(recipe, task, kind), options)
     plan = request.finetune.plan
     screen = replace(
         request.screen,
@@ -90,14 +90,13 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
     )
     request = replace(request, screen=screen)
     if not plan.trains:  # prune without training: neither levels nor races train
+        rows = task_defaults(task, kind).untrained_rows
         request = replace(
             request,
             level_epochs=given.get("level_epochs", 0.0),
             distilled_epochs=given.get("distilled_epochs", 0.0),
-            finetune=replace(request.finetune, plan=replace(plan, refit=given.get("refit"))),
-            sample=replace(
-                request.sample, calibration_rows=given.get("calibration_rows", UNTRAINED_ROWS)
-            ),
+            finetune=replace(request.finetune, plan=replace(plan, refit=given.get("refit", rows))),
+            sample=replace(request.sample, calibration_rows=given.get("calibration_rows", rows)),
             screen=replace(
                 request.screen,
                 budget=given.get("budget", 0.0),

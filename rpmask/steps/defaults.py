@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from rpmask.jsonrecord import Record
 from rpmask.randomized_masks import paper
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
-from rpmask.steps.requests import PAPER_SPACE, RunRequest
-from rpmask.train.plan import TrainPlan
+from rpmask.steps.requests import PAPER_SPACE, RunRequest, SampleRequest
+from rpmask.tasks.registry import KNOWN_SPECS, known_name
+from rpmask.train.plan import REFIT_ROWS_ALONE, TrainPlan
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class TaskDefaults(Record):
     """The defaults that depend on the task: how long `run` takes, and what trains.
 
     level_epochs trains every level but the last, epochs the last, at learning_rate. budget is the race's
-    share of K full epochs, and candidates are compared on `examples`.
+    share of K full epochs, and candidates are compared on `examples`. Importances are computed on
+    calibration_rows; without a training, on untrained_rows, as the refit is then.
     """
 
     epochs: float = 6.0
@@ -25,6 +27,8 @@ class TaskDefaults(Record):
     budget: float = 0.25
     examples: int = 500
     freeze_embeddings: bool = True
+    calibration_rows: int = SampleRequest.calibration_rows
+    untrained_rows: int = REFIT_ROWS_ALONE
 
 
 # `run` on the demo takes about a minute; its model recovers within a few hundred steps. Its few words are in
@@ -41,18 +45,40 @@ TASK_DEFAULTS = {
 }
 
 
+# A row is a block, with an answer for every token. A language model that was trained on much more text than
+# the task has is trained briefly.
+KIND_DEFAULTS = {
+    "language": TaskDefaults(
+        epochs=1.0,
+        level_epochs=0.5,
+        learning_rate=1e-4,
+        examples=64,
+        calibration_rows=64,
+        untrained_rows=64,
+    )
+}
+
+
+def task_defaults(task: str, kind: str | None = None) -> TaskDefaults:
+    """The defaults of a task; kind is that of the user's own data."""
+    known = KNOWN_SPECS.get(known_name(task))
+    by_kind = KIND_DEFAULTS.get(kind or (known.kind if known else ""), TaskDefaults())
+    return TASK_DEFAULTS.get(task, by_kind)
+
+
 def freezes(given: bool | None, task: str) -> bool:
     """Whether the embeddings of a masked model stay fixed while it trains."""
     return TASK_DEFAULTS.get(task, TaskDefaults()).freeze_embeddings if given is None else given
 
 
-def starting_point(recipe: str, task: str) -> RunRequest:
+def starting_point(recipe: str, task: str, kind: str | None = None) -> RunRequest:
     """The request of `run` for a recipe and a task, before the user's options."""
-    defaults = TASK_DEFAULTS.get(task, TaskDefaults())
+    defaults = task_defaults(task, kind)
     base = RunRequest()
     plan = replace(base.finetune.plan, epochs=defaults.epochs, learning_rate=defaults.learning_rate)
     base = replace(
         base,
+        sample=replace(base.sample, calibration_rows=defaults.calibration_rows),
         screen=replace(base.screen, budget=defaults.budget, examples=defaults.examples),
         finetune=replace(base.finetune, plan=plan),
         level_epochs=defaults.level_epochs,
