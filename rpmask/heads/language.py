@@ -50,6 +50,7 @@ class NextTokens:
         import torch
 
         logits, targets = outputs.logits[:, :-1], labels[:, 1:]
+        targets = targets.masked_fill(targets == classes.UNKNOWN_UNIT, classes.UNKNOWN)
         rows = torch.arange(len(targets), device=targets.device)
         examples = rows.repeat_interleave(targets.shape[1])
         return Units(logits.flatten(0, 1), targets.flatten(), examples)

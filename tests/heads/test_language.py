@@ -171,6 +171,7 @@ def test_a_decoder_of_each_shape_is_pruned_and_trained(shape: str, tmp_path: Pat
         freeze_embeddings=True,
         distill=Distillation(),
         evaluations=1,
+        augment=int(shape == "llama"),
         threads=1,
     )
     trained = train(model, mask, teacher, data, data, SPEC, plan, tmp_path / "training", Silent())
