@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from rpmask.deploy import compact, csr, packed
+from rpmask.deploy import compact, csr_routes, packed
 from rpmask.deploy.bench import bench, random_batch
 from rpmask.deploy.build import dense_bytes, empty_model, fill
 from rpmask.deploy.exported import on_cpu
@@ -130,10 +130,10 @@ def main() -> None:
     with pinned(1):
         sparse = bert_base()
         mask = unstructured(sparse)
-        routes = csr.choose_routes(sparse, mask)
+        routes = csr_routes.choose_routes(sparse, mask)
         report = {
             "command": "python benchmarks/deploy.py",
-            "machine": csr.machine(),
+            "machine": csr_routes.machine(),
             "versions": {
                 name: version(name) for name in ("rpmask", "torch", "transformers", "onnxruntime")
             },

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from rpmask.deploy import compact, csr, dense, onnx, packed, semistructured
+from rpmask.deploy import compact, csr, csr_routes, dense, onnx, packed, semistructured
 from rpmask.deploy.build import empty_model, fill
 from rpmask.deploy.exported import Exported, load_reader, on_cpu, on_gpu
 from rpmask.deploy.manifest import Manifest, export_in, open_export
@@ -109,8 +109,8 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
         if manifest.form == "packed":
             return model
         # A route measured on another machine, or with other threads, is not valid here.
-        here = manifest.machine == csr.machine()
-        routes = manifest.routes if here else csr.choose_routes(model, mask)
+        here = manifest.machine == csr_routes.machine()
+        routes = manifest.routes if here else csr_routes.choose_routes(model, mask)
         return csr.install(model, routes)
     if manifest.form == "compact":
         return compact.read(folder, head, manifest.standard)

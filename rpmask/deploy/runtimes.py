@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rpmask.deploy import compact, csr, onnx, semistructured
+from rpmask.deploy import compact, csr, csr_routes, onnx, semistructured
 from rpmask.deploy.build import first_line
 from rpmask.deploy.exported import Answer, on_cpu, on_gpu
 from rpmask.deploy.measure import resident_bytes
@@ -88,7 +88,7 @@ def _int8(model: nn.Module) -> nn.Module:
 
 
 def _csr(model: nn.Module) -> nn.Module:
-    routes = csr.choose_routes(model, mask_of_zeros(model))
+    routes = csr_routes.choose_routes(model, mask_of_zeros(model))
     if not any(routes.values()):
         raise Absent("no matrix of this model is faster as CSR here")
     return csr.install(copy.deepcopy(model), routes)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rpmask.deploy import compact, csr, dense, onnx, packed
+from rpmask.deploy import compact, csr_routes, dense, onnx, packed, sparse_product
 from rpmask.deploy.build import dense_bytes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import load
@@ -155,7 +155,9 @@ def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
 
 
 def _routed(manifest: Manifest, model: nn.Module, mask: Mask) -> Manifest:
-    routes = csr.choose_routes(model, mask)
+    routes = csr_routes.choose_routes(model, mask)
     used = sum(most > 0 for most in routes.values())
     note = f"{used} of {len(routes)} matrices are faster as CSR on this machine"
-    return replace(manifest, routes=routes, machine=csr.machine(), note=note)
+    if missing := sparse_product.absent():
+        note += f"; a compiled product would be faster, but {missing}"
+    return replace(manifest, routes=routes, machine=csr_routes.machine(), note=note)

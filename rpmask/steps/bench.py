@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from rpmask.deploy import csr
+from rpmask.deploy import csr_routes
 from rpmask.deploy.bench import AUTO, BenchRow, bench, longest, parse_grid, random_batch, shapes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
@@ -52,7 +52,7 @@ def run_bench(request: BenchRequest, context: Context) -> dict[str, Any]:
         parse_grid(request.grid)  # refuse a wrong one before anything is loaded
     with pinned(request.threads):
         target = _target(request.source, context)
-        inputs = {"target": target.digest, "machine": csr.machine()}
+        inputs = {"target": target.digest, "machine": csr_routes.machine()}
         wanted = request.without("source")
         step = Step(
             name="bench",
@@ -82,7 +82,7 @@ def _time(run: StepRun, request: BenchRequest, target: Target, context: Context)
         )
     result = {
         "model": target.name,
-        "machine": csr.machine(),
+        "machine": csr_routes.machine(),
         "threads": request.threads,
         "rows": [row.to_dict() for row in rows],
         "absent": runtimes.absent,

@@ -15,7 +15,7 @@ from toy import tiny_bert
 from transformers import AutoModelForSequenceClassification
 
 import rpmask
-from rpmask.deploy import csr, writing
+from rpmask.deploy import csr_routes, writing
 from rpmask.deploy import load as loading
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.manifest import FILE, FORMS, Manifest, open_export, read_manifest, seal
@@ -156,7 +156,7 @@ def test_routes_of_another_machine_are_measured_anew(
 ) -> None:
     _, manifest = exported(tmp_path, "csr")
     asked: list[int] = []
-    monkeypatch.setattr(csr, "choose_routes", lambda *_: asked.append(1) or {})
+    monkeypatch.setattr(csr_routes, "choose_routes", lambda *_: asked.append(1) or {})
     rpmask.load(tmp_path)
     assert not asked
     seal(tmp_path, replace(manifest, machine="a slower one"))

@@ -60,7 +60,7 @@ def test_every_runtime_is_timed_or_named(tmp_path: Path, monkeypatch: pytest.Mon
     model = tiny_bert().eval()
     without_units(model, neurons=True, heads=False)
     inputs = batch()
-    monkeypatch.setattr(runtimes.csr, "choose_routes", lambda *_: {})
+    monkeypatch.setattr(runtimes.csr_routes, "choose_routes", lambda *_: {})
     found = runtimes.runtimes_of(model, inputs, tmp_path)
     assert set(found.answers) | set(found.absent) == set(runtimes.MAKERS)
     assert {"csr", "2:4 GPU"} <= set(found.absent)
