@@ -25,7 +25,7 @@ AnsweringModel = Annotated[
 def bench(
     request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
 ) -> dict[str, Any]:
-    """Time a model under every installed runtime: dense, bf16, int8, CSR, compact, ONNX Runtime.
+    """Time a model under every installed runtime: dense, bf16, int8, CSR, compact, ONNX Runtime, OpenVINO.
 
     Example: `rpmask bench models:/rpmask-demo@champion --grid 1x32,8x64`
     """

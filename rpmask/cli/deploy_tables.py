@@ -14,7 +14,10 @@ def _size(count: int) -> str:
 
 
 def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
-    columns = ("runtime", "batch", "tokens", "ms", "p95", "speed-up", "difference", "memory")
+    columns = (
+        *("runtime", "batch", "tokens", "ms", "p95"),
+        *("speed-up", "over the best dense", "difference", "memory"),
+    )
     cells = (
         (
             row["runtime"],
@@ -23,6 +26,7 @@ def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
             f"{row['ms_median']:.2f}",
             f"{row['ms_p95']:.2f}",
             f"{row['speedup']:.2f}x",
+            f"{row['speedup_best']:.2f}x" if row.get("speedup_best") else "-",
             f"{row['max_abs_diff']:.1e}",
             f"{row['memory_mb']:,.0f} MB" if row["memory_mb"] else "-",
         )

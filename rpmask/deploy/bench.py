@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from rpmask.deploy.measure import interleaved
-from rpmask.deploy.runtimes import Runtimes, reason_of
+from rpmask.deploy.runtimes import DENSE_RUNTIMES, Runtimes, reason_of
 from rpmask.deploy.writing import Batch
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
@@ -23,7 +23,10 @@ UNLIMITED = 512
 
 @dataclass(frozen=True)
 class BenchRow(Record):
-    """One runtime on one shape of input; speedup and max_abs_diff compare it with the first runtime."""
+    """One runtime on one shape of input; speedup and max_abs_diff compare it with the first runtime.
+
+    speedup_best compares it with the fastest runtime that gains nothing by pruning; None if none was timed.
+    """
 
     runtime: str
     batch: int
@@ -34,6 +37,7 @@ class BenchRow(Record):
     max_abs_diff: float
     memory_mb: float
     repeats: int
+    speedup_best: float | None = None
 
 
 def bench(
@@ -66,6 +70,7 @@ def bench(
                     del calls[name]
                     runtimes.absent[f"{name} at {batch}x{tokens}"] = reason_of(error)
             times = interleaved(calls, repeats=repeats, seconds=seconds)
+            dense = [each.median_ms for name, each in times.items() if name in DENSE_RUNTIMES]
             for name, timing in times.items():
                 rows.append(
                     BenchRow(
@@ -78,6 +83,7 @@ def bench(
                         max_abs_diff=float((logits[name] - logits[first]).abs().max()),
                         memory_mb=runtimes.memory.get(name, 0) / 2**20,
                         repeats=timing.repeats,
+                        speedup_best=min(dense) / timing.median_ms if dense else None,
                     )
                 )
     return tuple(rows)

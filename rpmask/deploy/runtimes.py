@@ -5,21 +5,22 @@ from __future__ import annotations
 import copy
 import gc
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from rpmask.deploy import compact, csr, csr_routes, onnx, semistructured
+from rpmask.deploy import compact, csr, csr_routes, onnx, openvino, semistructured
 from rpmask.deploy.build import first_line
 from rpmask.deploy.exported import Answer, on_cpu, on_gpu
 from rpmask.deploy.measure import resident_bytes
 from rpmask.deploy.writing import Batch, mask_of_zeros
 from rpmask.errors import RpmaskError
 
-DENSE = "dense fp32"
+DENSE, CSR, COMPACT, ONNX = "dense fp32", "csr", "compact", "ONNX Runtime"
+ONNX_READERS = (ONNX, "ONNX Runtime int8", "OpenVINO")
 
 
 @dataclass
@@ -35,19 +36,26 @@ class Absent(Exception):
     """The machine or the model does not have a runtime."""
 
 
-def runtimes_of(model: nn.Module, example: Batch, work: Path) -> Runtimes:
-    """Prepare every runtime and run it once on the example; files are written to `work`."""
+def runtimes_of(
+    model: nn.Module, example: Batch, work: Path, only: Sequence[str] | None = None
+) -> Runtimes:
+    """Prepare runtimes and run each once on the example; files are written to `work`.
+
+    `only` names those that are wanted; by default, all.
+    """
+    makers = {name: make for name, make in MAKERS.items() if only is None or name in only}
     found = Runtimes()
-    if onnx.installed((*onnx.WRITERS, *onnx.READERS)):
+    if onnx.installed(onnx.WRITERS) and not makers.keys().isdisjoint(ONNX_READERS):
         try:
             # Before the others, so that its own memory is not counted for the runtime.
             onnx.write(model, example, work / onnx.FILE)
         except Exception as error:
-            found.absent["ONNX Runtime"] = reason_of(error)
+            why = reason_of(error)
+            found.absent.update({name: why for name in ONNX_READERS if name in makers})
     gc.collect()
     gc.freeze()  # memory is measured after collections, which need not look at what was there before
     try:
-        for name, make in MAKERS.items():
+        for name, make in makers.items():
             if name in found.absent:
                 continue
             before = resident_bytes()
@@ -102,11 +110,21 @@ def _compact(model: nn.Module) -> nn.Module:
     return smaller
 
 
-def _onnx(work: Path) -> Answer:
-    missing = [name for name in (*onnx.WRITERS, *onnx.READERS) if not onnx.installed((name,))]
+def _onnx(work: Path, *, int8: bool) -> Answer:
+    _need((*onnx.WRITERS, *onnx.READERS))
+    path = work / onnx.FILE
+    return onnx.Session(onnx.quantized(path) if int8 else path)
+
+
+def _openvino(work: Path) -> Answer:
+    _need((*onnx.WRITERS, "openvino"))
+    return openvino.Compiled(work / onnx.FILE)
+
+
+def _need(packages: tuple[str, ...]) -> None:
+    missing = [name for name in packages if not onnx.installed((name,))]
     if missing:
         raise Absent(f"not installed: {', '.join(missing)}")
-    return onnx.Session(work / onnx.FILE)
 
 
 def _gpu(model: nn.Module, *, sparse: bool) -> Answer:
@@ -125,9 +143,14 @@ MAKERS: Mapping[str, Callable[[nn.Module, Path], Answer]] = {
     DENSE: lambda model, _: on_cpu(copy.deepcopy(model)),
     "dense bf16": lambda model, _: on_cpu(copy.deepcopy(model).to(torch.bfloat16)),
     "dynamic int8": lambda model, _: on_cpu(_int8(model)),
-    "csr": lambda model, _: on_cpu(_csr(model)),
-    "compact": lambda model, _: on_cpu(_compact(model)),
-    "ONNX Runtime": lambda _, work: _onnx(work),
+    CSR: lambda model, _: on_cpu(_csr(model)),
+    COMPACT: lambda model, _: on_cpu(_compact(model)),
+    ONNX: lambda _, work: _onnx(work, int8=False),
+    "ONNX Runtime int8": lambda _, work: _onnx(work, int8=True),
+    "OpenVINO": lambda _, work: _openvino(work),
     "dense fp16 GPU": lambda model, _: _gpu(model, sparse=False),
     "2:4 GPU": lambda model, _: _gpu(model, sparse=True),
 }
+
+# Those that multiply zeros like any other number, and so gain nothing by pruning.
+DENSE_RUNTIMES = frozenset(MAKERS) - {CSR, COMPACT, "2:4 GPU"}

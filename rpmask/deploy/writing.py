@@ -46,7 +46,9 @@ def write_export(
     source: Source, folder: Path, described: Manifest, tolerance: float | None = None
 ) -> tuple[Manifest, Exported]:
     """Write an export and check it; return its manifest and the export as it was read back."""
-    manifest = _write(source, folder, described)
+    manifest = _write(source, folder, replace(described, note=""))
+    notes = (manifest.note, described.note)
+    manifest = replace(manifest, note="; ".join(note for note in notes if note))
     seal(folder, manifest)
     found = load(folder)
     limit = tolerance_of(manifest) if tolerance is None else tolerance

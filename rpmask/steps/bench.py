@@ -131,8 +131,9 @@ def _target(source: str, context: Context) -> Target:
 def _libraries() -> dict[str, str]:
     """Return the versions that affect the timings."""
     found = versions("bench")
-    with suppress(PackageNotFoundError):
-        found["onnxruntime"] = version("onnxruntime")
+    for name in ("onnxruntime", "openvino"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found
 
 
@@ -212,11 +213,18 @@ def _runtimes(target: Target, work: Path, vocabulary: int) -> Runtimes:
 
 
 def _note(result: dict[str, Any], rows: tuple[BenchRow, ...]) -> str:
-    head = "| runtime | batch | tokens | ms | p95 | speed-up | difference |\n|---|---|---|---|---|---|---|\n"
+    head = (
+        "| runtime | batch | tokens | ms | p95 | speed-up | over the best dense | difference |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
     table = "\n".join(
         f"| {r.runtime} | {r.batch} | {r.tokens} | {r.ms_median:.2f} | {r.ms_p95:.2f} | "
-        f"{r.speedup:.2f} | {r.max_abs_diff:.1e} |"
+        f"{r.speedup:.2f} | {_ratio(r.speedup_best)} | {r.max_abs_diff:.1e} |"
         for r in rows
     )
     absent = "; ".join(f"{name}: {why}" for name, why in result["absent"].items())
     return f"**{result['model']}** on {result['machine']}.\n\n{head}{table}\n\nAbsent: {absent or 'none'}."
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

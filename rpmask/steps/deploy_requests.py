@@ -8,6 +8,7 @@ from rpmask.deploy.manifest import FORMS, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.settings import Checked, setting
 
+FASTEST = "auto"
 CHAMPION = "models:/rpmask-demo@champion"
 THREADS_HELP = "CPU threads to time with"
 
@@ -17,7 +18,12 @@ class ExportRequest(Checked):
     """The parameters of `export`. Answers are compared on rows of the selection split."""
 
     source: str = CHAMPION
-    form: str = setting("packed", "packed, dense, csr, compact or onnx", "--to", choices=FORMS)
+    form: str = setting(
+        "packed",
+        "packed, dense, csr, compact, onnx, or auto: the fastest of them on this machine",
+        "--to",
+        choices=(*FORMS, FASTEST),
+    )
     values: str = setting(
         "fp32", "Type of a packed model's weights: fp32, fp16, bf16 or int8", choices=VALUES
     )

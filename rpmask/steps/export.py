@@ -23,7 +23,8 @@ from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
 from rpmask.heads.registry import head_of
 from rpmask.steps.context import Context, versions
-from rpmask.steps.deploy_requests import ExportRequest
+from rpmask.steps.deploy_requests import FASTEST, ExportRequest
+from rpmask.steps.fastest_form import fastest_form
 from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.resolve import Resolved, resolve_version
@@ -92,9 +93,6 @@ def _write(
         )
     model_folder = fetch(context.tracker, found.weights)
     prepared = prepare(data, found.data, model_folder)
-    context.console.say(
-        f"Exporting {found.weights} as {request.form}, compared on {request.rows} rows."
-    )
     batches = _batches(prepared, request.rows)
     source = Source(
         model=load_classifier(model_folder, data.spec).eval(),
@@ -103,8 +101,13 @@ def _write(
         batches=batches,
         labels=tuple(batch.pop("labels") for batch in batches),
     )
+    form, chosen = request.form, ""
+    if form == FASTEST:
+        form, chosen = _fastest(source, prepared)
+        context.console.say(f"The form is {form}, {chosen}.")
+    context.console.say(f"Exporting {found.weights} as {form}, compared on {request.rows} rows.")
     described = Manifest(
-        form=request.form,
+        form=form,
         task=found.task,
         source=found.weights,
         inputs=data.spec.inputs,
@@ -114,10 +117,19 @@ def _write(
         max_length=prepared.encoder.max_length,
         sparsity=found.sparsity,
         values=request.values,
+        note=chosen,
         versions=versions("export"),
     )
     manifest, exported = write_export(source, folder, described, request.tolerance)
     return manifest, _timed(source, exported)
+
+
+def _fastest(source: Source, prepared: Prepared) -> tuple[str, str]:
+    if not head_of(prepared.spec).inputs.are_text:
+        raise RpmaskError(
+            "This model answers images, and the forms are timed on texts.", "Give --to a form."
+        )
+    return fastest_form(source, _shapes(source), SECONDS)
 
 
 def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
@@ -133,15 +145,19 @@ def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
     """Time the export next to the dense model; images have no length to choose and are not timed."""
     if not exported.head.inputs.are_text:
         return ()
-    config = source.model.config
     runtimes = Runtimes({DENSE: on_cpu(source.model), exported.manifest.form: exported.logits})
     return bench(
         runtimes,
-        sorted({(batch, min(tokens, longest(config))) for batch, tokens in SHAPES}),
-        vocabulary=config.vocab_size,
+        _shapes(source),
+        vocabulary=source.model.config.vocab_size,
         names=tuple(source.batches[0]),
         seconds=SECONDS,
     )
+
+
+def _shapes(source: Source) -> list[tuple[int, int]]:
+    most = longest(source.model.config)
+    return sorted({(batch, min(tokens, most)) for batch, tokens in SHAPES})
 
 
 def _check_free(out: Path) -> None:

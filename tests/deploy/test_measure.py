@@ -65,21 +65,30 @@ def test_every_runtime_is_timed_or_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(found.answers) | set(found.absent) == set(runtimes.MAKERS)
     assert {"csr", "2:4 GPU"} <= set(found.absent)
     assert {"dense bf16", "dynamic int8", "compact", "ONNX Runtime"} <= set(found.answers)
+    assert {"ONNX Runtime int8", "OpenVINO"} <= set(found.answers)
     rows = bench(found, ((1, 4), (2, 7)), vocabulary=20, names=tuple(inputs), seconds=0.0)
     assert len(rows) == 2 * len(found.answers)
     assert rows[0].runtime == runtimes.DENSE
     assert rows[0].speedup == 1.0
     assert rows[0].max_abs_diff == 0.0
     assert all(row.max_abs_diff < 0.05 for row in rows)
+    fastest = {
+        (row.batch, row.tokens): row.runtime
+        for row in sorted(rows, key=lambda row: -row.ms_median)
+        if row.runtime != "compact"
+    }
     for row in rows:
         dense = next(r for r in rows if (r.batch, r.tokens) == (row.batch, row.tokens))
         assert row.speedup == pytest.approx(dense.ms_median / row.ms_median)
+        assert row.speedup_best is not None
+        assert (row.speedup_best == 1.0) == (row.runtime == fastest[row.batch, row.tokens])
 
 
 def test_a_missing_peer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "installed", lambda packages: False)
     found = runtimes.runtimes_of(tiny_bert().eval(), batch(), tmp_path)
     assert found.absent["ONNX Runtime"] == "not installed: onnx, onnxscript, onnxruntime"
+    assert found.absent["OpenVINO"] == "not installed: onnx, onnxscript, openvino"
     with pytest.raises(RpmaskError, match="not installed") as told:
         onnx.Session(tmp_path / "model.onnx")
     assert install_hint("onnx") in told.value.hint
@@ -95,7 +104,8 @@ def test_a_runtime_that_cannot_run_the_model_is_named_and_the_others_are_timed(
     monkeypatch.setattr(onnx, "write", lambda *_: (_ for _ in ()).throw(RunFailed("no such part.")))
     found = runtimes.runtimes_of(tiny_bert().eval(), batch(), tmp_path)
     assert found.absent["dynamic int8"] == "it does not run this model (no such operator)"
-    assert found.absent["ONNX Runtime"] == "no such part."
+    for name in runtimes.ONNX_READERS:
+        assert found.absent[name] == "no such part."
     assert {runtimes.DENSE, "dense bf16"} <= set(found.answers)
 
 

@@ -16,11 +16,14 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file, save_file
 
 from rpmask.deploy import onnx
+from rpmask.deploy.bench import BenchRow
 from rpmask.deploy.load import load
 from rpmask.deploy.manifest import FORMS, open_export
+from rpmask.deploy.runtimes import Runtimes
 from rpmask.errors import RpmaskError
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.records import DataChoice
+from rpmask.steps import fastest_form
 from rpmask.steps.bench import _original, run_bench
 from rpmask.steps.context import Context
 from rpmask.steps.deploy_requests import BenchRequest, ExportRequest
@@ -120,6 +123,36 @@ def test_every_form_is_served(
         served = mlflow.pyfunc.load_model(made["model_uri"]).predict(pd.DataFrame(PAIRS))
         assert list(served["label"]) == [row["label"] for row in expected], form
         assert list(served["score"]) == pytest.approx([row["score"] for row in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("speedups", "form"),
+    [({"csr": 2.0, "ONNX Runtime": 1.5}, "csr"), ({"csr": 0.9, "ONNX Runtime": 0.8}, "packed")],
+)
+def test_the_fastest_form_is_taken(
+    road: Road,
+    context: Context,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    speedups: dict[str, float],
+    form: str,
+) -> None:
+    def timed(runtimes: Runtimes, grid: Any, **_: object) -> tuple[BenchRow, ...]:
+        runtimes.answers = dict.fromkeys(
+            speedups | {"dense fp32": 1.0}, runtimes.answers["dense fp32"]
+        )
+        return tuple(
+            BenchRow(name, *shape, 1.0, 1.0, speedups.get(name, 1.0), 0.0, 0.0, 3)
+            for name in runtimes.answers
+            for shape in grid
+        )
+
+    monkeypatch.setattr(fastest_form, "bench", timed)
+    request = ExportRequest(form="auto", rows=8)
+    found = export(request, tmp_path / "out", replace(context, force=True))
+    assert found["format"] == form
+    assert "chosen for its speed" in found["note"]
+    assert "ONNX Runtime" in found["note"]
 
 
 def test_mlflow_answers_from_its_own_command(road: Road, packed: dict[str, Any]) -> None:
