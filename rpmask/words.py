@@ -19,3 +19,17 @@ def shown_interval(result: dict[str, Any]) -> str:
     """The interval of an effect."""
     low, high = result["interval"]
     return f"[{low:.4f}, {high:.4f}]"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3.4 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: 120 MB, 1.4 GB."""
+    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

@@ -21,7 +21,12 @@ AnsweringModel = Annotated[
 ]
 
 
-@verb(skip=("config",))
+@verb(
+    skip=(
+        "config",
+        "plan",
+    )
+)
 def bench(
     request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
 ) -> dict[str, Any]:

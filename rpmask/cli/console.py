@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -21,6 +22,9 @@ from rich.progress import (
 
 from rpmask.records import Score
 
+if TYPE_CHECKING:
+    from rpmask.cli.time_left import TimeLeft
+
 PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal
 
 
@@ -29,6 +33,7 @@ class TalkingConsole:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self.left: TimeLeft | None = None  # of the whole command, where it was planned
         self._console = RichConsole(stderr=True, highlight=False)
 
     def say(self, message: str) -> None:
@@ -42,7 +47,7 @@ class TalkingConsole:
         if self._quiet:
             yield Lines(title, silent=True)
         elif not self._console.is_terminal:
-            yield Lines(title, silent=False)
+            yield Lines(title, silent=False, left=self.left)
         else:
             with Progress(
                 TextColumn("{task.description}"),
@@ -51,22 +56,27 @@ class TalkingConsole:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
                 console=self._console,
                 transient=True,
             ) as display:
-                yield Bar(display, title)
+                yield Bar(display, title, self.left)
 
 
 class Bar:
     """An observer that moves a bar."""
 
-    def __init__(self, display: Progress, title: str) -> None:
-        self._display = display
-        self._task = display.add_task(title, total=None)
+    def __init__(self, display: Progress, title: str, left: TimeLeft | None = None) -> None:
+        self._display, self._left = display, left
+        self._task = display.add_task(title, total=None, left="")
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Move the bar."""
-        self._display.update(self._task, completed=done, total=total)
+        left = ""
+        if self._left is not None:
+            self._left.progress(done, total, what)
+            left = f"{self._left} in all"
+        self._display.update(self._task, completed=done, total=total, left=left)
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Ignore metrics; a bar shows none."""
@@ -78,16 +88,19 @@ class Bar:
 class Lines:
     """An observer that writes a line every few seconds, for logs."""
 
-    def __init__(self, title: str, silent: bool) -> None:
-        self._title, self._silent = title, silent
+    def __init__(self, title: str, silent: bool, left: TimeLeft | None = None) -> None:
+        self._title, self._silent, self._left = title, silent, left
         self._said = time.monotonic()
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Print the progress, at most every few seconds."""
+        if self._left is not None:
+            self._left.progress(done, total, what)
         now = time.monotonic()
         if not self._silent and now - self._said > PLAIN_SECONDS:
             self._said = now
-            print(f"{self._title}: {done} of {total} {what}", file=sys.stderr, flush=True)
+            left = f"; {self._left} in all" if self._left else ""
+            print(f"{self._title}: {done} of {total} {what}{left}", file=sys.stderr, flush=True)
 
     def metric(self, name: str, value: float, step: int) -> None:
         """Ignore metrics; the lines show none."""

@@ -22,7 +22,12 @@ class Place:
     out: Path | None = setting(None, "Folder to write", none="export/TASK-VERSION-FORM")
 
 
-@verb(skip=("config",))
+@verb(
+    skip=(
+        "config",
+        "plan",
+    )
+)
 def export(
     request: ExportRequest,
     champion: Champion,

@@ -67,8 +67,18 @@ def finetune(
     context = tracking.context()
     if dense:
         model = find_model(source.task, data, given, tracking)
-        return finetune_dense(request, context, task=source.task, model=model, data=data)
-    return train_masked(request, context, source.find("select", context, given))
+        what: dict[str, Any] = {"task": source.task, "model": model, "data": data}
+        if tracking.plan:
+            from rpmask.steps.plans import plan_dense
+
+            return plan_dense(request, context, **what).answer()
+        return finetune_dense(request, context, **what)
+    selected = source.find("select", context, given)
+    if tracking.plan:
+        from rpmask.steps.plans import plan_finetune
+
+        return plan_finetune(request, context, selected).answer()
+    return train_masked(request, context, selected)
 
 
 def refuse_unused(given: Given, dense: bool) -> None:

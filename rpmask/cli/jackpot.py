@@ -69,6 +69,10 @@ def jackpot(
     request.check()
     from rpmask.steps.jackpot import jackpot as search
 
+    if tracking.plan:
+        from rpmask.steps.plans import plan_jackpot
+
+        return plan_jackpot(request, context).answer()
     return search(request, context)
 
 

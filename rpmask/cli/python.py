@@ -122,7 +122,8 @@ def _call(verb: Verb, options: dict[str, Any]) -> Result:
     arguments = {name: options.pop(name, None) for name in verb.arguments}
     with _expected_errors():
         found, filled = verb(given_values(verb, options), **arguments)
-    return Result(verb.name, found, filled["tracking"])
+    tracking = filled["tracking"]
+    return Result("plan" if tracking.plan else verb.name, found, tracking)
 
 
 @contextmanager

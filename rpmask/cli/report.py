@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 FORMATS = ("table", "md", "csv", "html")
 
 
-@verb(skip=("config",))
+@verb(
+    skip=(
+        "config",
+        "plan",
+    )
+)
 def report(
     request: ReportRequest,
     tracking: Tracking,

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rpmask.cli.options import Given, fill, typed, verb
+from rpmask.cli.plan_lines import announce
 from rpmask.cli.sources import find_model, resolve_precision
 from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
+from rpmask.ranks import world_size
 from rpmask.settings import setting
 from rpmask.steps.defaults import starting_point, task_defaults
 from rpmask.steps.requests import FinetuneRequest, RunRequest
@@ -68,7 +70,16 @@ def run(
         sample=replace(sampling, model=model),
         finetune=replace(request.finetune, plan=plan),
     )
-    return run_levels(request, tracking.context())
+    context = tracking.context()
+    if tracking.plan:
+        from rpmask.steps.plans import plan_run
+
+        return plan_run(request, context).answer()
+    if not tracking.silent and world_size() == 1:
+        from rpmask.steps.plans import plan_run
+
+        announce(plan_run(request, context), context)
+    return run_levels(request, context)
 
 
 def requested(given: Given, space: TypedSpace) -> RunRequest:

@@ -35,7 +35,17 @@ WORDS = (
     ("tag:yaml.org,2002:float", NUMBER, list("-+.0123456789")),
 )
 # Where a run is tracked may hold a password, and decides nothing.
-LEFT_OUT = {"config", "experiment", "tracking_uri", "storage", "address", "force", "json", "quiet"}
+LEFT_OUT = {
+    "config",
+    "experiment",
+    "tracking_uri",
+    "storage",
+    "address",
+    "force",
+    "json",
+    "plan",
+    "quiet",
+}
 
 
 class Loader(yaml.SafeLoader):

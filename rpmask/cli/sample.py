@@ -33,7 +33,7 @@ class ParentRun:
     )
 
 
-@verb(defaults={"with --recipe paper": SampleRequest(k=paper.CANDIDATES)})
+@verb(skip=("plan",), defaults={"with --recipe paper": SampleRequest(k=paper.CANDIDATES)})
 def sample(
     request: SampleRequest,
     parent: ParentRun,

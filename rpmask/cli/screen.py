@@ -24,4 +24,9 @@ def screen(
     from rpmask.steps.screen import screen as race
 
     context = tracking.context()
-    return race(request, context, source.find("sample", context, given))
+    pool = source.find("sample", context, given)
+    if tracking.plan:
+        from rpmask.steps.plans import plan_screen
+
+        return plan_screen(request, context, pool).answer()
+    return race(request, context, pool)

@@ -10,7 +10,7 @@ from rpmask.cli.tracking import Tracking
 from rpmask.steps.screen_request import SelectRequest
 
 
-@verb()
+@verb(skip=("plan",))
 def select(
     source: Source, request: SelectRequest, tracking: Tracking, given: Given
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rpmask.cli import deploy_tables, tables
+from rpmask.cli import deploy_tables, plan_lines, tables
 
 PIPE_WIDTH = 120
 WIDE = 200  # a leaderboard has many columns
@@ -34,6 +34,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[Table | str]]] = {
     "jackpot": tables.jackpot_table,
     "run": tables.run_table,
     "tune": tables.tune_table,
+    "plan": plan_lines.plan_table,
     "report": lambda result: [leaderboard_table(result)],
     "export": deploy_tables.export_table,
     "bench": deploy_tables.bench_table,
@@ -46,6 +47,8 @@ def show(verb: str, result: dict[str, Any]) -> None:
     console.print()
     for part in TABLES[verb](result):
         console.print(part, markup=False)
+    if "run_id" not in result:  # a plan
+        return
     reused = " (already finished, nothing was computed)" if result["reused"] else ""
     line = f"run {result['run_id']} in experiment {result['experiment']}{reused}"
     console.print(line, markup=False)

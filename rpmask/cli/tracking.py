@@ -34,6 +34,9 @@ class Tracking:
         auto=True,
     )
     run_file: tuple[str, Callable[[], str]] | None = None  # of which verb, and its text
+    plan: bool = setting(
+        False, "Print what would be done and how long it takes here, and do nothing", "--plan"
+    )
     force: bool = setting(False, "Run again, even if the same step has already finished")
     as_json: bool = setting(
         False, "Print one JSON object on stdout and nothing else there", "--json"
@@ -78,4 +81,4 @@ class Tracking:
             return
         from rpmask.cli.show import show
 
-        show(verb, result)
+        show("plan" if self.plan else verb, result)

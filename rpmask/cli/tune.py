@@ -47,4 +47,9 @@ def tune(
     if parent.run is not None:
         sampling = next_level(sampling, parent.run, context)
         check_task_of(parent.run, sampling.task, given)
-    return search(replace(request, sample=sampling, screen=racing), context)
+    request = replace(request, sample=sampling, screen=racing)
+    if tracking.plan:
+        from rpmask.steps.plans import plan_tune
+
+        return plan_tune(request, context).answer()
+    return search(request, context)

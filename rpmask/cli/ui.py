@@ -11,7 +11,7 @@ from rpmask.cli.options import verb
 from rpmask.cli.tracking import Tracking
 
 
-@verb(skip=("config", "experiment", "force", "json", "quiet"))
+@verb(skip=("config", "plan", "experiment", "force", "json", "quiet"))
 def ui(
     tracking: Tracking,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,

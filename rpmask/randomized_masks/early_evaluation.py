@@ -65,20 +65,25 @@ def rung_steps(
     control's twins, which never stop, count against it.
     """
     marks = [2**i for i in range(max(1, rungs))]  # in units of the first rung
-    cost = _training_steps(k, twins, marks, eta)
+    cost = most_steps(k, twins, marks, eta)
     unit = min(budget * k * full_steps / cost, full_steps / marks[-1])
     return tuple(sorted({max(1, round(unit * mark)) for mark in marks}))
 
 
-def _training_steps(k: int, twins: int, rungs: Sequence[int], eta: float) -> int:
-    """Training steps of a race in which the paired test stops no candidate."""
-    total, alive, before = 0, k, 0
-    for step in rungs:
-        total += (alive + twins) * (step - before)
-        before = step
+def most_racing(k: int, twins: int, rungs: Sequence[int], eta: float) -> list[int]:
+    """How many train to each rung, twins included, if the paired test stops no candidate."""
+    racing, alive = [], k
+    for _ in rungs:
+        racing.append(alive + twins)
         if alive > 1:
             alive = survivors_of(alive - 1, eta) + 1  # and the control
-    return total
+    return racing
+
+
+def most_steps(k: int, twins: int, rungs: Sequence[int], eta: float) -> int:
+    """Training steps of a race in which the paired test stops no candidate."""
+    legs = zip(most_racing(k, twins, rungs, eta), rungs, (0, *rungs), strict=False)
+    return sum(racing * (step - before) for racing, step, before in legs)
 
 
 def keep_racing(
@@ -130,7 +135,7 @@ def race(
     status = dict.fromkeys(alive, "finished")
     reasons: dict[int, str] = {}
     losses: dict[int, np.ndarray] = {}
-    at_most = _training_steps(len(names) - len(twins), len(twins), rules.rungs, rules.eta)
+    at_most = most_steps(len(names) - len(twins), len(twins), rules.rungs, rules.eta)
     spent = 0
     for rung, step in enumerate(rules.rungs):
         before = rules.rungs[rung - 1] if rung else 0

@@ -34,6 +34,28 @@ class Console(Protocol):
         """Open a progress display."""
 
 
+class Schedule(Protocol):
+    """Hears when the steps of a command begin and end."""
+
+    def during(self, step: str) -> AbstractContextManager[None]:
+        """A step is carried out inside the block, or its finished run is reused."""
+
+
+@dataclass
+class Looking:
+    """The runs of finished steps that were found, in order."""
+
+    found: list[str] = field(default_factory=list)
+
+
+class Unfinished(Exception):
+    """A step that has not finished yet was looked up."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+
 class SilentConsole:
     """A console that shows nothing: the default for use from Python."""
 
@@ -55,6 +77,8 @@ class Context:
     parent: str | None = None
     # The verb that was asked for, and the run file that says how; it is kept with the verb's own run.
     run_file: tuple[str, Callable[[], str]] | None = None
+    looking: Looking | None = None  # steps are looked up, and none is begun
+    schedule: Schedule | None = None  # hears of every step, to tell the time left
     folder: Path = field(default_factory=lambda: Path(STATE_FOLDER))
     console: Console = field(default_factory=SilentConsole)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rpmask.jsonrecord import Record
-from rpmask.steps.context import Context
+from rpmask.steps.context import Context, Unfinished
 from rpmask.steps.decides import step_digest
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run_step(
     reuse: Callable[[StepRun], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the result of the step's finished run (through `reuse`, if given), or do the work."""
-    from rpmask.tracking.open_run import open_run
+    from rpmask.tracking.open_run import finished_run, open_run
     from rpmask.tracking.runs import StepKey
 
     key = StepKey(
@@ -65,7 +66,16 @@ def run_step(
         params=step.params,
         tags=step.tags,
     )
-    with open_run(context.tracker, key, force=context.force, parent=context.parent) as run:
+    if context.looking is not None:
+        finished = finished_run(context.tracker, key)
+        if finished is None:
+            raise Unfinished(step.name)
+        context.looking.found.append(finished.run_id)
+        return finished.result()
+    with (
+        context.schedule.during(step.name) if context.schedule else nullcontext(),
+        open_run(context.tracker, key, force=context.force, parent=context.parent) as run,
+    ):
         if run.reused:
             context.console.say(
                 f"This `{step.name}` has already finished; reusing run {run.run_id}."

@@ -18,8 +18,9 @@ from rpmask.steps.frame import Done, Step, address, run_step
 from rpmask.steps.generations import generations
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.race_engine import deciding
-from rpmask.steps.requests import RunRequest
+from rpmask.steps.requests import FinetuneRequest, RunRequest
 from rpmask.steps.select import select
+from rpmask.train.plan import TrainPlan
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -55,34 +56,52 @@ def run_levels(request: RunRequest, context: Context) -> dict[str, Any]:
     )
 
     def work(run: StepRun) -> Done:
-        inner = context.under(run.run_id)
-        teacher, dense = dense_first(first, dense_training(request), inner)
-        start, parent, distilled = teacher, None, None
-        if request.distilled_epochs:
-            context.console.say("Training the dense model by its own answers before the levels.")
-            distilled = _distilled(request, inner, teacher)
-            start = address(distilled["model"])
-        done: list[dict[str, Any]] = []
-        for number, sparsity in enumerate(request.levels, start=1):
-            done.append(_level(request, inner, number, sparsity, start, teacher, parent))
-            trained = done[-1]["finetune"]
-            start, parent = address(trained["model"]), trained["run_id"]
-        note = _log(run, done)
-        champion = champion_address(context.tracker, spec.name)
-        result = {"dense": dense, "distilled": distilled, "levels": done, "champion": champion}
-        return Done(result, note)
+        done = walk(request, context.under(run.run_id))
+        note = _log(run, done["levels"])
+        return Done({**done, "champion": champion_address(context.tracker, spec.name)}, note)
 
     return run_step(step, context, work)
 
 
-def _distilled(request: RunRequest, context: Context, teacher: str) -> dict[str, Any]:
-    """Train the public recipe's dense epoch: like a level, without a mask."""
-    plan = replace(
+def walk(request: RunRequest, context: Context) -> dict[str, Any]:
+    """Run the steps of the pipeline, one after the other."""
+    teacher, dense = dense_first(request.sample, dense_training(request), context)
+    start, parent, distilled = teacher, None, None
+    if request.distilled_epochs:
+        context.console.say("Training the dense model by its own answers before the levels.")
+        distilled = _distilled(request, context, teacher)
+        start = address(distilled["model"])
+    done: list[dict[str, Any]] = []
+    for number, sparsity in enumerate(request.levels, start=1):
+        done.append(_level(request, context, number, sparsity, start, teacher, parent))
+        trained = done[-1]["finetune"]
+        start, parent = address(trained["model"]), trained["run_id"]
+    return {"dense": dense, "distilled": distilled, "levels": done}
+
+
+def distilling(request: RunRequest) -> TrainPlan:
+    """How the dense model is trained by its own answers."""
+    return replace(
         request.finetune.plan, epochs=request.distilled_epochs, schedule=request.level_schedule
     )
+
+
+def training_at(request: RunRequest, level: int) -> FinetuneRequest:
+    """How the mask of a level is trained; levels begin with 1."""
+    training = request.finetune
+    if level == len(request.levels):
+        return training
+    plan = replace(
+        training.plan, epochs=request.level_epochs, schedule=request.level_schedule, tighten=None
+    )
+    return replace(training, plan=plan)
+
+
+def _distilled(request: RunRequest, context: Context, teacher: str) -> dict[str, Any]:
+    """Train the public recipe's dense epoch: like a level, without a mask."""
     first = request.sample
     return finetune_dense(
-        replace(request.finetune, plan=plan),
+        replace(request.finetune, plan=distilling(request)),
         context,
         task=first.task,
         model=first.model,
@@ -112,16 +131,7 @@ def _level(
     searched = generations(sampling, request.screen, context, request.generations)
     last = searched[-1]
     chosen = select(request.select, context, last["screen"]["run_id"])
-    training = request.finetune
-    if number < len(request.levels):
-        plan = replace(
-            training.plan,
-            epochs=request.level_epochs,
-            schedule=request.level_schedule,
-            tighten=None,
-        )
-        training = replace(training, plan=plan)
-    trained = finetune(training, context, chosen["run_id"])
+    trained = finetune(training_at(request, number), context, chosen["run_id"])
     return {
         "sparsity": sparsity,
         **last,

@@ -19,7 +19,7 @@ from rpmask.jsonrecord import finite
 from rpmask.steps.context import Context
 from rpmask.steps.frame import Done, Step, run_step
 from rpmask.steps.requests import ReportRequest
-from rpmask.words import percent
+from rpmask.words import duration, percent
 
 if TYPE_CHECKING:
     from rpmask.charts.leaderboard import LeaderboardRow
@@ -104,7 +104,7 @@ def cells(row: LeaderboardRow) -> tuple[str, ...]:
         _known(row.retention, ".1%"),
         "-" if row.better is None else f"{row.better}/{len(row.seeds)}",
         f"{row.steps:,.0f}",
-        _duration(row.seconds),
+        duration(row.seconds),
     )
 
 
@@ -154,12 +154,3 @@ def html_page(rows: Sequence[LeaderboardRow]) -> str:
 def _known(value: float, form: str) -> str:
     """Format a number; a dash for one that was not measured or does not exist."""
     return format(value, form) if math.isfinite(value) else "-"
-
-
-def _duration(seconds: float) -> str:
-    """Format seconds as people say them."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -51,7 +51,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     )
 
     def work(run: StepRun) -> Done:
-        done = _generations(request, first, context.under(run.run_id))
+        done = generations_within(request, first, context.under(run.run_id))
         study = Study(first.storage, context.folder, done[-1]["screen"]["study"])
         best, importances = _best(done), study.importances()
         spent = sum(one["screen"]["steps_spent"] for one in done)
@@ -76,7 +76,7 @@ def tune(request: TuneRequest, context: Context) -> dict[str, Any]:
     return run_step(step, context, work)
 
 
-def _generations(
+def generations_within(
     request: TuneRequest, first: SampleRequest, context: Context
 ) -> list[dict[str, Any]]:
     """Run as many generations as fit into the budget, judged by the most expensive race so far."""

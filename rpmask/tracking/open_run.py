@@ -33,6 +33,14 @@ def open_run(
         yield step
 
 
+def finished_run(tracker: Tracker, key: StepKey) -> StepRun | None:
+    """The finished run of a step, if there is one; nothing is written."""
+    for run in tracker.find(key=key.key):
+        if is_result(run):
+            return StepRun(tracker, key, run.info.run_id, reused=True)
+    return None
+
+
 def _begin(tracker: Tracker, key: StepKey, force: bool, parent: str | None) -> StepRun:
     attached = tracker.attached_run if parent is None else None
     known = None if force else _finished(tracker, key, attached)

@@ -35,8 +35,8 @@ def training_arguments(
     on_cpu = not torch.cuda.is_available()
     try:
         _check_numbers(plan.extra)
-        steps = _steps(plan, rows, share)
-        every = min(plan.evaluate_every, steps) or max(1, steps // max(1, plan.evaluations))
+        steps = planned_steps(plan, rows)
+        every = planned_interval(plan, steps)
         arguments: dict[str, Any] = {
             "output_dir": str(folder),
             "max_steps": steps,
@@ -90,9 +90,14 @@ def _parts(rows: int, at_once: Callable[[int], int]) -> dict[str, int]:
     return {"per_device_train_batch_size": part, "gradient_accumulation_steps": rows // part}
 
 
-def _steps(plan: TrainPlan, rows: int, share: int) -> int:
+def planned_interval(plan: TrainPlan, steps: int) -> int:
+    """Steps between evaluations."""
+    return min(plan.evaluate_every, steps) or max(1, steps // max(1, plan.evaluations))
+
+
+def planned_steps(plan: TrainPlan, rows: int) -> int:
     """The number of optimizer steps. The schedule depends on it, so --set is taken into account here."""
-    given = plan.extra.get
+    given, share = plan.extra.get, ranks.share_of(plan.batch_size)
     batch = int(given("per_device_train_batch_size", share)) * ranks.world_size()
     per_step = batch * int(given("gradient_accumulation_steps", 1))
     limit = int(given("max_steps", plan.max_steps))

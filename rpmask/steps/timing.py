@@ -1,0 +1,197 @@
+"""Time the parts of a training on this machine: a step, an evaluated row, a calibration row, a refit.
+
+Each is carried out a few times on the task's own rows, with the model, batch size and loss of the work that
+is planned. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from rpmask.heads.splits import Split
+from rpmask.jsonrecord import Record
+from rpmask.masks.mask import Mask
+from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.records import MaskRecipe
+from rpmask.steps.inputs import Prepared
+from rpmask.streams import generator
+from rpmask.train.attention import fast_attention
+from rpmask.train.batches import training_order
+from rpmask.train.distill import distillation_loss
+from rpmask.train.evaluate import evaluate
+from rpmask.train.models import load_classifier
+from rpmask.train.observer import Silent
+from rpmask.train.parameters import parameter_groups
+from rpmask.train.plan import Distillation, TrainPlan
+from rpmask.train.refit import refit, refit_batches
+
+STEPS, LONGEST = 8, 10.0  # timed steps, and the seconds after which no other is begun
+EVALUATED, CALIBRATED, REFITTED = 128, 8, 32  # rows
+REFIT_PASSES = (
+    4.0  # of a row through the model, in evaluated rows: two models, forwards and products
+)
+
+
+@dataclass(frozen=True)
+class Timings(Record):
+    """Seconds of each part on this machine, the model's parameters, and the memory of this process.
+
+    step is a training step without the teacher, whose answers a training keeps; teacher is one batch of it.
+    refit is that of a few rows; a row more costs `REFIT_PASSES` evaluated rows.
+    """
+
+    step: float
+    teacher: float
+    batch_size: int
+    row: float
+    calibration_row: float
+    refit: float
+    parameters: int
+    prunable: int
+    memory_bytes: int
+
+    def refit_of(self, rows: int) -> float:
+        """The seconds of a refit on so many rows."""
+        if not rows:
+            return 0.0
+        return max(0.0, self.refit + REFIT_PASSES * self.row * (rows - REFITTED))
+
+
+def measure(
+    folder: str,
+    prepared: Prepared,
+    plan: TrainPlan,
+    *,
+    threads: int,
+    sparsity: float,
+    data_aware: bool,
+) -> Timings:
+    """Time a model on the first rows of a task's training; a refit and a calibration only if `data_aware`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads))
+    random = torch.get_rng_state()
+    try:
+        return _measure(folder, prepared, plan, sparsity, data_aware)
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(random)
+
+
+def _measure(
+    folder: str, prepared: Prepared, plan: TrainPlan, sparsity: float, data_aware: bool
+) -> Timings:
+    spec, split = prepared.spec, prepared.train
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    attentions = plan.distill.attention > 0
+    model = load_classifier(
+        folder, spec, seed=plan.seed, attentions=attentions, dropout=plan.dropout
+    ).to(device)
+    tensors = find_prunable(model, (), ())
+    row = _evaluated_row(model, prepared)
+    calibration_row = refitted = 0.0
+    if data_aware:
+        rows = training_order(split, min(CALIBRATED, len(split)), 1, plan.seed)[0]
+        names = [tensor.name for tensor in tensors]
+        started = time.perf_counter()
+        calibrate(model, split, spec, names, ["fisher"], seed=0, observer=Silent(), rows=rows)
+        calibration_row = (time.perf_counter() - started) / len(rows)
+        pruned = copy.deepcopy(model)
+        mask = _magnitude(pruned, tensors, sparsity)
+        batches = refit_batches(split, min(REFITTED, len(split)), plan.seed)
+        started = time.perf_counter()
+        refit(pruned, mask, batches, Silent())
+        refitted = time.perf_counter() - started
+        del pruned
+    teacher = copy.deepcopy(model).eval() if plan.distill.needs_teacher else None
+    step, teaching = _step(model, teacher, split, plan, prepared)
+    return Timings(
+        step=step,
+        teacher=teaching,
+        batch_size=min(plan.batch_size, len(split)),
+        row=row,
+        calibration_row=calibration_row,
+        refit=refitted,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        prunable=sum(tensor.numel for tensor in tensors),
+        memory_bytes=_memory(device),
+    )
+
+
+def _evaluated_row(model: nn.Module, prepared: Prepared) -> float:
+    held = prepared.selection
+    some = held.take(generator(0, "timed").permutation(len(held.labels))[:EVALUATED])
+    evaluate(model, some, prepared.spec)
+    started = time.perf_counter()
+    evaluate(model, some, prepared.spec)
+    return (time.perf_counter() - started) / len(some)
+
+
+def _magnitude(model: nn.Module, tensors: Any, sparsity: float) -> Mask:
+    weights = TensorWeights(model)
+    digest = weights_digest(weights, tensors)
+    recipe = MaskRecipe(weights_digest=digest, seed=0, sparsity=sparsity, temperature=0.0)
+    return draw_mask(recipe, weights, tensors)
+
+
+def _step(
+    model: nn.Module, teacher: nn.Module | None, split: Split, plan: TrainPlan, prepared: Prepared
+) -> tuple[float, float]:
+    """The mean seconds of a training step, and of the teacher's part of it."""
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(parameter_groups(model, plan.weight_decay), lr=0.0, fused=True)
+    model.train()
+    terms: Distillation = plan.distill
+    order = training_order(split, plan.batch_size, STEPS + 1, plan.seed)
+    begun, steps, teaching = time.perf_counter(), [], []
+    with fast_attention((model, teacher), split, plan.precision):
+        for number, rows in enumerate(order):
+            batch = {name: value.to(device) for name, value in split.batch(rows).items()}
+            labels = batch.pop("labels")
+            started = time.perf_counter()
+            narrow = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
+            target = None
+            if teacher is not None:
+                with narrow, torch.no_grad():
+                    target = teacher(**batch, **terms.outputs)
+            taught = time.perf_counter()
+            optimizer.zero_grad(set_to_none=True)
+            with narrow:
+                outputs = model(**batch, **terms.outputs)
+            loss = distillation_loss(
+                outputs,
+                target,
+                labels,
+                batch.get("attention_mask"),
+                prepared.spec,
+                terms,
+                split.max_length,
+            )
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            loss.item()
+            done = time.perf_counter()
+            if number:  # the first one warms up
+                steps.append(done - taught)
+                teaching.append(taught - started)
+            if number and done - begun > LONGEST:
+                break
+    return sum(steps) / len(steps), sum(teaching) / len(teaching)
+
+
+def _memory(device: torch.device) -> int:
+    """The most memory that this process has taken: on the device, or of the machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
