@@ -145,7 +145,7 @@ def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[
         )
         ranks.announce(training.to_dict())
         which = "dense" if mask is None else "masked"
-        context.console.say(f"Training the {which} model on {len(prepared.train):,} rows.")
+        context.console.say(f"Training the {which} model on {prepared.train_rows}.")
         with context.console.working("finetune") as shown:
             trained, model, teacher = fit(training, mask, prepared, Tee(shown, run))
         if trained.refitted == 0:

@@ -69,6 +69,12 @@ class Prepared:
     def tokenizer(self) -> Any:
         return self.encoder.tokenizer
 
+    @property
+    def train_rows(self) -> str:
+        """The training rows, for a message."""
+        rows, windows = len(self.train.labels), len(self.train)
+        return f"{rows:,} rows" + (f" in {windows:,} windows" if windows > rows else "")
+
     def dev(self) -> dict[str, Split]:
         """Encode the dev splits."""
         return {name: self.encoder(split) for name, split in self.data.dev.items()}

@@ -98,7 +98,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         plan = request.plan
         context.console.say(
             f"Searching {first.kept():,} of {first.total():,} weights of {start.weights} for "
-            f"{plan.epochs} epochs of {len(prepared.train):,} rows, from {start.name}; no weight is "
+            f"{plan.epochs} epochs of {prepared.train_rows}, from {start.name}; no weight is "
             f"changed, {NORMS_WILL[plan.norm_statistics]}."
         )
         with context.console.working("jackpot") as shown:

@@ -76,7 +76,7 @@ def screen(request: ScreenRequest, context: Context, pool_run_id: str) -> dict[s
                 if rules.rungs == (0,)
                 else f"Racing {k} candidates{f' and {len(twins)} twins of the control' if twins else ''} to "
                 f"step {rules.rungs[-1]} of {training.full_steps} (rungs "
-                f"{', '.join(map(str, rules.rungs))}) on {len(prepared.train):,} rows."
+                f"{', '.join(map(str, rules.rungs))}) on {prepared.train_rows}."
             )
             dense = fetch(tracker, pool.teacher) if request.distilled else start
             setup = RaceSetup(

@@ -64,6 +64,29 @@ def test_the_newest_whole_download_is_read(cache: Path, monkeypatch: pytest.Monk
     assert sorted(data.train["row"][:] + data.selection["row"][:]) == [0, 1, 2]
 
 
+def test_questions_from_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "unreachable", lambda *_, **__: pytest.fail("went to the network"))
+    folder = cache / "rajpurkar___squad_v2" / "squad_v2" / "0.0.0" / "new"
+    rows = [
+        {
+            "id": f"q{i}",
+            "title": "Soup" if i < 2 else "Bread",
+            "context": "The chef stirred.",
+            "question": "Who?",
+            "answers": {"text": ["chef"] * (i % 2), "answer_start": [4] * (i % 2)},
+        }
+        for i in range(4)
+    ]
+    for split in ("train", "validation"):
+        datasets.Dataset.from_list(rows).save_to_disk(folder / split)
+        (folder / split / "data-00000-of-00001.arrow").rename(folder / f"squad_v2-{split}.arrow")
+    (folder / "dataset_info.json").write_text("{}")
+    data = load_task("squad_v2", DataChoice(selection_rows=1))
+    assert data.source == "cache:rajpurkar/squad_v2/squad_v2@new"
+    assert data.dev["dev"]["answers"][:] == [[], ["chef"], [], ["chef"]]
+    assert (len(data.train), len(data.selection)) == (2, 2)
+
+
 def test_a_download_in_shards(cache: Path) -> None:
     folder = fill(cache, "sharded", ROWS)
     (folder / "glue-train.arrow").rename(folder / "glue-train-00000-of-00002.arrow")
