@@ -82,7 +82,8 @@ def find_model(task: str, data: DataChoice, given: Given, tracking: Tracking) ->
 
     A task that is unknown or out of reach is refused first, before anything heavy is loaded.
     """
-    from rpmask.tasks.registry import check_within_reach, is_image_task, known_name
+    from rpmask.heads.registry import HEADS
+    from rpmask.tasks.registry import KNOWN_SPECS, check_within_reach, is_image_task, known_name
 
     name, model = known_name(task), given.get("model")
     if model is None and name in BUILT_IN:
@@ -98,6 +99,14 @@ def find_model(task: str, data: DataChoice, given: Given, tracking: Tracking) ->
         check_within_reach(task, folder)
     if model is not None:
         return str(model)
+    known = KNOWN_SPECS.get(name)
+    head = HEADS.get(data.kind or (known.kind if known else ""))
+    if head is not None and head.pretrained:
+        raise RpmaskError(
+            f"The task '{task}' needs a model.",
+            f"Name one with --model: a folder, a hub id or models:/NAME@ALIAS, of a class that ends in "
+            f"{head.architecture}.",
+        )
     from rpmask.train.model_place import check_available
 
     tracking.say(f"No --model is given; using {PAPER_MODEL}, the paper's.")

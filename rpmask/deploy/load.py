@@ -115,7 +115,7 @@ def _module(folder: Path, manifest: Manifest) -> nn.Module:
     if manifest.form == "compact":
         return compact.read(folder, head, manifest.standard)
     found: Any = dense.read(Path(locate(str(folder)).weights), head)
-    if head.inputs.are_text:
+    if head.inputs.are_text and not head.joins_rows:
         name_padding(found.config, str(folder))
     module: nn.Module = found
     return module

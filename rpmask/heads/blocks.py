@@ -48,7 +48,7 @@ class Blocks:
         if not count:
             raise RpmaskError(
                 f"The text has {len(tokens):,} tokens, fewer than one block of {max_length:,}.",
-                f"Give a longer text, or --max-length {len(tokens) or 2:,} or less.",
+                "Give a longer text, or a lower --max-length.",
             )
         blocks = np.empty(count, dtype=object)
         for i, start in enumerate(range(0, count * max_length, max_length)):

@@ -237,7 +237,8 @@ def _load(
     """The classifier, and the names of the parameters drawn because the file lacks them."""
     place = locate(source)
     config = _config(place, task)
-    if head_of(task).inputs.are_text:
+    head = head_of(task)
+    if head.inputs.are_text and not head.joins_rows:  # blocks are not padded
         name_padding(config, source)
     own = _set_dropout(config, dropout)
     try:

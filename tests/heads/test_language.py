@@ -76,9 +76,8 @@ def test_an_end_token_divides_what_does_not_follow(tmp_path: Path) -> None:
 
 
 def test_a_text_shorter_than_a_block_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RpmaskError, match="3 tokens, fewer than one block of 16") as error:
+    with pytest.raises(RpmaskError, match="3 tokens, fewer than one block of 16"):
         encode(tmp_path, dev="the cat sat")
-    assert "--max-length 3" in error.value.hint
 
 
 def test_perplexity_and_bits_a_byte() -> None:

@@ -112,7 +112,10 @@ def _served(folder: Path, *addresses: str) -> list[Any]:
 def test_what_makes_no_sense_is_refused(walked: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = walked
     (folder / "text.txt").write_text("a text\n")
+    data = ["--kind", "language", "--train", "train.txt", "--dev", "dev.txt"]
     for command, said in (
+        (["sample", "-t", "story", *data], "The task 'story' needs a model"),
+        (["sample", "-t", "story", "-m", "demo", *data], "no head 'language' can be drawn"),
         (["export", CHAMPION, "--to", "onnx", "--out", "onnx"], "token by token"),
         (
             ["predict", str(demo_model_dir()), "--input", "text.txt", "--new-tokens", "3"],

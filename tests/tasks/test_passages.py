@@ -52,6 +52,19 @@ def test_bad_documents_name_their_line(line: str, problem: str, tmp_path: Path) 
         passages.read_language("mine", [path, path], "text")
 
 
+def test_the_hubs_lines_are_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [" = A title = \n", "", " Words of an article . \n", "", " = Another = \n", " End . \n"]
+
+    class Hub:
+        def load(self) -> tuple[dict[str, dict[str, list[str]]], str]:
+            return {name: {"text": lines} for name in ("train", "dev")}, "hub:x"
+
+    monkeypatch.setattr(passages, "ON_HUB", Hub())
+    rows = passages.read_wikitext2(None)
+    assert "".join(rows.dev["dev"]["text"]) == "".join(line or "\n" for line in lines)
+    assert list(rows.train["document"]) == [0, 1]
+
+
 def test_a_folder_without_the_files_says_which(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match=r"has no train\.txt or wiki\.train\.raw"):
         load_task("wikitext2", DataChoice(data_dir=str(tmp_path)))
