@@ -57,7 +57,7 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
     if result["note"]:
         rows.append(("note", result["note"]))
     parts: list[Table | str] = [
-        plain_table(f"{result['model']} as {result['format']}", ("", ""), rows)
+        plain_table(f"{result['model']} as {result['format']}", ("", ""), rows, left=2)
     ]
     if result["rows"]:
         parts.append(_timings("speed on this machine", result["rows"]))

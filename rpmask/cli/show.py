@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rpmask.cli import deploy_tables, plan_lines, tables
+from rpmask.cli.closing import closing_lines
 
 PIPE_WIDTH = 120
 WIDE = 200  # a leaderboard has many columns
@@ -52,6 +53,8 @@ def show(verb: str, result: dict[str, Any]) -> None:
     reused = " (already finished, nothing was computed)" if result["reused"] else ""
     line = f"run {result['run_id']} in experiment {result['experiment']}{reused}"
     console.print(line, markup=False)
+    for line in closing_lines(verb, result):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def as_html(verb: str, result: dict[str, Any]) -> str:

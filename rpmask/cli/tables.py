@@ -16,7 +16,14 @@ def plain_table(
     title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], *, left: int = 1
 ) -> Table:
     """Make a table whose first `left` columns are words and the others numbers, without markup."""
-    table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+    columns = tuple(columns)
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+        show_header=any(columns),  # names with values need none
+    )
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i < left else "right", overflow="fold")
     for row in rows:
@@ -28,7 +35,7 @@ def _number(value: float | None, form: str = ".4f") -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
 
 
-def _address(model: dict[str, Any]) -> str:
+def address(model: dict[str, Any]) -> str:
     """A registered version with its alias, if it has one."""
     alias = f" @{model['alias']}" if model["alias"] else ""
     return f"models:/{model['name']}/{model['version']}{alias}"
@@ -52,7 +59,6 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
     columns = ("candidate", "importance", "allocation", "T", "ratio", "kept", "overlap", "mask")
     return [
         plain_table(f"{result['k']} masks at {percent(result['sparsity'])}", columns, rows),
-        f"next: rpmask screen --from {result['run_id']}",
     ]
 
 
@@ -82,7 +88,6 @@ def screen_table(result: dict[str, Any]) -> list[Table | str]:
     title = f"race: {result['steps_spent']} steps, {share:.0%} of training each in full"
     return [
         plain_table(title, ("candidate", "status", "step", *measured), rows),
-        f"next: rpmask select --from {result['run_id']}",
     ]
 
 
@@ -108,11 +113,10 @@ def select_table(result: dict[str, Any]) -> list[Table | str]:
         (_compared(result), f"{result['effect']:.4f} {shown_interval(result)}"),
         ("expected to last", _number(result.get("shrunk"))),
         ("training noise", _noise(result)),
-        ("registered", _address(result["model"])),
+        ("registered", address(result["model"])),
     )
     return [
-        plain_table(f"selection at {percent(result['sparsity'])}", ("", ""), rows),
-        f"next: rpmask finetune --from {result['run_id']}",
+        plain_table(f"selection at {percent(result['sparsity'])}", ("", ""), rows, left=2),
     ]
 
 
@@ -124,14 +128,14 @@ def finetune_table(result: dict[str, Any]) -> list[Table | str]:
         (f"sparse {primary} (dev)", _number(result["dev"][primary])),
         ("retention", _number(result["retention"], ".1%")),
         (f"{primary} of the best constant answer", _number(result["majority"][primary])),
-        ("registered", _address(result["model"])),
+        ("registered", address(result["model"])),
     ]
     if result["agreement"] is not None:
         baseline = f"{result['agreement_majority']:.1%} for its most frequent answer"
         rows.insert(
             3, ("agreement with the dense model", f"{result['agreement']:.1%} ({baseline})")
         )
-    return [plain_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows)]
+    return [plain_table(f"trained at {percent(result['sparsity'])}", ("", ""), rows, left=2)]
 
 
 def run_table(result: dict[str, Any]) -> list[Table | str]:
@@ -185,7 +189,6 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
         f"best: candidate {best['candidate']}, {best['importance']}, allocation "
         f"{best['allocation']:g}, temperature {best['temperature']:.3g}",
         *([f"importance of the settings: {weight}"] if weight else []),
-        f"next: rpmask select --from {best['screen_run_id']}",
     ]
 
 
@@ -211,10 +214,9 @@ def jackpot_table(result: dict[str, Any]) -> list[Table | str]:
         ("swaps", f"{sum(result['swaps_per_epoch']):,}"),
         ("weights", f"{result['weights_digest_after'][:10]}{', untouched' if untouched else ''}"),
         ("norm statistics", _statistics(result)),
-        ("registered", _address(result["model"])),
+        ("registered", address(result["model"])),
     )
     title = f"jackpot at {percent(result['sparsity'])} from {result['start']}"
     return [
-        plain_table(title, ("", ""), rows),
-        f"next: rpmask finetune --from {result['run_id']}",
+        plain_table(title, ("", ""), rows, left=2),
     ]

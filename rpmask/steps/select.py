@@ -29,6 +29,7 @@ from rpmask.records import Pool, ScreenReport, Selection
 from rpmask.steps.context import Context, versions
 from rpmask.steps.frame import Done, Step, log_outputs, registered_as, run_step
 from rpmask.steps.inputs import encoder_of, spec_of
+from rpmask.steps.more_evidence import more_evidence
 from rpmask.steps.requests import SelectRequest
 from rpmask.steps.resolve import MASK_FILE, candidate_file, load_proved
 from rpmask.train.masked_copy import copy_masked
@@ -89,7 +90,9 @@ def select(request: SelectRequest, context: Context, screen_run_id: str) -> dict
         )
         finetune = f"rpmask finetune --from {run.run_id}"
         note = _note(selection, pool) + registered_as(registered, finetune)
-        return Done({**picked, "model": registered}, note)
+        return Done(
+            {**picked, "model": registered, "more_evidence": more_evidence(selection, report)}, note
+        )
 
     return run_step(step, context, work)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.table import Table
 
+from rpmask.cli.closing import closing_lines
 from rpmask.cli.show import text_table
-from rpmask.cli.tables import finetune_table, screen_table
+from rpmask.cli.tables import finetune_table, plain_table, screen_table
 from rpmask.cli.tracking import Tracking
 
 TRAINED = {
@@ -69,7 +70,7 @@ def test_json_has_null_for_nan(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nan_is_printed_as_a_dash_and_sorted_last() -> None:
-    table, _ = screen_table(RACE)
+    (table,) = screen_table(RACE)
     assert isinstance(table, Table)
     assert [list(column.cells) for column in table.columns] == [
         ["1", "0"],
@@ -86,3 +87,53 @@ def test_nan_is_printed_as_a_dash_and_sorted_last() -> None:
 def test_brackets_in_a_name_are_not_markup() -> None:
     odd = "[red]x[/nope]"
     assert text_table(odd, ("name",), [(odd,)], left=1).count(odd) == 2
+
+
+def test_names_with_values_have_no_empty_header() -> None:
+    assert not plain_table("t", ("", ""), [("name", "value")]).show_header
+    assert plain_table("t", ("", "found"), [("name", "value")]).show_header
+
+
+SELECTED: dict[str, Any] = {
+    "run_id": "r",
+    "winner": 0,
+    "best": 3,
+    "verdict": "no-evidence",
+    "effect": 0.01,
+    "interval": [-0.01, 0.03],
+    "model": {"name": "rpmask-toy", "version": 2, "alias": "selected"},
+    "more_evidence": {
+        "pool_run_id": "p",
+        "examples": 2000,
+        "compared_on": 500,
+        "steps_spent": 79,
+        "full_steps": 1000,
+        "twins": 6,
+        "twin_steps": 30,
+    },
+}
+
+
+def test_a_verb_ends_with_the_decision_its_meaning_and_what_is_next() -> None:
+    lines = closing_lines("select", SELECTED)
+    assert lines[:3] == [
+        "decided: candidate 0 is kept and registered as models:/rpmask-toy/2 @selected",
+        "means:   no-evidence: the race cannot tell candidate 3 from the control (0.0100 [-0.0100, 0.0300])",
+        "next:    rpmask finetune --from r",
+    ]
+    more = "\n".join(lines[3:])
+    for words in ("screen --from p with", "--examples 2000", "1,000 training steps instead of 79"):
+        assert words in more
+    assert "--twins 6: 30 more" in more
+    behind = {**SELECTED["more_evidence"], "examples": None}
+    assert "of no use" in closing_lines("select", {**SELECTED, "more_evidence": behind})[4]
+    old = {name: value for name, value in SELECTED.items() if name not in ("more_evidence", "best")}
+    assert len(closing_lines("select", old)) == 3
+    trained = {**TRAINED, "promoted": False}
+    assert [line.split(":")[0] for line in closing_lines("finetune", trained)] == [
+        "decided",
+        "means",
+        "next",
+        "next",
+    ]
+    assert "88.9% of the dense model's" in closing_lines("finetune", trained)[1]

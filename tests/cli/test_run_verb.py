@@ -58,7 +58,7 @@ def test_the_demo_has_its_own_defaults(asked: Any) -> None:
 def test_no_epochs_train_nothing_at_all(asked: Any, recipe: str) -> None:
     bare = asked("--epochs", "0", "--recipe", recipe)
     assert (bare.level_epochs, bare.distilled_epochs, bare.screen.budget) == (0.0, 0.0, 0.0)
-    assert (bare.finetune.plan.refit, bare.screen.refit, bare.screen.full) == (None, None, False)
+    assert (bare.finetune.plan.refit, bare.screen.refit, bare.screen.full) == (1024, None, False)
     assert bare.sample.calibration_rows == 1024
     kept = asked("--epochs", "0", "--refit", "64", "--race-refit", "8", "--calibration-rows", "16")
     assert (kept.finetune.plan.refit, kept.screen.refit) == (64, 8)

@@ -168,7 +168,7 @@ def test_verbs_one_by_one_continue_from_the_latest(road: tuple[Path, dict[str, A
     done = rpmask(["screen", "--examples", "40", "--threads", "1", "--budget", "0.1"], folder)
     assert done.returncode == 0, done.stderr
     assert f"latest sample of 'demo': run {sampled['run_id']}" in done.stderr
-    assert "next: rpmask select --from" in done.stdout
+    assert "next:    rpmask select --from" in done.stdout
     chosen = answer(["select", "--take", "best"], folder)
     assert chosen["model"]["alias"] == "selected"
     arguments = ["finetune", "--from", "models:/rpmask-demo@selected", "--epochs", "1"]
