@@ -199,12 +199,17 @@ class Search:
             freeze_norms(self._model)
         batch, labels = self._batch(step)
         batch = augmented(batch, plan.augment, generator(plan.seed, "augment", str(step)))
-        loss = example_losses(self._task, self._under_mask()(**batch), labels).mean()
-        loss.backward()
+        under, size = self._under_mask(), self._train.at_once(len(labels))
+        for start in range(0, len(labels), size):  # in parts whose logits fit into memory
+            part = {name: value[start : start + size] for name, value in batch.items()}
+            own = labels[start : start + size]
+            losses = example_losses(self._task, under(**part), own)
+            loss = losses.mean() * (len(own) / len(labels))
+            loss.backward()
+            state.loss += float(loss.detach())
         self._scored.pass_gradients()
         self._optimizer.step()
         state.swaps += self._scored.update(restriction_rate(plan.restriction, done))
-        state.loss += float(loss.detach())
         if not math.isfinite(state.loss):
             raise RunFailed(
                 f"The search's loss is not finite at step {step}.",

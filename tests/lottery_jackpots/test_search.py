@@ -12,6 +12,7 @@ from torch import nn
 from toy import TOY_TASK, tiny_bert, toy_rows
 
 from rpmask.errors import RpmaskError, RunFailed
+from rpmask.heads.splits import LOGIT_BYTES
 from rpmask.lottery_jackpots import search as jackpot
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.lottery_jackpots.scores import ScoredWeights
@@ -70,6 +71,24 @@ def test_every_tensor_is_the_same_bit_for_bit(tmp_path: Path, change: dict[str, 
     assert sum(epoch.swaps for epoch in found.epochs) > 0
     assert found.epochs[-1].overlap < 1.0
     assert found.mask.counts() == start.counts()
+
+
+def test_a_step_in_parts_is_the_step(tmp_path: Path) -> None:
+    """A part is as many rows as fit into memory."""
+    found = []
+    for logit_bytes in (0, LOGIT_BYTES // 3):
+        model = tiny_bert(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        rows = replace(toy_rows(64), logit_bytes=logit_bytes)
+        plan = replace(PLAN, epochs=2)
+        place = tmp_path / f"{logit_bytes}.safetensors"
+        search = Search(
+            model, magnitude(model), rows, toy_rows(32), TOY_TASK, plan, place, Silent()
+        )
+        found.append(search.run())
+    one, other = (each.epochs[-1] for each in found)
+    assert one.swaps > 0
+    assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+    assert found[0].mask.overlap(found[1].mask) > 0.999
 
 
 def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
