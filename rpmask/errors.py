@@ -8,8 +8,8 @@ from __future__ import annotations
 
 
 def install_hint(extra: str) -> str:
-    """How what an extra brings is installed: rpmask is installed from its repository."""
-    return f"pip install -c constraints.txt '.[{extra}]' in the repository's folder"
+    """How what an extra brings is added to the rpmask that is installed, whether from a wheel or a clone."""
+    return f"pip install 'rpmask[{extra}]'"
 
 
 class RpmaskError(Exception):

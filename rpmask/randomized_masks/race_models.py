@@ -97,7 +97,7 @@ class ShippedModels:
             if (here := version(name)) != ours:
                 raise RpmaskError(
                     f"A worker has {name} {here}; the race was started with {ours}.",
-                    "Install the same versions on every node, for example from constraints.txt.",
+                    "Install the same versions on every node: `pip freeze` here lists them.",
                 )
         weights = self.start_arrays.tensors()
         model = restored_classifier(

@@ -73,6 +73,8 @@ def _places(found: Any, advice: list[str]) -> None:
 
 
 def _project(found: Any, advice: list[str]) -> None:
+    if not Path("MLproject").is_file():
+        return  # not in a clone: there is no project to run
     conda = shutil.which("conda") or shutil.which("mamba")
     found("conda (for `mlflow run .` as it stands)", conda or "not found", conda is not None)
     uv = shutil.which("uv")

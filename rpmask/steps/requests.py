@@ -62,7 +62,7 @@ class SampleRequest(Checked):
     parent_run_id: str | None = None
     recipe: str = setting(
         "default",
-        "default, or paper for the values of the paper's code; docs/concepts.md lists the differences",
+        "default, or paper for the values of the paper's code",
         auto=True,
         choices=RECIPES,
     )
