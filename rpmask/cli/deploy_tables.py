@@ -15,7 +15,7 @@ def _size(count: int) -> str:
 
 def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = (
-        *("runtime", "batch", "tokens", "ms", "p95"),
+        *("runtime", "batch", "tokens", "ms", "p95", "of the limit"),
         *("speed-up", "over the best dense", "difference", "memory"),
     )
     cells = (
@@ -25,6 +25,7 @@ def _timings(title: str, rows: list[dict[str, Any]]) -> Table:
             str(row["tokens"]),
             f"{row['ms_median']:.2f}",
             f"{row['ms_p95']:.2f}",
+            f"{row['least_ms'] / row['ms_median']:.0%}" if row.get("least_ms") else "-",
             f"{row['speedup']:.2f}x",
             f"{row['speedup_best']:.2f}x" if row.get("speedup_best") else "-",
             f"{row['max_abs_diff']:.1e}",
@@ -69,5 +70,7 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
 def bench_table(result: dict[str, Any]) -> list[Table | str]:
     """One row per runtime and shape, then the runtimes that are missing."""
     lines: list[Table | str] = [_timings(f"{result['model']}: {result['machine']}", result["rows"])]
+    if result.get("limits"):
+        lines.append(result["limits"])
     lines += [f"missing: {name}: {why}" for name, why in result["absent"].items()]
     return lines

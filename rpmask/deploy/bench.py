@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from rpmask.deploy.measure import interleaved
+from rpmask.deploy.roofline import Roofline
 from rpmask.deploy.runtimes import DENSE_RUNTIMES, Runtimes, reason_of
 from rpmask.deploy.writing import Batch
 from rpmask.errors import RpmaskError
@@ -26,6 +27,7 @@ class BenchRow(Record):
     """One runtime on one shape of input; speedup and max_abs_diff compare it with the first runtime.
 
     speedup_best compares it with the fastest runtime that gains nothing by pruning; None if none was timed.
+    least_ms is the shortest time that the machine's limits allow (`roofline.py`), where they are known.
     """
 
     runtime: str
@@ -38,6 +40,7 @@ class BenchRow(Record):
     memory_mb: float
     repeats: int
     speedup_best: float | None = None
+    least_ms: float | None = None
 
 
 def bench(
@@ -48,6 +51,7 @@ def bench(
     names: Sequence[str],
     seconds: float,
     repeats: int = REPEATS,
+    roofline: Roofline | None = None,
 ) -> tuple[BenchRow, ...]:
     """Time every runtime on every shape, in turns, for about `seconds` per shape.
 
@@ -84,6 +88,7 @@ def bench(
                         memory_mb=runtimes.memory.get(name, 0) / 2**20,
                         repeats=timing.repeats,
                         speedup_best=min(dense) / timing.median_ms if dense else None,
+                        least_ms=roofline.least_ms(name, batch * tokens) if roofline else None,
                     )
                 )
     return tuple(rows)

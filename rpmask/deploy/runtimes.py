@@ -19,8 +19,9 @@ from rpmask.deploy.measure import resident_bytes
 from rpmask.deploy.writing import Batch, mask_of_zeros
 from rpmask.errors import RpmaskError
 
-DENSE, CSR, COMPACT, ONNX = "dense fp32", "csr", "compact", "ONNX Runtime"
-ONNX_READERS = (ONNX, "ONNX Runtime int8", "OpenVINO")
+DENSE, CSR, COMPACT = "dense fp32", "csr", "compact"
+ONNX, ONNX_INT8, OPENVINO = "ONNX Runtime", "ONNX Runtime int8", "OpenVINO"
+ONNX_READERS = (ONNX, ONNX_INT8, OPENVINO)
 
 
 @dataclass
@@ -146,8 +147,8 @@ MAKERS: Mapping[str, Callable[[nn.Module, Path], Answer]] = {
     CSR: lambda model, _: on_cpu(_csr(model)),
     COMPACT: lambda model, _: on_cpu(_compact(model)),
     ONNX: lambda _, work: _onnx(work, int8=False),
-    "ONNX Runtime int8": lambda _, work: _onnx(work, int8=True),
-    "OpenVINO": lambda _, work: _openvino(work),
+    ONNX_INT8: lambda _, work: _onnx(work, int8=True),
+    OPENVINO: lambda _, work: _openvino(work),
     "dense fp16 GPU": lambda model, _: _gpu(model, sparse=False),
     "2:4 GPU": lambda model, _: _gpu(model, sparse=True),
 }

@@ -17,6 +17,7 @@ from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import dense_module, load
 from rpmask.deploy.manifest import export_in
 from rpmask.deploy.measure import pinned
+from rpmask.deploy.roofline import measure
 from rpmask.deploy.runtimes import Runtimes, runtimes_of
 from rpmask.deploy.writing import compare, tolerance_of
 from rpmask.errors import RpmaskError
@@ -73,12 +74,14 @@ def _time(run: StepRun, request: BenchRequest, target: Target, context: Context)
     context.console.say(f"Timing {target.name}, {request.threads} threads, {len(grid)} shapes.")
     with tempfile.TemporaryDirectory() as work:
         runtimes = _runtimes(target, Path(work), config.vocab_size)
+        roofline = measure(target.model) if target.model is not None else None
         rows = bench(
             runtimes,
             grid,
             vocabulary=config.vocab_size,
             names=target.inputs,
             seconds=request.seconds,
+            roofline=roofline,
         )
     result = {
         "model": target.name,
@@ -86,6 +89,8 @@ def _time(run: StepRun, request: BenchRequest, target: Target, context: Context)
         "threads": request.threads,
         "rows": [row.to_dict() for row in rows],
         "absent": runtimes.absent,
+        "roofline": roofline.to_dict() if roofline else None,
+        "limits": str(roofline or ""),
     }
     note = _note(result, rows)
     log_outputs(
@@ -214,17 +219,26 @@ def _runtimes(target: Target, work: Path, vocabulary: int) -> Runtimes:
 
 def _note(result: dict[str, Any], rows: tuple[BenchRow, ...]) -> str:
     head = (
-        "| runtime | batch | tokens | ms | p95 | speed-up | over the best dense | difference |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "| runtime | batch | tokens | ms | p95 | of the limit | speed-up | over the best dense "
+        "| difference |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     table = "\n".join(
         f"| {r.runtime} | {r.batch} | {r.tokens} | {r.ms_median:.2f} | {r.ms_p95:.2f} | "
-        f"{r.speedup:.2f} | {_ratio(r.speedup_best)} | {r.max_abs_diff:.1e} |"
+        f"{_share(r)} | {r.speedup:.2f} | {_ratio(r.speedup_best)} | {r.max_abs_diff:.1e} |"
         for r in rows
     )
     absent = "; ".join(f"{name}: {why}" for name, why in result["absent"].items())
-    return f"**{result['model']}** on {result['machine']}.\n\n{head}{table}\n\nAbsent: {absent or 'none'}."
+    return (
+        f"**{result['model']}** on {result['machine']}.\n\n{head}{table}\n\n"
+        f"{result['limits']}\n\nAbsent: {absent or 'none'}."
+    )
 
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _share(row: BenchRow) -> str:
+    """How near a time is to the machine's limit."""
+    return "-" if row.least_ms is None else f"{row.least_ms / row.ms_median:.0%}"
