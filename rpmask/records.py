@@ -33,7 +33,8 @@ class MaskRecipe(Record):
     At temperature 0 the mask keeps the most important weights, and only ties are random. allocation blends
     one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`).
     importance_digest identifies the statistics that importances other than magnitude need, substeps how
-    often they were taken anew on the way to the sparsity (`randomized_masks/substeps.py`). A twin of the
+    often they were taken anew on the way to the sparsity (`randomized_masks/substeps.py`). Weights that were
+    cut on that way are at the end of every order, so no allocation can have them back. A twin of the
     control (`randomized_masks/twins.py`) has a number, and the share of kept weights that it swapped.
     """
 

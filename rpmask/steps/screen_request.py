@@ -46,7 +46,7 @@ class ScreenRequest(Checked, panel=SCREENING):
     twins: int = setting(
         3,
         "Copies of the control with a few weights exchanged, trained within the budget; their spread is the "
-        "training noise in the verdict. 0 for none",
+        "training noise in the verdict. 0 for none, as with --budget 0",
     )
     epochs: float = paper.EARLY_EPOCHS
     batch_size: int = setting_like(TrainPlan, "batch_size", panel=TRAINING)
@@ -57,7 +57,7 @@ class ScreenRequest(Checked, panel=SCREENING):
         None,
         "Rows on which least squares refits each candidate's kept weights before the race",
         "--race-refit",
-        none=f"{RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above",
+        none=f"{RACE_REFIT_ROWS} from {percent(REFIT_FROM)} sparsity and above, and with --budget 0",
         at_least=0,
     )
     distilled: bool | None = setting(
