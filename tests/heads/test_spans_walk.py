@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     return folder, found
 
 
+@cache
 def answered(folder: Path, model: str) -> tuple[dict[str, str], str]:
     """The answers to dev by id, and what was said on stderr."""
     done = rpmask(["predict", model, "--input", "dev.json"], folder)
