@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rpmask.errors import RpmaskError
 from rpmask.heads.blocks import prompt
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ def continuations(
     from transformers import GenerationConfig
 
     network: Any = model
+    if longest is not None:
+        new_tokens = min(new_tokens, longest - 1)
     end = network.config.eos_token_id
-    settings = GenerationConfig(
+    # The model's own settings, such as a penalty for repetition, would fill what these leave out, and not
+    # every form of a model has them.
+    network.generation_config = GenerationConfig(
         max_new_tokens=new_tokens,
         do_sample=False,
         eos_token_id=end,
@@ -33,12 +38,14 @@ def continuations(
     )
     for row in rows:
         ids = reader(prompt(row), return_tensors="pt", verbose=False)["input_ids"]
+        if not ids.numel():
+            raise RpmaskError(
+                f"The tokenizer finds no token in {row!r}.", "Leave the row out, or give it a word."
+            )
         if longest is not None:
-            ids = ids[:, -max(1, longest - new_tokens) :]
+            ids = ids[:, new_tokens - longest :]
         ids = ids.to(network.device)
         with torch.inference_mode():
-            found = network.generate(
-                ids, attention_mask=torch.ones_like(ids), generation_config=settings
-            )
+            found = network.generate(ids, attention_mask=torch.ones_like(ids))
         made = reader.decode(found[0, ids.shape[1] :], skip_special_tokens=True)
         yield {"text": row, "continuation": made}

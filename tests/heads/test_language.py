@@ -17,6 +17,7 @@ from rpmask.deploy import packed
 from rpmask.deploy.build import dense_bytes, empty_model, fill, stored_state
 from rpmask.errors import RpmaskError
 from rpmask.heads.blocks import Block
+from rpmask.heads.continuation import continuations
 from rpmask.heads.language import LANGUAGE
 from rpmask.heads.metrics import compute, majority
 from rpmask.heads.splits import Encoded
@@ -204,6 +205,21 @@ def test_a_missing_tensor_of_a_packed_file_is_found(tmp_path: Path) -> None:
         fill(empty_model(tmp_path, LANGUAGE), state, tmp_path)
 
 
+def test_a_continuation_stays_within_the_positions() -> None:
+    model = decoder(llama_config(eos_token_id=None)).eval()
+    asked = ["the cat " * 40, "a dog"]
+    for new, added in ((4, 4), (100, 63)):
+        found = list(continuations(model, tokenizer(), asked, new, longest=64))
+        assert [len(each["continuation"].split()) for each in found] == [added] * 2
+    with torch.no_grad():
+        ids = torch.tensor(tokenizer()(asked[:1])["input_ids"])[:, -60:]
+        first = tokenizer().decode(model(ids).logits[0, -1].argmax())
+    (whole,) = continuations(model, tokenizer(), asked[:1], 4, longest=64)
+    assert whole["continuation"].split()[0] == first
+    with pytest.raises(RpmaskError, match="finds no token in ' '"):
+        list(continuations(model, tokenizer(), [" "], 4, longest=64))
+
+
 def test_an_encoder_cannot_be_given_the_head() -> None:
     with pytest.raises(RpmaskError, match="no head 'language' can be drawn"):
         load_classifier("demo", SPEC)
@@ -248,12 +264,12 @@ def test_the_perplexity_of_wikitext_is_a_plain_loops() -> None:
 
     choice = DataChoice(data_dir=WIKITEXT, max_length=512)
     data = load_data("wikitext2", choice)
-    blocks = prepare(data, choice, DECODER).dev()["dev"].take(np.arange(8))
+    blocks = prepare(data, choice, DECODER).dev()["dev"].take(np.arange(4))
     model = load_classifier(DECODER, data.spec).eval()
     whole = (Path(str(WIKITEXT)) / "dev.txt").read_text(encoding="utf-8")
     ids = torch.tensor(AutoTokenizer.from_pretrained(DECODER)(whole)["input_ids"])
     with torch.no_grad():
-        parts = [ids[None, 512 * i : 512 * (i + 1)] for i in range(8)]
+        parts = [ids[None, 512 * i : 512 * (i + 1)] for i in range(4)]
         plain = math.exp(np.mean([float(model(part, labels=part).loss) for part in parts]))
     assert evaluate(model, blocks, data.spec).metrics["perplexity"] == pytest.approx(
         plain, rel=1e-5

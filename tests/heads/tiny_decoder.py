@@ -54,8 +54,10 @@ def decoder(config: Any) -> Any:
 
 
 def write_decoder(folder: Path, config: Any = None) -> Path:
-    """A model folder with its tokenizer."""
-    decoder(llama_config() if config is None else config).save_pretrained(folder)
+    """A model folder with its tokenizer, and settings for sampled text that a continuation does not take."""
+    model = decoder(llama_config() if config is None else config)
+    model.generation_config.repetition_penalty = 5.0
+    model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
