@@ -42,7 +42,8 @@ class TaskRows:
     """A task's checked rows, before the selection split is carved from train.
 
     Every split has the columns `text`, `text_pair` (pairs only) or `image`, and `label`; or `tokens`, `tags`
-    and `document`. `row` is the example's position in the split it was read from, counted from 0.
+    and `document`; or `question`, `context`, `answers`, `starts`, `id` and `document`. `row` is the example's
+    position in the split it was read from, counted from 0.
     """
 
     spec: TaskSpec
