@@ -28,6 +28,7 @@ from rpmask.steps.fastest_form import fastest_form
 from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.resolve import Resolved, resolve_version
+from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import load_classifier
 from rpmask.words import percent
 
@@ -86,7 +87,7 @@ def _write(
     from rpmask.tracking.registry import fetch
 
     data = load_data(found.task, found.data)
-    if request.form == "onnx" and head_of(data.spec).generate is not None:
+    if request.form in _left_out(data.spec):
         raise RpmaskError(
             "A language model continues a text token by token, which an ONNX file of it does not do.",
             "Export it as packed, csr or dense.",
@@ -124,12 +125,17 @@ def _write(
     return manifest, _timed(source, exported)
 
 
+def _left_out(spec: TaskSpec) -> tuple[str, ...]:
+    """Return the forms that cannot answer for this head: a text is continued by a module of torch."""
+    return ("onnx",) if head_of(spec).generate is not None else ()
+
+
 def _fastest(source: Source, prepared: Prepared) -> tuple[str, str]:
     if not head_of(prepared.spec).inputs.are_text:
         raise RpmaskError(
             "This model answers images, and the forms are timed on texts.", "Give --to a form."
         )
-    return fastest_form(source, _shapes(source), SECONDS)
+    return fastest_form(source, _shapes(source), SECONDS, _left_out(prepared.spec))
 
 
 def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
@@ -16,12 +16,19 @@ FORM_OF = {DENSE: "packed", CSR: "csr", COMPACT: "compact", ONNX: "onnx"}
 
 
 def fastest_form(
-    source: Source, shapes: Sequence[tuple[int, int]], seconds: float
+    source: Source,
+    shapes: Sequence[tuple[int, int]],
+    seconds: float,
+    left_out: Collection[str] = (),
 ) -> tuple[str, str]:
-    """The form, and what was measured. A model without a mask has no packed form."""
+    """The form, and what was measured. A model without a mask has no packed form.
+
+    left_out are the forms that cannot answer for this model.
+    """
     example: Batch = source.batches[0]
     with tempfile.TemporaryDirectory() as work:
-        found = runtimes_of(source.model, example, Path(work), tuple(FORM_OF))
+        timed = tuple(name for name, form in FORM_OF.items() if form not in left_out)
+        found = runtimes_of(source.model, example, Path(work), timed)
         rows = bench(
             found,
             shapes,

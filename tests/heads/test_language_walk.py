@@ -84,6 +84,9 @@ def test_an_export_continues_a_text_as_the_registered_model_does(
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == ours
 
+    fastest = answer(["export", CHAMPION, "--to", "auto", "--out", "auto"], folder)
+    assert fastest["format"] != "onnx"  # which continues no text
+
     served, registered = _served(folder, made["model_uri"], CHAMPION)
     whole = model.predict(PROMPTS)
     assert served == whole
