@@ -99,7 +99,7 @@ def verb_function(name: str) -> Callable[..., Result]:
     def function(*source: Any, **options: Any) -> Result:
         if len(source) > (first is not None):
             raise RpmaskError(
-                f"`rpmask.{name}` takes {'one run' if first else 'none'} without a keyword.",
+                f"`rpmask.{name}` takes {'one run' if first else 'nothing'} without a keyword.",
                 f"Write its options as keywords: rpmask.{name}(task=...).",
             )
         return _call(verb, {**options, **({first: source[0]} if first and source else {})})
@@ -122,7 +122,7 @@ def _call(verb: Verb, options: dict[str, Any]) -> Result:
     arguments = {name: options.pop(name, None) for name in verb.arguments}
     with _expected_errors():
         found, filled = verb(given_values(verb, options), **arguments)
-    tracking = filled["tracking"]
+    tracking = replace(filled["tracking"], run_file=None)  # which no other process can read
     return Result("plan" if tracking.plan else verb.name, found, tracking)
 
 
