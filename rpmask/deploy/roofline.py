@@ -30,22 +30,26 @@ FP32 = (
 
 @dataclass(frozen=True)
 class Roofline(Record):
-    """What one machine can do in a second, in billions, and the weights of a model's linear layers."""
+    """What one machine can do in a second, in billions, and the weights of a model's linear layers.
+
+    kept are the weights that CSR multiplies, csr_bytes what it reads. A layer that is smaller dense stays so.
+    """
 
     operations: float
     bytes: float
     weights: int
     kept: int
+    csr_bytes: int
 
     def least_ms(self, runtime: str, rows: int) -> float | None:
         """The time of a pass over `rows` tokens; None for a runtime whose limits are others."""
         if runtime in FP32:
-            weights, size = self.weights, DENSE_BYTES
+            weights, size = self.weights, self.weights * DENSE_BYTES
         elif runtime == CSR:
-            weights, size = self.kept, CSR_BYTES
+            weights, size = self.kept, self.csr_bytes
         else:
             return None
-        seconds = max(2 * weights * rows / self.operations, weights * size / self.bytes) / 1e9
+        seconds = max(2 * weights * rows / self.operations, size / self.bytes) / 1e9
         return 1000.0 * seconds
 
     def __str__(self) -> str:
@@ -53,7 +57,7 @@ class Roofline(Record):
         return (
             f"A second is enough for {self.operations:,.0f} billion fp32 operations, or to read "
             f"{self.bytes:,.1f} GB. Linear layers have {self.weights / 1e6:,.1f} million weights; CSR "
-            f"multiplies {self.kept / 1e6:,.1f} million and reads {self.kept * CSR_BYTES / 1e6:,.0f} MB "
+            f"multiplies {self.kept / 1e6:,.1f} million and reads {self.csr_bytes / 1e6:,.0f} MB "
             f"instead of {self.weights * DENSE_BYTES / 1e6:,.0f}."
         )
 
@@ -61,13 +65,21 @@ class Roofline(Record):
 def measure(model: nn.Module) -> Roofline:
     """Measure this machine, with torch's threads, for a model."""
     layers = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    counts = [(weight.numel(), int(weight.count_nonzero())) for weight in layers]
+    sparse = [kept * CSR_BYTES < total * DENSE_BYTES for total, kept in counts]
     square = torch.randn(SIDE, SIDE)
     numbers = torch.ones(NUMBERS)
     return Roofline(
         operations=2 * SIDE**3 / _fastest(lambda: square @ square) / 1e9,
         bytes=numbers.element_size() * NUMBERS / _fastest(numbers.sum) / 1e9,
-        weights=sum(weight.numel() for weight in layers),
-        kept=sum(int(weight.count_nonzero()) for weight in layers),
+        weights=sum(total for total, _ in counts),
+        kept=sum(
+            kept if fewer else total for (total, kept), fewer in zip(counts, sparse, strict=True)
+        ),
+        csr_bytes=sum(
+            kept * CSR_BYTES if fewer else total * DENSE_BYTES
+            for (total, kept), fewer in zip(counts, sparse, strict=True)
+        ),
     )
 
 
