@@ -33,6 +33,7 @@ RECORDS: dict[str, tuple[str, type[StepRecord]]] = {
     "finetune": ("finetune.json", FinetuneResult),
     "jackpot": ("jackpot.json", JackpotResult),
 }
+STORE = "MLFLOW_TRACKING_URI"
 # A verb reads the models and runs of this store, unless its caller names another.
 PLACE = ("tracking_uri", "experiment")
 
@@ -120,7 +121,7 @@ def _call(verb: Verb, options: dict[str, Any]) -> Result:
         if isinstance(value, Result):
             options = {**value.place, **options, name: value.named_by(name)}
     arguments = {name: options.pop(name, None) for name in verb.arguments}
-    with _expected_errors():
+    with _expected_errors(), _store_of_the_caller():
         found, filled = verb(given_values(verb, options), **arguments)
     tracking = replace(filled["tracking"], run_file=None)  # which no other process can read
     return Result("plan" if tracking.plan else verb.name, found, tracking)
@@ -140,6 +141,19 @@ def _expected_errors() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+
+
+@contextmanager
+def _store_of_the_caller() -> Iterator[None]:
+    """Keep MLFLOW_TRACKING_URI, which MLflow sets to the store that a call names."""
+    before = os.environ.get(STORE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(STORE, None)
+        else:
+            os.environ[STORE] = before
 
 
 def _description(verb: Verb) -> str:

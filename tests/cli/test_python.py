@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def test_a_walk_finds_what_the_command_line_found(
     """Every step of the first level has finished, so that the same request is answered from its run."""
     folder, ran = road
     monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     level = ran["levels"][0]
     pool = rpmask.sample(task="demo", **DRAWN, quiet=True)
     race = rpmask.screen(pool, examples=80, budget=0.08, threads=1, quiet=True)
@@ -54,6 +56,9 @@ def test_a_walk_finds_what_the_command_line_found(
     rows = rpmask.report(task="demo", log=False, quiet=True)
     assert {row["method"] for row in rows.rows} == {"drawn"}
     assert "leaderboard" in rows._repr_html_()
+    assert (
+        "MLFLOW_TRACKING_URI" not in os.environ
+    )  # a store that one call names is not the next one's
 
 
 FINETUNE = ("--epochs", "1", "--learning-rate", "3e-4", "--threads", "1")

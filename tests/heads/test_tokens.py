@@ -135,6 +135,6 @@ def test_perturbed_rows_have_words_and_no_tags() -> None:
 
 def test_rows_of_another_kind_are_refused() -> None:
     reader = load_tokenizer("demo")
-    for row, why in ((("one", "two"), "pair of texts"), ("  ", "no words"), ([], "no words")):
+    for row, why in ((("one", "two"), "a row is two texts"), ("  ", "no words"), ([], "no words")):
         with pytest.raises(RpmaskError, match=why):
             TOKENS.inputs.batch([row], reader, pair=None, max_length=32)

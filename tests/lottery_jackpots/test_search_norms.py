@@ -90,7 +90,7 @@ def test_the_best_epoch_keeps_the_statistics_it_was_evaluated_with(
 ) -> None:
     # Statistics go on moving after the best epoch, which is made the first one here.
     monkeypatch.setattr(
-        "rpmask.lottery_jackpots.search_state._rank", lambda epoch: epoch.epoch == 1
+        "rpmask.lottery_jackpots.search_state.SearchState._rank", lambda _, epoch: epoch.epoch == 1
     )
     found = find(tmp_path, digits, replace(PLAN, norm_statistics=norms), dense())
     assert found.best_epoch == 1

@@ -75,7 +75,9 @@ def test_a_champion_of_this_run_was_promoted_by_it(
         monkeypatch.setattr(registry, "champion", lambda tracker, task: reigning)
         for name in (ANSWERS, MASK_FILE):
             (run.work / name).write_bytes(b"")
-        prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
+        prepared: Any = SimpleNamespace(
+            tokenizer=None, spec=TOY_TASK, encoder=SimpleNamespace(max_length=16)
+        )
         trained: Any = SimpleNamespace(seconds=1.0)
         model: Any = None
         result = replace(RESULT, run_id=run.run_id)
@@ -88,7 +90,9 @@ def test_of_two_trainings_that_end_at_once_the_second_sees_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Resolved("toy", "tiny", "tiny", 1, 0.9, DataChoice(), mask_digest="0" * 64)
-    prepared: Any = SimpleNamespace(tokenizer=None, spec=TOY_TASK)
+    prepared: Any = SimpleNamespace(
+        tokenizer=None, spec=TOY_TASK, encoder=SimpleNamespace(max_length=16)
+    )
     reigning: dict[str, str] = {}
     events: list[str] = []
 

@@ -78,7 +78,7 @@ def test_a_jackpot_is_searched_under_a_trained_head(tmp_path: Path, places: dict
 def test_the_mlflow_project_needs_no_model(tmp_path: Path, places: dict[str, str]) -> None:
     shutil.copy(ROOT / "conda.yaml", tmp_path)
     project = (ROOT / "MLproject").read_text()
-    main = "python -m rpmask run --task {task}"
+    main = "python -m rpmask run --config {config}"
     assert main in project
     (tmp_path / "MLproject").write_text(project.replace(main, " ".join([main, *SHORT])))
     store = f"sqlite:///{tmp_path}/mlflow.db"
