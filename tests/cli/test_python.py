@@ -54,7 +54,7 @@ def test_a_walk_finds_what_the_command_line_found(
     assert "retention" in trained._repr_html_()
     assert pickle.loads(pickle.dumps(trained)) == trained
     rows = rpmask.report(task="demo", log=False, quiet=True)
-    assert {row["method"] for row in rows.rows} == {"drawn"}
+    assert "drawn" in {row["method"] for row in rows.rows}
     assert "leaderboard" in rows._repr_html_()
     assert (
         "MLFLOW_TRACKING_URI" not in os.environ
