@@ -26,21 +26,18 @@ class CsrLinear(nn.Module):
         self.bias: torch.Tensor | None
         self.dense: torch.Tensor | None
         self.csr: torch.Tensor
-        self.starts: torch.Tensor
-        self.columns: torch.Tensor
-        self.values: torch.Tensor
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.most = most
         weight = linear.weight.detach()
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
         self.register_buffer("dense", None if most >= ROWS[-1] else weight, persistent=False)
-        self.compiled = sparse_product.fits(weight) and not sparse_product.absent()
         found = as_csr(weight)
-        if self.compiled:
-            self.register_buffer("starts", found.crow_indices(), persistent=False)
+        self.matrix: sparse_product.Csr | None = None
+        if sparse_product.fits(weight) and not sparse_product.absent():
             columns = found.col_indices().to(torch.uint16)
-            self.register_buffer("columns", columns, persistent=False)
-            self.register_buffer("values", found.values(), persistent=False)
+            self.matrix = sparse_product.Csr(
+                found.crow_indices(), columns, found.values(), self.bias, self.in_features
+            )
         else:
             self.register_buffer("csr", found, persistent=False)
 
@@ -56,11 +53,8 @@ class CsrLinear(nn.Module):
         return found.reshape(*inputs.shape[:-1], self.out_features)
 
     def _sparse(self, flat: torch.Tensor) -> torch.Tensor:
-        if self.compiled:
-            matrix = sparse_product.Csr(
-                self.starts, self.columns, self.values, self.bias, self.in_features
-            )
-            return sparse_product.multiply(matrix, flat)
+        if self.matrix is not None:
+            return sparse_product.multiply(self.matrix, flat)
         columns = flat.t().contiguous()  # (in, rows), the kernel's layout
         if self.bias is None:
             return (self.csr @ columns).t()

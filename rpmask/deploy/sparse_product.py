@@ -57,12 +57,19 @@ def multiply(matrix: Csr, inputs: torch.Tensor) -> torch.Tensor:
     inputs = inputs.detach().contiguous()
     rows, outputs = inputs.shape[0], matrix.starts.shape[0] - 1
     found = torch.empty(rows, outputs)
-    scratch = torch.empty(WIDEST * matrix.inputs)
+    scratch = torch.empty(WIDEST * matrix.inputs) if rows > 1 else found
     _library()(
-        *(_address(matrix.starts), _address(matrix.columns), _address(matrix.values)),
-        None if matrix.bias is None else _address(matrix.bias),
-        *(_address(inputs), _address(found), _address(scratch)),
-        *(rows, matrix.inputs, outputs, torch.get_num_threads()),
+        matrix.starts.data_ptr(),
+        matrix.columns.data_ptr(),
+        matrix.values.data_ptr(),
+        None if matrix.bias is None else matrix.bias.data_ptr(),
+        inputs.data_ptr(),
+        found.data_ptr(),
+        scratch.data_ptr(),
+        rows,
+        matrix.inputs,
+        outputs,
+        torch.get_num_threads(),
     )
     return found
 
@@ -80,10 +87,6 @@ def absent() -> str:
     except NotCompiled as error:
         return str(error)
     return ""
-
-
-def _address(tensor: torch.Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
 
 
 @cache
