@@ -187,7 +187,7 @@ def report(**options: Any) -> Result:
     verb = _verb("report")
     given = given_values(verb, options)
     request, tracking = fill(ReportRequest(), given), fill(Tracking(), given)
-    with _expected_errors():
+    with _expected_errors(), _store_of_the_caller():
         from rpmask.steps.report import report as compare
         from rpmask.tasks.registry import known_name
 

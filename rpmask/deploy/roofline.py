@@ -21,11 +21,8 @@ SIDE = 1024  # of the matrices that are multiplied
 NUMBERS = 2**26  # that are read
 TRIES = 5
 DENSE_BYTES, CSR_BYTES = 4, 6  # a weight; CSR has an index of two bytes beside the value
-FP32 = (
-    DENSE,
-    ONNX,
-    OPENVINO,
-)  # these multiply every weight; half precision and int8 have other limits
+# These multiply every weight; half precision and int8 have other limits.
+FP32 = (DENSE, ONNX, OPENVINO)
 
 
 @dataclass(frozen=True)

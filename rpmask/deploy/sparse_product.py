@@ -1,4 +1,4 @@
-"""The product of a CSR matrix as compiled C, several times as fast as torch's own.
+"""The product of a CSR matrix as compiled C, which is faster than torch's own.
 
 `sparse_product.c` is compiled for this processor on first use, and kept in the user's cache folder. Without a
 C compiler, `multiply` is not available, and `csr.py` uses torch's product.

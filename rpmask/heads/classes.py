@@ -8,12 +8,49 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.heads.head import LogitTerms, Units
+from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     import torch
 
 UNKNOWN = -100  # the target that PyTorch's cross-entropy ignores
 UNKNOWN_UNIT = -1  # in the labels of a row with several units: one without a known target
+
+
+class ClassAnswers:
+    """The part of `Answers` that is the same for all these heads."""
+
+    has_confidence = True
+    keeps_logits = True
+    lower_is_better = False
+
+    def config(self, spec: TaskSpec) -> dict[str, Any]:
+        """The classes, by index and by name."""
+        return config(spec.labels)
+
+    def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
+        """Whether the classes are the task's."""
+        return is_config(config, spec.labels)
+
+    def labels(self, config: Any) -> tuple[str, ...]:
+        """The classes' names."""
+        return names(config)
+
+    def losses(self, units: Units) -> torch.Tensor:
+        """Cross-entropy."""
+        return cross_entropy(units)
+
+    def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
+        """Divergence or cross-entropy from the teacher's softened shares, a mean over units."""
+        return divergence(student.logits, teacher.logits, terms)
+
+    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Divided by the temperature."""
+        return logits / temperature
+
+    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        """A class for each unit, drawn with the model's probabilities."""
+        return drawn(logits, random)
 
 
 def config(labels: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.heads import classes
-from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
+from rpmask.heads.head import Array, Column, Head, Units
 from rpmask.heads.outputs import checked
 from rpmask.heads.texts import Texts
 from rpmask.tasks.metrics import score
@@ -18,46 +18,15 @@ if TYPE_CHECKING:
     import torch
 
 
-class Classes:
+class Classes(classes.ClassAnswers):
     """A row is one unit, and its answer a class."""
 
-    has_confidence = True
-    keeps_logits = True
-    lower_is_better = False
     unit = "row"
     metrics: tuple[str, ...] = ("accuracy",)
-
-    def config(self, spec: TaskSpec) -> dict[str, Any]:
-        """The classes, by index and by name."""
-        return classes.config(spec.labels)
-
-    def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
-        """Whether the classes are the task's."""
-        return classes.is_config(config, spec.labels)
-
-    def labels(self, config: Any) -> tuple[str, ...]:
-        """The classes' names."""
-        return classes.names(config)
 
     def units(self, outputs: Any, labels: torch.Tensor) -> Units:
         """Each row."""
         return Units(outputs.logits, labels)
-
-    def losses(self, units: Units) -> torch.Tensor:
-        """Cross-entropy."""
-        return classes.cross_entropy(units)
-
-    def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
-        """Divergence or cross-entropy from the teacher's softened shares."""
-        return classes.divergence(student.logits, teacher.logits, terms)
-
-    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Divided by the temperature."""
-        return logits / temperature
-
-    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        """A class, drawn with the model's probabilities."""
-        return classes.drawn(logits, random)
 
     def predicted(
         self, spec: TaskSpec, logits: Array, labels: Array, examples: Array

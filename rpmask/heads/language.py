@@ -16,7 +16,7 @@ from rpmask.errors import RpmaskError, RunFailed
 from rpmask.heads import classes
 from rpmask.heads.blocks import Blocks
 from rpmask.heads.continuation import continuations
-from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
+from rpmask.heads.head import Array, Column, Head, Units
 from rpmask.heads.outputs import mean_by_example
 from rpmask.tasks.spec import TaskSpec
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 
-class NextTokens:
+class NextTokens(classes.ClassAnswers):
     """A token is one unit, and its answer the next token."""
 
-    has_confidence = True
     keeps_logits = False
     lower_is_better = True
     unit = "token"
@@ -54,22 +53,6 @@ class NextTokens:
         rows = torch.arange(len(targets), device=targets.device)
         examples = rows.repeat_interleave(targets.shape[1])
         return Units(logits.flatten(0, 1), targets.flatten(), examples)
-
-    def losses(self, units: Units) -> torch.Tensor:
-        """Cross-entropy."""
-        return classes.cross_entropy(units)
-
-    def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
-        """Divergence or cross-entropy from the teacher's softened shares, a mean over tokens."""
-        return classes.divergence(student.logits, teacher.logits, terms)
-
-    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Divided by the temperature."""
-        return logits / temperature
-
-    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        """A token, drawn with the model's probabilities."""
-        return classes.drawn(logits, random)
 
     def predicted(
         self, spec: TaskSpec, logits: Array, labels: Array, examples: Array

@@ -113,26 +113,11 @@ class Asked:
     owners: Array  # (windows,)
 
 
-class Ends:
+class Ends(classes.ClassAnswers):
     """A window has two units, the start and the end of its answer. A class is one of its tokens."""
 
-    has_confidence = True
-    keeps_logits = True
-    lower_is_better = False
     unit = "span end"
     metrics: tuple[str, ...] = METRICS
-
-    def config(self, spec: TaskSpec) -> dict[str, Any]:
-        """Two outputs for a token. Their names say whether a question may have no answer."""
-        return classes.config(spec.labels)
-
-    def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
-        """Whether both outputs are the task's."""
-        return classes.is_config(config, spec.labels)
-
-    def labels(self, config: Any) -> tuple[str, ...]:
-        """The names of the outputs."""
-        return classes.names(config)
 
     def units(self, outputs: Any, labels: torch.Tensor) -> Units:
         """The start and the end of every window, among its tokens without padding."""
@@ -147,24 +132,12 @@ class Ends:
         owners = torch.arange(len(labels), device=labels.device).repeat_interleave(2)
         return Units(logits.flatten(0, 1), targets.flatten(), owners)
 
-    def losses(self, units: Units) -> torch.Tensor:
-        """Cross-entropy over the tokens."""
-        return classes.cross_entropy(units)
-
     def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
         """Divergence or cross-entropy from the teacher's softened shares of the tokens, without padding."""
         found = classes.divergence(student.logits, teacher.logits, terms)
         if terms.logit_loss == "cross-entropy":  # a mean over units and classes
             found = found * teacher.logits.numel() / (teacher.logits > IMPOSSIBLE / 2).sum()
         return found
-
-    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Divided by the temperature."""
-        return logits / temperature
-
-    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        """A token, drawn with the model's probabilities."""
-        return classes.drawn(logits, random)
 
     def predicted(
         self, spec: TaskSpec, logits: Array, labels: Array, examples: Array

@@ -14,7 +14,7 @@ import numpy as np
 from rpmask.errors import RpmaskError
 from rpmask.heads import classes
 from rpmask.heads.entities import OUTSIDE, entity_scores
-from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
+from rpmask.heads.head import Array, Column, Head, Units
 from rpmask.heads.outputs import checked
 from rpmask.heads.words import NO_WORD, align, of_words
 from rpmask.tasks.spec import TaskSpec
@@ -78,26 +78,11 @@ class Words:
         return [[str(word) for word in words] for words in table["tokens"]]
 
 
-class Tags:
+class Tags(classes.ClassAnswers):
     """A word is one unit, and its answer a tag."""
 
-    has_confidence = True
-    keeps_logits = True
-    lower_is_better = False
     unit = "word"
     metrics: tuple[str, ...] = ("accuracy",)
-
-    def config(self, spec: TaskSpec) -> dict[str, Any]:
-        """The tags, by index and by name."""
-        return classes.config(spec.labels)
-
-    def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
-        """Whether the tags are the task's."""
-        return classes.is_config(config, spec.labels)
-
-    def labels(self, config: Any) -> tuple[str, ...]:
-        """The tags' names."""
-        return classes.names(config)
 
     def units(self, outputs: Any, labels: torch.Tensor) -> Units:
         """The first token of every word."""
@@ -105,22 +90,6 @@ class Tags:
         targets = labels[marked]
         targets = targets.masked_fill(targets == classes.UNKNOWN_UNIT, classes.UNKNOWN)
         return Units(outputs.logits[marked], targets, marked.nonzero()[:, 0])
-
-    def losses(self, units: Units) -> torch.Tensor:
-        """Cross-entropy."""
-        return classes.cross_entropy(units)
-
-    def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
-        """Divergence or cross-entropy from the teacher's softened shares, a mean over words."""
-        return classes.divergence(student.logits, teacher.logits, terms)
-
-    def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Divided by the temperature."""
-        return logits / temperature
-
-    def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-        """A tag, drawn with the model's probabilities."""
-        return classes.drawn(logits, random)
 
     def predicted(
         self, spec: TaskSpec, logits: Array, labels: Array, examples: Array
