@@ -125,9 +125,11 @@ class DataChoice(Checked, panel=DATA):
         none="RPMASK_GLUE_DIR",
     )
     train: str | None = setting(
-        None, "Your own training rows: CSV, TSV, JSON(L), Parquet, CoNLL columns or SQuAD's JSON"
+        None,
+        "Your own training rows: CSV, TSV, JSON(L), Parquet, CoNLL columns or SQuAD's JSON; or those of a "
+        "dataset, hub:ORG/NAME[:CONFIG][:SPLIT]",
     )
-    dev: str | None = setting(None, "Your own dev rows")
+    dev: str | None = setting(None, "Your own dev rows, or a dataset's")
     text: str = setting("text", "Column of the text")
     text_pair: str | None = setting(None, "Column of the second text")
     label: str = setting("label", "Column of the label")

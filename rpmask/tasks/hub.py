@@ -26,7 +26,8 @@ DEADLINE = 1.2  # seconds; with start-up, an error appears within two
 class HubDataset:
     """A task's dataset on the hub: `splits` maps our split names to the hub's.
 
-    `alternatives` tells a user who cannot reach the hub what to do.
+    No config means the dataset's default one, or any in the cache. `alternatives` tells a user who cannot
+    reach the hub what to do.
     """
 
     task: str
@@ -44,18 +45,23 @@ class HubDataset:
         """Read every split, from the cache if it is there; return the splits and their source."""
         found = self.cached()
         if found is None:
-            return self._download(), f"hub:{self.repository}/{self.config}"
+            return self._download(), f"hub:{self._place}"
         files, version = found
         splits = {split: _read_arrow(paths) for split, paths in files.items()}
-        return splits, f"cache:{self.repository}/{self.config}@{version}"
+        return splits, f"cache:{self._place}@{version}"
+
+    @property
+    def _place(self) -> str:
+        return f"{self.repository}/{self.config}".rstrip("/")
 
     def cached(self) -> tuple[dict[str, list[Path]], str] | None:
         """Find the Arrow files of the newest complete download, and its version.
 
         `datasets` would be asked instead, but takes more than a second to import.
         """
-        root = _cache_root() / self.repository.replace("/", "___") / self.config
-        infos = sorted(root.glob("*/*/dataset_info.json"), key=lambda info: info.stat().st_mtime)
+        root = _cache_root() / self.repository.replace("/", "___")
+        known = root.glob(f"{self.config or '*'}/*/*/dataset_info.json")
+        infos = sorted(known, key=lambda info: info.stat().st_mtime)
         for info in reversed(infos):
             files = {ours: _arrow_files(info.parent, hubs) for ours, hubs in self.splits.items()}
             if all(files.values()):
@@ -68,8 +74,7 @@ class HubDataset:
         from huggingface_hub import constants
 
         try:
-            loaded = datasets.load_dataset(self.repository, self.config)
-            return {ours: loaded[hubs] for ours, hubs in self.splits.items()}
+            loaded = datasets.load_dataset(self.repository, self.config or None)
         except Exception as error:
             # Every layer of the client has its own exceptions: HTTP, TLS, Arrow, the hub.
             raise RunFailed(
@@ -77,6 +82,13 @@ class HubDataset:
                 f"{type(error).__name__}: {' '.join(str(error).split())[:200]}.",
                 self.alternatives,
             ) from error
+        for split in self.splits.values():
+            if split not in loaded:
+                raise RpmaskError(
+                    f"{self._place} has no split '{split}'.",
+                    f"Its splits are: {', '.join(loaded)}.",
+                )
+        return {ours: loaded[hubs] for ours, hubs in self.splits.items()}
 
     def _check_reachable(self) -> None:
         from huggingface_hub import constants

@@ -1,4 +1,4 @@
-"""Read a user's own CSV, TSV, JSON or Parquet files and find out the task in them."""
+"""Read a user's own files, or a dataset of the hub, and find out the task in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rpmask.errors import RpmaskError
 from rpmask.records import DataChoice
 from rpmask.tasks import passages, questions, words
 from rpmask.tasks.glue import GlueTask, plain_name
+from rpmask.tasks.hub_table import SPLITS, is_on_hub, read_hub_table
 from rpmask.tasks.rows import Columns, class_name, number, text_rows
 from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.squad import SQUADS
@@ -24,14 +25,14 @@ MANY_VALUES = 20  # float labels with more distinct values than this are a scale
 
 
 def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> TaskRows:
-    """Read a user's files as rows of the known task, or of the task that the train file describes."""
-    assert choice.train is not None, "read_own needs files"
-    files = Path(choice.train), Path(choice.dev or choice.train)
+    """Read a user's rows as those of the known task, or of the task that the train rows describe."""
+    assert choice.train is not None, "read_own needs rows"
+    places = choice.train, choice.dev or choice.train
     if known is None:
         _check_names(name, choice.kind)
     if known is None and choice.kind == LANGUAGE:
-        return passages.read_language(name, files, choice.text)
-    train, dev = (_read(file, known) for file in files)
+        return passages.read_language(name, places, choice.text)
+    train, dev = (_read(place, split, known) for place, split in zip(places, SPLITS, strict=True))
     if known is None and _has_words(train, choice):
         return _read_words(name, choice, train, dev)
     if known is None and _has_questions(train, choice):
@@ -39,11 +40,14 @@ def read_own(name: str, choice: DataChoice, known: GlueTask | None = None) -> Ta
     columns = Columns(choice.text, choice.label, choice.text_pair)
     spec = known.spec if known else _describe(name, choice, train)
     check = known.rows if known else partial(text_rows, spec=spec)
-    source = f"files:{files[0]},{files[1]}"
+    source = f"files:{train.source},{dev.source}"
     return TaskRows(spec, check(train, columns), {"dev": check(dev, columns)}, source)
 
 
-def _read(path: Path, known: GlueTask | None) -> Table:
+def _read(place: str, split: str, known: GlueTask | None) -> Table:
+    if is_on_hub(place):
+        return read_hub_table(place, split)
+    path = Path(place)
     if known is None and path.suffix.lower() in words.COLUMN_FILES:
         return words.read_columns(path)
     return read_table(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rpmask.errors import RpmaskError
 from rpmask.tasks.hub import HubDataset
+from rpmask.tasks.hub_table import SPLITS, is_on_hub, read_hub_table
 from rpmask.tasks.rows import shown
 from rpmask.tasks.spec import TaskRows, TaskSpec
 from rpmask.tasks.tables import READERS, Table, read_table, read_text
@@ -59,14 +60,19 @@ def read_wikitext2(folder: Path | None) -> TaskRows:
     return TaskRows(WIKITEXT2, train, {"dev": dev}, source)
 
 
-def read_language(name: str, files: Sequence[Path], column: str) -> TaskRows:
-    """Read a user's train and dev files: plain texts, or tables with a document in each row."""
-    train, dev = (_own_rows(path, column) for path in files)
-    spec = language_spec(name, f"the next token of {files[0].name}")
-    return TaskRows(spec, train, {"dev": dev}, f"files:{files[0]},{files[1]}")
+def read_language(name: str, places: Sequence[str], column: str) -> TaskRows:
+    """Read a user's train and dev rows: plain texts, or tables with a document in each row."""
+    train, dev = (
+        _own_rows(place, split, column) for place, split in zip(places, SPLITS, strict=True)
+    )
+    spec = language_spec(name, f"the next token of {Path(places[0]).name}")
+    return TaskRows(spec, train, {"dev": dev}, f"files:{places[0]},{places[1]}")
 
 
-def _own_rows(path: Path, column: str) -> datasets.Dataset:
+def _own_rows(place: str, split: str, column: str) -> datasets.Dataset:
+    if is_on_hub(place):
+        return _documents(read_hub_table(place, split).without_blank(column), column)
+    path = Path(place)
     if path.suffix.lower() in READERS:
         return _documents(read_table(path), column)
     return _passages(_stretches(read_text(path)))

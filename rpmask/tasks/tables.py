@@ -38,6 +38,12 @@ class Table:
             )
         return self.columns[name]
 
+    def without_blank(self, name: str) -> Table:
+        """The rows whose text in a column is not blank."""
+        kept = [i for i, text in enumerate(self.column(name)) if str(text).strip()]
+        columns = {name: [values[i] for i in kept] for name, values in self.columns.items()}
+        return replace(self, columns=columns, places=[self.places[i] for i in kept])
+
     def error(self, index: int, column: str, problem: str, hint: str) -> RpmaskError:
         """An error that names the file, the line or row, and the column."""
         where = f"{self.source}, {self.unit} {self.places[index]}, column '{column}'"

@@ -18,7 +18,7 @@ from rpmask.tasks.registry import load_task
 def test_passages_in_order_are_the_text(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text(text)
-    rows = passages.read_language("mine", [path, path], "text").train
+    rows = passages.read_language("mine", [str(path)] * 2, "text").train
     assert "".join(rows["text"]) == text
     assert list(rows["continues"]) == [False] + [True] * (len(rows) - 1)
     assert max(map(len, rows["text"])) <= max(9000 if text[0] == "x" else 0, 5 * passages.PASSAGE)
@@ -49,7 +49,7 @@ def test_bad_documents_name_their_line(line: str, problem: str, tmp_path: Path) 
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a document"}\n' + line + "\n")
     with pytest.raises(RpmaskError, match=problem):
-        passages.read_language("mine", [path, path], "text")
+        passages.read_language("mine", [str(path)] * 2, "text")
 
 
 def test_the_hubs_lines_are_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
