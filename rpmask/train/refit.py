@@ -10,26 +10,24 @@ arXiv 1705.07565); here each layer is solved at once, with the inputs of the pru
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import base_of, is_matrix
 from rpmask.train.batches import calibration_rows, real_rows
+from rpmask.train.block_passes import Batches, Passes, inputs_in, merged, watching
 from rpmask.train.least_squares import solve_kept
 from rpmask.train.observer import Observer
 
 ROWS = 60  # per batch. Not divisible by 8, so batch and token axes stay distinguishable
-
-Batches = Sequence[dict[str, torch.Tensor]]
 
 
 def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Tensor]]:
@@ -57,18 +55,55 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     model.eval()
     device = next(model.parameters()).device
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
-    with torch.no_grad(), _Passes(original, batches) as dense, _Passes(model, batches) as pruned:
+    whole = merged(batches)
+    with torch.no_grad(), Passes(original, whole) as dense, Passes(model, whole) as pruned:
         groups = _groups(model, mask, batches[0])
         blocks = [_block(group[0]) for group in groups]
-        for done, (group, block) in enumerate(zip(groups, blocks, strict=True), start=1):
-            _refit_group(dense, pruned, mask, group)
+        done = 0
+        for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
+            own = [group for _, group in part]
+            outputs = _refit_block(dense, pruned, mask, block, own)
+            done += len(own)
             if block not in blocks[done:]:
-                dense.replay(block)
-                pruned.replay(block)
+                dense.replay(block, outputs[0])
+                pruned.replay(block, outputs[1])
             observer.progress(done, len(groups), "refit")
     hold.apply()
     model.train(training)
     return sum(len(group) for group in groups)
+
+
+def _refit_block(
+    dense: Passes, pruned: Passes, mask: Mask, block: str, groups: list[list[str]]
+) -> tuple[list[Any], list[Any]]:
+    """Refit the matrices of a block, and return its outputs for all batches: dense, and pruned.
+
+    With one batch, a single pass of the pruned block does: each matrix is refitted when the pass arrives at
+    it. Otherwise a pass of every batch ends at each group of matrices.
+    """
+    firsts = {group[0]: group for group in groups}
+    before, now = dense.calls(block), pruned.calls(block)
+    real = [batch.get("attention_mask") for batch in pruned.batches]
+    if len(now) > 1:
+        for name, group in firsts.items():
+            equations = _Equations(_width(pruned, name))
+            for index, row in enumerate(real):
+                sides = ((dense, before), (pruned, now))
+                given = [inputs_in(calls[index], side.base, [name]) for side, calls in sides]
+                equations.add(given[0].get(name), given[1].get(name), row)
+            equations.solve(dense, pruned, mask, group)
+        return [call() for call in before], [call() for call in now]
+    wanted: dict[str, torch.Tensor] = {}
+    with watching(dense.base, list(firsts), wanted.__setitem__):
+        answers = before[0]()
+
+    def arrived(name: str, inputs: torch.Tensor) -> None:
+        equations = _Equations(_width(pruned, name))
+        equations.add(wanted.pop(name, None), inputs, real[0])
+        equations.solve(dense, pruned, mask, firsts[name])
+
+    with watching(pruned.base, list(firsts), arrived):
+        return [answers], [now[0]()]
 
 
 def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> list[list[str]]:
@@ -109,99 +144,44 @@ def _block(name: str) -> str:
     return ".".join(parts[: number + 1])
 
 
-class _Stop(Exception):
-    """Ends a forward pass that has reached what it was run for."""
+class _Equations:
+    """The normal equations of matrices with the same input, summed over batches."""
 
+    def __init__(self, width: int) -> None:
+        self._gram = torch.zeros(width, width)
+        self._cross = torch.zeros(width, width)
 
-class _Passes:
-    """Forward passes of one model over the batches, in which finished blocks replay their outputs.
+    def add(
+        self, before: torch.Tensor | None, now: torch.Tensor | None, real: torch.Tensor | None
+    ) -> None:
+        """Add a batch's inputs in the dense and in the pruned model, if both have them.
 
-    The blocks of a list run one after another, so only the output of the last finished one is ever read; all
-    finished blocks of a list return it.
-    """
-
-    def __init__(self, model: nn.Module, batches: Batches) -> None:
-        self.base, self.batches = base_of(model), batches
-        self._model = model
-        self._index = 0
-        self._outputs: dict[str, list[Any]] = {}
-        self._replayed: list[nn.Module] = []
-
-    def __enter__(self) -> _Passes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for block in self._replayed:
-            del block.forward
-
-    def input_of(self, name: str, index: int) -> torch.Tensor | None:
-        """The input of a matrix in one batch; None if the model does not use the matrix for it."""
-        owner = _owner(self.base, name)
-        return self._run(
-            index, lambda stop: owner.register_forward_pre_hook(lambda _, inputs: stop(inputs[0]))
-        )
-
-    def replay(self, name: str) -> None:
-        """Record a finished block's outputs and return them from now on, without computing the block."""
-        block = self.base.get_submodule(name)
-        if isinstance(block, nn.ModuleList):
-            return  # it has no forward pass
-        siblings, _, number = name.rpartition(".")
-        place = siblings if number.isdecimal() else name
-        self._outputs[place] = [
-            self._run(i, lambda stop: block.register_forward_hook(lambda _, __, out: stop(out)))
-            for i in range(len(self.batches))
-        ]
-        block.forward = lambda *_, **__: self._outputs[place][self._index]
-        self._replayed.append(block)
-
-    def _run(self, index: int, hook: Callable[[Callable[[Any], None]], RemovableHandle]) -> Any:
-        """Run one batch until the hook calls stop, and return what it passed; None if it never does."""
-        passed: list[Any] = []
-
-        def stop(value: Any) -> None:
-            passed.append(value)
-            raise _Stop
-
-        self._index = index
-        handle = hook(stop)
-        with suppress(_Stop):
-            self._model(**self.batches[index])
-        handle.remove()
-        return passed[0] if passed else None
-
-
-def _refit_group(dense: _Passes, pruned: _Passes, mask: Mask, group: list[str]) -> None:
-    """Refit matrices that have the same input."""
-    layers = {name: _owner(pruned.base, name) for name in group}
-    originals = {name: _owner(dense.base, name) for name in group}
-    width = len(_matrix(layers[group[0]])) + 1
-    device = layers[group[0]].weight.device
-    gram = torch.zeros(width, width, device=device)
-    answers = {
-        name: torch.zeros(width, _matrix(layer).shape[1], device=device)
-        for name, layer in layers.items()
-    }
-    for index, batch in enumerate(dense.batches):
-        real = batch.get("attention_mask")
-        before, now = (side.input_of(group[0], index) for side in (dense, pruned))
+        The model may choose its path by the row; without any input the ridge keeps the values.
+        """
         if before is None or now is None or before.shape != now.shape:
-            continue  # the model chooses its path by the row; without any input the ridge keeps the values
-        before, now = _with_ones(before, real), _with_ones(now, real)
-        gram += now.T @ now
-        for name, original in originals.items():
-            answers[name] += now.T @ (before @ _with_bias(original))
-    if not all(bool(sums.isfinite().all()) for sums in (gram, *answers.values())):
-        return  # the loss will not be finite either, and stops the training
-    for name, layer in layers.items():
-        keep = mask.keep(name)
-        by_unit = keep if isinstance(layer, nn.Linear) else keep.T
-        solved = solve_kept(
-            gram, answers[name], _with_bias(originals[name]), by_unit, layer.bias is not None
-        )
-        _matrix(layer).copy_(solved[:-1])
-        if layer.bias is not None:
-            layer.bias.copy_(solved[-1])
+            return
+        now = _with_ones(now, real)
+        self._gram = self._gram.to(now) + now.T @ now
+        self._cross = self._cross.to(now) + now.T @ _with_ones(before, real)
+
+    def solve(self, dense: Passes, pruned: Passes, mask: Mask, group: list[str]) -> None:
+        """Refit the matrices of a group."""
+        if not bool(self._gram.isfinite().all() and self._cross.isfinite().all()):
+            return  # the loss will not be finite either, and stops the training
+        for name in group:
+            layer, original = _owner(pruned.base, name), _with_bias(_owner(dense.base, name))
+            keep = mask.keep(name)
+            by_unit = keep if isinstance(layer, nn.Linear) else keep.T
+            gram, cross = self._gram.to(original.device), self._cross.to(original.device)
+            solved = solve_kept(gram, cross @ original, original, by_unit, layer.bias is not None)
+            _matrix(layer).copy_(solved[:-1])
+            if layer.bias is not None:
+                layer.bias.copy_(solved[-1])
+
+
+def _width(side: Passes, name: str) -> int:
+    """Inputs of a matrix, and the bias."""
+    return len(_matrix(_owner(side.base, name))) + 1
 
 
 def _with_ones(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:

@@ -1,0 +1,158 @@
+"""Forward passes of a model that end at a block, with the outputs of finished blocks replayed.
+
+A block can then be computed by itself, from the inputs that it has in the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from rpmask.masks.weights import base_of
+
+Batches = Sequence[dict[str, torch.Tensor]]
+Call = Callable[[], Any]
+
+MERGED_TOKENS = 1 << 14  # of a merged batch, so that a block's inputs stay below a gigabyte
+
+
+class Stop(Exception):
+    """Ends a forward pass that has reached what it was run for."""
+
+
+class Passes:
+    """Forward passes of one model over the batches, in which finished blocks replay their outputs.
+
+    The blocks of a list run one after another, so only the output of the last finished one is ever read; all
+    finished blocks of a list return it.
+    """
+
+    def __init__(self, model: nn.Module, batches: Batches) -> None:
+        self.base, self.batches = base_of(model), batches
+        self._model = model
+        self._index = 0
+        self._outputs: dict[str, list[Any]] = {}
+        self._replayed: list[nn.Module] = []
+        self._cached = getattr(getattr(model, "config", None), "use_cache", None)
+
+    def __enter__(self) -> Passes:
+        if self._cached is not None:  # a block that is computed twice would fill the cache twice
+            self._model.config.use_cache = False  # type: ignore[union-attr]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for block in self._replayed:
+            del block.forward
+        if self._cached is not None:
+            self._model.config.use_cache = self._cached  # type: ignore[union-attr]
+
+    def calls(self, name: str) -> list[Call]:
+        """For every batch, what computes a block by itself; or else the whole model, where none calls it."""
+        block = self.base.get_submodule(name)
+
+        def at(stop: Callable[[Any], None]) -> RemovableHandle:
+            return block.register_forward_pre_hook(
+                lambda _, given, named: stop((given, named)), with_kwargs=True
+            )
+
+        found: list[Call] = []
+        for index in range(len(self.batches)):
+            reached = self._run(index, at)
+            if reached is None:
+                found.append(lambda index=index: self._whole(index))  # type: ignore[misc]
+            else:
+                given, named = reached
+                found.append(lambda given=given, named=named: block(*given, **named))  # type: ignore[misc]
+        return found
+
+    def replay(self, name: str, outputs: list[Any]) -> None:
+        """Return these outputs of a finished block from now on, without computing the block."""
+        block = self.base.get_submodule(name)
+        if isinstance(block, nn.ModuleList):
+            return  # it has no forward pass
+        siblings, _, number = name.rpartition(".")
+        place = siblings if number.isdecimal() else name
+        self._outputs[place] = outputs
+        block.forward = lambda *_, **__: self._outputs[place][self._index]
+        self._replayed.append(block)
+
+    def _whole(self, index: int) -> Any:
+        self._index = index
+        return self._model(**self.batches[index])
+
+    def _run(self, index: int, hook: Callable[[Callable[[Any], None]], RemovableHandle]) -> Any:
+        """Run one batch until the hook calls stop, and return what it passed; None if it never does."""
+        passed: list[Any] = []
+
+        def stop(value: Any) -> None:
+            passed.append(value)
+            raise Stop
+
+        handle = hook(stop)
+        with suppress(Stop):
+            self._whole(index)
+        handle.remove()
+        return passed[0] if passed else None
+
+
+@contextmanager
+def watching(
+    base: nn.Module, names: Sequence[str], see: Callable[[str, torch.Tensor], None]
+) -> Iterator[None]:
+    """Show the inputs of the modules that own these tensors, before they are used."""
+
+    def shown(name: str) -> Callable[[nn.Module, Any], None]:
+        return lambda _, inputs: see(name, inputs[0])
+
+    handles = [
+        base.get_submodule(name.rpartition(".")[0]).register_forward_pre_hook(shown(name))
+        for name in names
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def inputs_in(call: Call, base: nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The inputs of these matrices in one pass, which ends at the last; without those it does not use."""
+    found: dict[str, torch.Tensor] = {}
+
+    def see(name: str, value: torch.Tensor) -> None:
+        found[name] = value
+        if len(found) == len(names):
+            raise Stop
+
+    with watching(base, names, see), suppress(Stop):
+        call()
+    return found
+
+
+def merged(batches: Batches) -> list[dict[str, torch.Tensor]]:
+    """Neighbouring batches of equal shapes together, up to a limit of tokens."""
+    found: list[list[dict[str, torch.Tensor]]] = []
+    tokens = 0
+    for batch in batches:
+        size = _tokens(batch)
+        if found and _shapes(found[-1][0]) == _shapes(batch) and tokens + size <= MERGED_TOKENS:
+            found[-1].append(batch)
+            tokens += size
+        else:
+            found.append([batch])
+            tokens = size
+    return [{name: torch.cat([each[name] for each in part]) for name in part[0]} for part in found]
+
+
+def _tokens(batch: Mapping[str, torch.Tensor]) -> int:
+    """Tokens of a batch, or values where it holds images."""
+    return max(value.numel() for value in batch.values())
+
+
+def _shapes(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape[1:] for name, value in batch.items()}
