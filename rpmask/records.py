@@ -14,7 +14,8 @@ from rpmask.settings import DATA, Checked, setting
 SCHEMA_VERSION = 1
 
 SAMPLERS = ("tpe", "random", "qmc")
-IMPORTANCES = ("magnitude", "wanda", "taylor", "fisher", "true-fisher")
+ROW_ALLOCATION = -1.0  # one sparsity for every output row
+IMPORTANCES = ("magnitude", "wanda", "sparsegpt", "taylor", "fisher", "true-fisher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class MaskRecipe(Record):
     """Everything that decides one mask: a few hundred bytes redraw it bit for bit.
 
     At temperature 0 the mask keeps the most important weights, and only ties are random. allocation blends
-    one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`).
+    one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`); -1.0,
+    `row`, is one sparsity for every output row of a tensor.
     importance_digest identifies the statistics that importances other than magnitude need, substeps how
     often they were taken anew on the way to the sparsity (`randomized_masks/substeps.py`). Weights that were
     cut on that way are at the end of every order, so no allocation can have them back. A twin of the

@@ -15,6 +15,11 @@ def percent(sparsity: float) -> str:
     return f"{100 * sparsity:.6g}%"
 
 
+def allocation_word(allocation: float) -> str:
+    """An allocation as tables show it: row, or the share of the global threshold."""
+    return "row" if allocation < 0 else f"{allocation:g}"
+
+
 def shown_interval(result: dict[str, Any]) -> str:
     """The interval of an effect."""
     low, high = result["interval"]

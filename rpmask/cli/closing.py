@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rpmask.cli.tables import address
-from rpmask.words import percent, shown_interval
+from rpmask.words import allocation_word, percent, shown_interval
 
 Lines = list[str]
 
@@ -128,8 +128,8 @@ def _tune(result: dict[str, Any]) -> Lines:
     best = result["best"]
     return _three(
         f"candidate {best['candidate']} of the last race is the best so far",
-        f"masks of importance {best['importance']}, allocation {best['allocation']:g}, temperature "
-        f"{best['temperature']:.3g} recovered best in {result['steps_spent']:,} training steps",
+        f"masks of importance {best['importance']}, allocation {allocation_word(best['allocation'])}, "
+        f"temperature {best['temperature']:.3g} recovered best in {result['steps_spent']:,} training steps",
         f"rpmask select --from {best['screen_run_id']}",
     )
 

@@ -30,7 +30,8 @@ class TypedSpace(Checked, panel=SAMPLING):
         f"Centres to draw around, comma-separated: {', '.join(IMPORTANCES)}",
     )
     allocation: str = setting(
-        "uniform,global", "uniform, global, or a blend between 0 and 1; comma-separated"
+        "uniform,global",
+        "row, uniform, global, or a blend between uniform (0) and global (1); comma-separated",
     )
 
     def parsed(self) -> SearchSpace:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from rpmask.words import percent, shown_interval
+from rpmask.words import allocation_word, percent, shown_interval
 
 
 def plain_table(
@@ -47,7 +47,7 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
         (
             f"{i}{' control' if c['control'] else ''}",
             c["importance"],
-            f"{c['allocation']:g}",
+            allocation_word(c["allocation"]),
             f"{c['temperature']:.3g}" if c["temperature"] else "-",
             f"{c['sample_ratio']:.2g}" if c["temperature"] else "-",
             f"{c['kept']:,}",
@@ -187,7 +187,7 @@ def tune_table(result: dict[str, Any]) -> list[Table | str]:
             rows,
         ),
         f"best: candidate {best['candidate']}, {best['importance']}, allocation "
-        f"{best['allocation']:g}, temperature {best['temperature']:.3g}",
+        f"{allocation_word(best['allocation'])}, temperature {best['temperature']:.3g}",
         *([f"importance of the settings: {weight}"] if weight else []),
     ]
 

@@ -77,6 +77,12 @@ class Bank:
         return self.tilings[0].units
 
     @property
+    def rows(self) -> int:
+        """Rows of units, of a bank of one tensor."""
+        (tiling,) = self.tilings
+        return tiling.tensor.outputs // tiling.rows
+
+    @property
     def unit_weights(self) -> int:
         return sum(tiling.tensor.numel for tiling in self.tilings) // self.units
 

@@ -2,33 +2,37 @@
 
 The randomized-mask paper gives every tensor the same sparsity (uniform, 0); lottery jackpots cut all
 tensors at one threshold of importance (global, 1). A number in between blends the two linearly. A floor
-keeps every tensor at a fraction of the uniform density, so that no layer is cut off.
+keeps every tensor at a fraction of the uniform density, so that no layer is cut off. Finer than one sparsity
+for every tensor is one for every output row (row, -1), which Wanda prunes with (arXiv 2306.11695).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.arrays import Floats
 from rpmask.randomized_masks.keep_probability import Histogram
+from rpmask.records import ROW_ALLOCATION
 
-NAMED = {"uniform": 0.0, "global": 1.0}
+NAMED = {"row": ROW_ALLOCATION, "uniform": 0.0, "global": 1.0}
 
 
 def parse_allocation(text: str) -> float:
-    """Read `uniform`, `global` or a number between them."""
+    """Read `row`, `uniform`, `global` or a number between the last two."""
     try:
         value = NAMED[text] if text in NAMED else float(text)
     except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
+        value = math.nan
+    if text not in NAMED and not 0.0 <= value <= 1.0:
         raise RpmaskError(
             f"The allocation '{text}' is not between 0 and 1.",
-            "Give uniform (0), global (1) or a number between, like 0.35.",
+            "Give row, uniform (0), global (1) or a number between the last two, like 0.35.",
         )
     return value
 
@@ -80,6 +84,14 @@ def allocate(
     if least.sum() > kept:
         least *= kept / least.sum()
     return dict(zip(names, _whole(_scaled(wish, least, limit, kept), limit, kept), strict=True))
+
+
+def share_rows(kept: int, most: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Units kept in each of a tensor's rows, (rows,): equal shares within what each row has."""
+    limit = most.astype(np.float64)
+    wish = np.full(limit.size, kept / limit.size)
+    shares = _scaled(wish, np.zeros_like(limit), limit, kept)
+    return np.array(_whole(shares, limit, kept), dtype=np.int64)
 
 
 def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:

@@ -1,6 +1,6 @@
 """Compute the statistics of data-aware importances in one pass over a calibration set.
 
-wanda: norm of each input unit's activations. taylor: mean gradient of the loss. fisher: mean squared
+wanda and sparsegpt: see `input_statistics.py`. taylor: mean gradient of the loss. fisher: mean squared
 gradient over small groups of examples, the diagonal of the empirical Fisher information. true-fisher: the
 same with labels drawn from the model's own outputs, softened as distillation softens them: it measures how
 far the outputs move, right or wrong.
@@ -21,9 +21,10 @@ from rpmask.heads.registry import head_of
 from rpmask.heads.splits import Split
 from rpmask.masks.weights import base_of
 from rpmask.randomized_masks.importance import Statistics
+from rpmask.randomized_masks.input_statistics import KINDS as INPUT_KINDS
+from rpmask.randomized_masks.input_statistics import InputSums
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
-from rpmask.train.batches import real_rows
 from rpmask.train.observer import Observer
 
 GRADIENT_ROWS = 4  # examples per squared gradient: fewer is closer to the Fisher, more is faster
@@ -57,7 +58,7 @@ def calibrate(
         if kind in ("taylor", "fisher", "true-fisher")
     }
     random, answers = generator(seed, "answers"), head_of(spec).answers
-    inputs = _InputNorms(base, tensors) if "wanda" in kinds else None
+    inputs = InputSums(base, tensors, kinds) if set(INPUT_KINDS) & set(kinds) else None
     size = data.at_once(GRADIENT_ROWS)
     groups = [rows[i : i + size] for i in range(0, len(rows), size)]
     for done, group in enumerate(groups, start=1):
@@ -65,7 +66,12 @@ def calibrate(
         labels = batch.pop("labels")
         if inputs is not None:
             inputs.real = batch.get("attention_mask")
-        with torch.set_grad_enabled(bool(sums)):
+        observer.progress(done, len(groups), "calibration")
+        if not sums:  # norms need no logits, which are a large part of a small decoder's work
+            with torch.no_grad():
+                base(**batch)
+            continue
+        with torch.enable_grad():
             units = answers.units(model(**batch), labels)
         if {"taylor", "fisher"} & sums.keys():
             loss = example_means(answers.losses(units), units.examples, len(group)).mean()
@@ -80,10 +86,9 @@ def calibrate(
             loss = example_means(answers.losses(drawn), drawn.examples, len(group)).mean()
             for name, grad in _gradients(loss, parameters):
                 sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
-        observer.progress(done, len(groups), "calibration")
     found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
     if inputs is not None:
-        found["wanda"] = Statistics.of("wanda", inputs.close())
+        found |= {kind: Statistics.of(kind, values) for kind, values in inputs.close().items()}
     for kind, statistics in found.items():
         if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
             # All importances would be equal, and ties are broken at random.
@@ -100,34 +105,3 @@ def _gradients(
     """Each parameter's gradient, by name; `again` keeps the graph for another loss."""
     grads = torch.autograd.grad(loss, list(parameters.values()), retain_graph=again)
     return zip(parameters, grads, strict=True)
-
-
-class _InputNorms:
-    """L2 norms of the input units (or channels) of the modules that own the given tensors.
-
-    `real` is the attention mask of the current batch.
-    """
-
-    def __init__(self, base: nn.Module, tensors: Sequence[str]) -> None:
-        self.real: torch.Tensor | None = None
-        self._squares: dict[str, torch.Tensor] = {}
-        self._handles = []
-        for name in tensors:
-            module = base.get_submodule(name.rpartition(".")[0])
-            self._handles.append(module.register_forward_pre_hook(self._hook(name, module)))
-
-    def _hook(self, name: str, module: nn.Module):  # type: ignore[no-untyped-def]
-        channels = 1 if isinstance(module, nn.Conv2d) else -1  # the axis of the input units
-
-        def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-            values = arguments[0].detach().float().movedim(channels, -1)
-            squares = real_rows(values, self.real).square().sum(0)  # (in,)
-            known = self._squares.get(name)
-            self._squares[name] = squares if known is None else known + squares
-
-        return add
-
-    def close(self) -> dict[str, torch.Tensor]:
-        for handle in self._handles:
-            handle.remove()
-        return {name: squares.sqrt() for name, squares in self._squares.items()}

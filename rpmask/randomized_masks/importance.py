@@ -2,6 +2,7 @@
 
 magnitude    |w|
 wanda        |w| * norm of what the weight's input unit receives
+sparsegpt    w^2 / [H^-1] of the weight's input unit, H the Gram matrix of the layer's inputs
 taylor       |w * gradient|, first order
 fisher       w^2 * mean squared gradient, second order with a diagonal Fisher
 true-fisher  the same, for labels drawn from the model's own answers
@@ -37,9 +38,9 @@ INFINITY_BITS = int(np.float32(np.inf).view(np.uint32))
 class Statistics:
     """The calibration statistics of one importance, by canonical name, and their digest.
 
-    wanda has one value per input unit; the others have the weight's shape. Those of several sub-steps
-    (`substeps.py`) are the importances themselves, for weights that were refitted on the way: zero where a
-    sub-step before the last dropped the weight.
+    wanda and sparsegpt have one value per input unit; the others have the weight's shape. Those of several
+    sub-steps (`substeps.py`) are the importances themselves, for weights that were refitted on the way: zero
+    where a sub-step before the last dropped the weight.
     """
 
     kind: str
@@ -116,8 +117,8 @@ def score(
 ) -> Scores:
     """Importance of every weight: float32, not negative, finite, in the weight's shape.
 
-    `tensor` names the weight in errors and says which axis holds the input units (wanda). After several
-    sub-steps the statistic is the importance.
+    `tensor` names the weight in errors and says which axis holds the input units (wanda, sparsegpt). After
+    several sub-steps the statistic is the importance.
     """
     check_kind(kind)
     tensor = tensor or Prunable("weight", tuple(weight.shape))
@@ -133,12 +134,13 @@ def score(
     elif substeps > 1:
         _check_shape(kind, tensor, statistic, values.shape)
         found = statistic.float().numpy()
-    elif kind == "wanda":
+    elif kind in ("wanda", "sparsegpt"):
         across = [1] * values.ndim
         across[tensor.input_axis] = tensor.inputs
         _check_shape(kind, tensor, statistic, (tensor.inputs,))
         with np.errstate(all="ignore"):  # overflow is refused below
-            found = np.abs(values) * statistic.float().numpy().reshape(across)
+            size = np.abs(values) if kind == "wanda" else np.square(values)
+            found = size * statistic.float().numpy().reshape(across)
     else:
         _check_shape(kind, tensor, statistic, values.shape)
         gradient = statistic.float().numpy()

@@ -19,7 +19,7 @@ from rpmask.masks.granularity import plan_banks
 from rpmask.masks.mask import Bits, Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource
-from rpmask.randomized_masks.allocation import allocate
+from rpmask.randomized_masks.allocation import allocate, share_rows
 from rpmask.randomized_masks.group_votes import draw_in_groups
 from rpmask.randomized_masks.importance import Statistics, UnitReader
 from rpmask.randomized_masks.keep_probability import Histogram
@@ -31,9 +31,10 @@ from rpmask.randomized_masks.recipe import (
     stream,
     votes_of,
 )
+from rpmask.randomized_masks.row_votes import draw_in_rows
 from rpmask.randomized_masks.twins import exchange, exchange_in_groups
 from rpmask.randomized_masks.vote_sampler import VoteSampler
-from rpmask.records import MaskRecipe
+from rpmask.records import ROW_ALLOCATION, MaskRecipe
 
 MAX_THREADS = 4  # each holds a tensor: more would cost much memory for little time
 
@@ -124,7 +125,9 @@ class _BankSampler:
         bank = self._bank
         votes = votes_of(recipe, bank.units * bank.unit_weights, kept * bank.unit_weights)
         random = stream(recipe.seed, bank.name)
-        if bank.group is None:
+        if bank.group is None and recipe.allocation == ROW_ALLOCATION:
+            keep = self._draw_rows(recipe, kept, votes, random)
+        elif bank.group is None:
             keep = self._draw_units(recipe, kept, votes, random)
         else:
             keep = self._draw_groups(recipe, bank.group, votes, random)
@@ -145,6 +148,23 @@ class _BankSampler:
         if recipe.swapped:
             keep = exchange(keep, scores, recipe.swapped, self._twin_stream(recipe), self._allowed)
         return keep
+
+    def _draw_rows(
+        self, recipe: MaskRecipe, kept: int, votes: int, random: np.random.Generator
+    ) -> Bools:
+        scores = self._scores[recipe.importance].reshape(self._bank.rows, -1)
+        allowed = None if self._allowed is None else self._allowed.reshape(scores.shape)
+        free = np.ones(scores.shape, np.bool_) if allowed is None else allowed
+        if recipe.substeps > 1:  # zero stands for dropped
+            free = free & (scores > 0)
+        counts = share_rows(kept, np.count_nonzero(free, axis=1))
+        keep = draw_in_rows(scores, counts, recipe.temperature, votes, random, allowed)
+        if recipe.swapped:
+            random = self._twin_stream(recipe)
+            for row, values in enumerate(scores):
+                its = None if allowed is None else allowed[row]
+                keep[row] = exchange(keep[row], values, recipe.swapped, random, its)
+        return keep.reshape(-1)
 
     def _draw_groups(
         self,

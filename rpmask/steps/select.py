@@ -33,7 +33,7 @@ from rpmask.steps.more_evidence import more_evidence
 from rpmask.steps.requests import SelectRequest
 from rpmask.steps.resolve import MASK_FILE, candidate_file, load_proved
 from rpmask.train.masked_copy import copy_masked
-from rpmask.words import percent
+from rpmask.words import allocation_word, percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart, StepRun
@@ -272,7 +272,7 @@ def _note(selection: Selection, pool: Pool) -> str:
         f"{selection.compared} comparisons).",
         _noise(selection),
         f"Kept: {which}, candidate {selection.winner} ({recipe.importance}, allocation "
-        f"{recipe.allocation:g}, temperature {recipe.temperature:.3g}), for `{pool.task}` at "
+        f"{allocation_word(recipe.allocation)}, temperature {recipe.temperature:.3g}), for `{pool.task}` at "
         f"{percent(pool.sparsity)}, drawn from `{pool.start}`.",
         f"Runs: sample `{selection.pool_run_id}`, screen `{selection.screen_run_id}`, "
         f"select `{selection.run_id}`.",

@@ -12,7 +12,7 @@ from rpmask.steps.generations import generation
 from rpmask.steps.inputs import load_data, read_as, source_digest
 from rpmask.steps.requests import SampleRequest, TuneRequest
 from rpmask.tracking.study import Study
-from rpmask.words import MEASURED, percent
+from rpmask.words import MEASURED, allocation_word, percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
@@ -124,7 +124,7 @@ def _note(
     return (
         f"**{len(done)} generations, {spent} of {request.steps} training steps.** Lowest score: "
         f"{best['score']:.4f}, candidate {best['candidate']} of the last race "
-        f"({best['importance']}, allocation {best['allocation']:g}, temperature "
+        f"({best['importance']}, allocation {allocation_word(best['allocation'])}, temperature "
         f"{best['temperature']:.3g}).\n\n"
         + (f"What mattered: {weight}.\n\n" if weight else "")
         + f"Next: `rpmask select --from {best['screen_run_id']}`"

@@ -12,6 +12,7 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 from rpmask.errors import RpmaskError
 from rpmask.heads.splits import Encoded
 from rpmask.randomized_masks.calibrate import GRADIENT_ROWS, SOFTENED, calibrate
+from rpmask.randomized_masks.input_statistics import DAMPING, precision
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.observer import Silent
 
@@ -20,7 +21,7 @@ NAMES = [f"encoder.layer.{i}.output.dense.weight" for i in range(2)]
 
 def test_no_rows_are_no_statistics() -> None:
     model = tiny_bert()
-    for kind in ("fisher", "true-fisher", "taylor", "wanda"):
+    for kind in ("fisher", "true-fisher", "taylor", "wanda", "sparsegpt"):
         with pytest.raises(RpmaskError, match=f"The {kind} statistics of 0 rows are zero"):
             calibrate(
                 model,
@@ -108,3 +109,42 @@ def test_padding_is_no_input() -> None:
     ]
     for tensor, single in zip(together, zip(*alone, strict=True), strict=True):
         assert torch.allclose(tensor, torch.stack(single).sum(0), rtol=1e-3)
+
+
+def test_a_precision_is_what_leaving_an_input_out_costs() -> None:
+    """The least squared error of a unit that loses w_j is w_j^2 times the precision of input j."""
+    inputs = torch.randn(200, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inputs[:, 5] += inputs[:, 0]
+    ridge = DAMPING * float(inputs.square().sum(0).mean())
+    damped = torch.cat([inputs, ridge**0.5 * torch.eye(6, dtype=torch.float64)])
+    found = precision(inputs.T @ inputs)
+    for j in range(6):
+        others = damped[:, [i for i in range(6) if i != j]]
+        left = torch.linalg.lstsq(others, damped[:, j : j + 1]).solution
+        error = (damped[:, j : j + 1] - others @ left).square().sum()
+        assert float(found[j]) == pytest.approx(float(error), rel=1e-9)
+    shares = found / inputs.square().sum(0)
+    assert shares[4] > 0.9
+    assert shares[5] < 0.7  # the first input says half of what the last one says
+    assert precision(torch.full((2, 2), torch.nan)).isnan().all()
+
+
+def test_matrices_with_one_input_share_its_statistics() -> None:
+    layer = "encoder.layer.0.attention.self"
+    names = [f"{layer}.{part}.weight" for part in ("query", "key", "value")]
+    found = calibrate(
+        tiny_bert(),
+        toy_rows(12),
+        TOY_TASK,
+        [*names, NAMES[0]],
+        ["sparsegpt", "wanda"],
+        seed=0,
+        observer=Silent(),
+    )
+    tensors = found["sparsegpt"].tensors
+    assert torch.equal(tensors[names[0]], tensors[names[2]])
+    assert tensors[NAMES[0]].shape == found["wanda"].tensors[NAMES[0]].shape
+    # An input costs at most its own square to leave out.
+    for name in (*names, NAMES[0]):
+        squares = found["wanda"].tensors[name].square()
+        assert bool((tensors[name] <= squares + DAMPING * squares.mean() * 1.001).all())

@@ -21,6 +21,7 @@ def test_by_hand() -> None:
     assert score("magnitude", WEIGHT).tolist() == [[1, 2, 3], [0, 5, 6]]
     norms = torch.tensor([1.0, 2.0, 0.5])
     assert score("wanda", WEIGHT, norms).tolist() == [[1, 4, 1.5], [0, 10, 3]]
+    assert score("sparsegpt", WEIGHT, norms).tolist() == [[1, 8, 4.5], [0, 50, 18]]
     assert score("taylor", WEIGHT, OTHER).tolist() == [[1, 1, 3], [0, 0.5, 12]]
     squares = OTHER.square()
     expected = WEIGHT.square() * squares

@@ -1,0 +1,85 @@
+"""Statistics of what the input units of matrices receive: their norms, and the inverse of their Gram matrix.
+
+Both need forward passes only. The Gram matrix H of a layer's inputs is the Hessian of the squared error of
+its outputs. Without a weight w_j the error grows by w_j^2 / [H^-1]_jj once the row's other weights have been
+fitted anew (Optimal Brain Surgeon); SparseGPT prunes by that (arXiv 2301.00774).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from rpmask.train.batches import real_rows
+
+KINDS = ("wanda", "sparsegpt")
+DAMPING = 0.01  # of the mean squared input, added to the diagonal of H
+
+
+class InputSums:
+    """Sums over the inputs of the modules that own the given tensors.
+
+    `real` is the attention mask of the current batch. Modules with the very same input share one Gram matrix.
+    """
+
+    def __init__(self, base: nn.Module, tensors: Sequence[str], kinds: Sequence[str]) -> None:
+        self.real: torch.Tensor | None = None
+        self._kinds = [kind for kind in KINDS if kind in kinds]
+        self._squares: dict[str, torch.Tensor] = {}  # by tensor, (in,)
+        self._grams: dict[str, torch.Tensor] = {}  # by the first tensor with an input, (in, in)
+        self._first: dict[str, str] = {}
+        self._last: tuple[str, torch.Tensor] | None = None
+        self._handles = []
+        for name in tensors:
+            module = base.get_submodule(name.rpartition(".")[0])
+            self._handles.append(module.register_forward_pre_hook(self._hook(name, module)))
+
+    def _hook(
+        self, name: str, module: nn.Module
+    ) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+        channels = 1 if isinstance(module, nn.Conv2d) else -1  # the axis of the input units
+
+        def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            given = arguments[0].detach()
+            rows = real_rows(given.float().movedim(channels, -1), self.real)  # (rows, in)
+            if "wanda" in self._kinds:
+                _add(self._squares, name, rows.square().sum(0))
+            if "sparsegpt" not in self._kinds:
+                return
+            if name not in self._first:
+                shares = self._last is not None and self._last[1] is given
+                self._first[name] = self._last[0] if self._last and shares else name
+            if self._first[name] == name:
+                _add(self._grams, name, rows.T @ rows)
+            self._last = (self._first[name], given)
+
+        return add
+
+    def close(self) -> dict[str, dict[str, torch.Tensor]]:
+        """The statistics, by kind and tensor: (in,)."""
+        for handle in self._handles:
+            handle.remove()
+        found: dict[str, dict[str, torch.Tensor]] = {}
+        if "wanda" in self._kinds:
+            found["wanda"] = {name: squares.sqrt() for name, squares in self._squares.items()}
+        if "sparsegpt" in self._kinds:
+            known = {name: precision(gram) for name, gram in self._grams.items()}
+            found["sparsegpt"] = {name: known[first] for name, first in self._first.items()}
+        return found
+
+
+def precision(gram: torch.Tensor) -> torch.Tensor:
+    """1 / [H^-1]_jj of every input unit, (in,), of the damped Gram matrix H; not finite where H is not."""
+    damped = gram.clone()
+    damped.diagonal().add_(DAMPING * gram.diagonal().mean().clamp_min(1e-12))
+    factor, failed = torch.linalg.cholesky_ex(damped)
+    if bool(failed):
+        return torch.full_like(gram[0], torch.nan)
+    return 1.0 / torch.cholesky_inverse(factor).diagonal()
+
+
+def _add(sums: dict[str, torch.Tensor], name: str, value: torch.Tensor) -> None:
+    known = sums.get(name)
+    sums[name] = value if known is None else known.add_(value)
