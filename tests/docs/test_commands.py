@@ -2,33 +2,40 @@
 
 A block runs in one shell, in a folder in which a short road has been walked; `rpmask` there is the
 program with options that keep a step short. A block that cannot run in a test says why in a comment
-above it: `<!-- not run: REASON -->`; a test file that the reason names must exist.
+above it: `<!-- not run: REASON -->`; a test file that the reason names must exist. `<!-- prints: WORDS -->`
+there says what the block must print.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import clean_environment, fork_server
 from forkserver import VARIABLE
+from servers import free_port
 
 import rpmask
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```bash\n(?P<text>.*?)^```$", re.M | re.S
+    r"(?:^<!-- (?:not run: (?P<why>[^\n]+?)|prints: (?P<prints>[^\n]+?)) -->\n)?^```bash\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
+PORT = "5077"  # where the pages serve a model; a test takes a port that is free
 GENERATED = "cli.md"  # its examples are the verbs' own, which other pages show too
 
 # What is added to a verb, so that it ends within seconds; a later option wins over an earlier one.
@@ -62,16 +69,17 @@ sys.exit(stand_in("rpmask", [*words, *short]))
 """
 
 
-def blocks(page: Path) -> list[tuple[str, str | None]]:
-    """A page's shell blocks, each with the reason why it is not run, if it is not."""
-    return [(b["text"], b["why"]) for b in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+def blocks(page: Path) -> list[tuple[str, str | None, str]]:
+    """A page's shell blocks: the text, why it is not run, if it is not, and what it must print."""
+    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [(block["text"], block["why"], block["prints"] or "") for block in found]
 
 
 SHOWN = [
-    pytest.param(page, text, id=f"{page.stem}-{number}")
+    pytest.param(page, text, prints, id=f"{page.stem}-{number}")
     for page in PAGES
     if page.name != GENERATED
-    for number, (text, why) in enumerate(blocks(page))
+    for number, (text, why, prints) in enumerate(blocks(page))
     if why is None
 ]
 
@@ -110,11 +118,11 @@ def _reviews(rows: Path, table: Path) -> None:
         writer.writerows((f"{row['text']} {row['text_pair']}", row["label"]) for row in lines)
 
 
-@pytest.mark.parametrize(("page", "text"), SHOWN)
-def test_commands_run(page: Path, text: str, place: tuple[Path, str]) -> None:
+@pytest.mark.parametrize(("page", "text", "prints"), SHOWN)
+def test_commands_run(page: Path, text: str, prints: str, place: tuple[Path, str]) -> None:
     folder, pool = place
     # A candidate of the pool where a page names one; the pool has four.
-    script = re.sub(r"\bRUN_ID\b", pool, text)
+    script = re.sub(r"\bRUN_ID\b", pool, text).replace(PORT, str(free_port()))
     environment = {
         **clean_environment(),
         "PATH": f"{folder / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}"
@@ -122,19 +130,36 @@ def test_commands_run(page: Path, text: str, place: tuple[Path, str]) -> None:
         "PYTHONPATH": str(ROOT),
         VARIABLE: fork_server(clean_environment()).address,
     }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, f"{page.name}\n{script}\n{done.stdout}\n{done.stderr}"
+    code, printed = run_shell(script, folder, environment)
+    shown = f"{page.name}\n{script}\n{printed}"
+    assert code == 0, shown
+    assert prints in printed, shown
+
+
+def run_shell(script: str, folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """A block's exit code and output. What it leaves running, such as a server, is killed."""
+    with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open in what is left running
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        shell = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait(timeout=600)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+        output.seek(0)
+        return code, output.read()
 
 
 def test_reasons_for_not_running_name_files_that_exist() -> None:
-    reasons = [why for page in PAGES for _, why in blocks(page) if why]
+    reasons = [why for page in PAGES for _, why, _ in blocks(page) if why]
     assert reasons
     for why in reasons:
         for name in re.findall(r"tests/\S+\.py", why):
@@ -143,4 +168,6 @@ def test_reasons_for_not_running_name_files_that_exist() -> None:
 
 def test_a_wrong_command_would_be_noticed(place: tuple[Path, str]) -> None:
     with pytest.raises(AssertionError, match="no finished"):
-        test_commands_run(ROOT / "README.md", "rpmask screen --task rte\n", place)
+        test_commands_run(ROOT / "README.md", "rpmask screen --task rte\n", "", place)
+    with pytest.raises(AssertionError, match="done"):
+        test_commands_run(ROOT / "README.md", "echo done\n", "not done", place)
