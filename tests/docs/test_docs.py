@@ -57,8 +57,8 @@ def _command_lines(text: str, program: str) -> Iterator[list[str]]:
     shell = "".join(_blocks(text, "bash")).replace("\\\n", " ").splitlines()
     for line in (*shell, *_inline(text)):
         if line.startswith(f"{program} "):
-            # A comment begins after a space, as in a shell: RUN_ID#0 has none.
-            yield shlex.split(re.sub(r"\s#.*", "", line))[1:]
+            # A comment begins after a space, as in a shell: RUN_ID#0 has none. Output may go to a file.
+            yield shlex.split(re.sub(r"\s[#>].*", "", line))[1:]
 
 
 def _parse(words: list[str]) -> None:
