@@ -10,9 +10,13 @@ from collections.abc import Iterator
 
 import torch
 
-RIDGE = 0.01  # of the mean squared input
+RIDGE = (
+    1.0  # times the unknowns of a unit by the rows they are fitted to, of the mean squared input
+)
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
-ITERATIONS = 60  # at most, of conjugate gradients
+# At most, of conjugate gradients. On unseen text the states of a decoder pruned with 16 differ from the dense
+# model's by 1 % less than with 10; to the least error on the calibration rows it takes 60.
+ITERATIONS = 15
 TOLERANCE = 1e-3  # of the residual, as a share of the right-hand side
 CHECK_EVERY = 5  # iterations
 # Operations of a factorization that take as long as one of a product of large matrices, measured on one core
@@ -29,9 +33,12 @@ def solve_kept(
 ) -> torch.Tensor:
     """The weights of every output unit, (in + 1, out): zero where dropped, the bias last.
 
-    They minimize the squared error of the answers, plus a ridge that pulls them to `start`.
+    They minimize the squared error of the answers, plus a ridge that pulls them to `start`: the more, the
+    fewer rows there are, since a unit with as many weights as rows would fit their noise. The last input is
+    one in every row, so the Gram matrix ends with the number of rows.
     """
-    ridge = RIDGE * gram.diagonal()[:-1].mean().clamp_min(1e-12)
+    rows = gram[-1, -1].clamp_min(1.0)
+    ridge = RIDGE * len(gram) / rows * gram.diagonal()[:-1].mean().clamp_min(1e-12)
     bias = torch.full((len(keep), 1), biased)
     kept = torch.cat([keep.cpu(), bias], dim=1)  # (out, in + 1)
     pulled = target + ridge * start

@@ -172,6 +172,7 @@ def test_both_solvers_find_the_same_weights(
     gram, start = seen.T @ seen, torch.randn(61, 8, generator=random)
     keep = torch.rand(8, 60, generator=random) < density
     found = []
+    monkeypatch.setattr(leastsquares, "ITERATIONS", 60)
     for cost in (0.0, 1e9):
         monkeypatch.setattr(leastsquares, "FACTORIZATION_COST", cost)
         found.append(leastsquares.solve_kept(gram, gram @ start, start, keep, True))
@@ -184,3 +185,19 @@ def test_the_solver_is_chosen_by_how_many_weights_are_kept() -> None:
     few, many = (torch.rand(576, 577) < density for density in (0.06, 0.5))
     assert not leastsquares._many_kept(few, on_gpu=False)
     assert leastsquares._many_kept(many, on_gpu=False)
+
+
+def test_few_rows_pull_harder_to_the_old_values() -> None:
+    """A unit that is fitted to as many rows as it has weights would fit their noise."""
+    random = torch.Generator().manual_seed(0)
+    start, keep = torch.randn(41, 30, generator=random), torch.ones(30, 40, dtype=torch.bool)
+    moved = []
+    for rows in (50, 5000):
+        seen = torch.cat([torch.randn(rows, 40, generator=random), torch.ones(rows, 1)], dim=1)
+        noise = 0.5 * torch.randn(rows, 30, generator=random)
+        solved = leastsquares.solve_kept(
+            seen.T @ seen, seen.T @ (seen @ start + noise), start, keep, True
+        )
+        moved.append(float((solved - start).square().mean()))
+    assert moved[1] < 0.25 / 5000 * 1.2
+    assert moved[0] < 0.25 / 50 * 0.9  # without a ridge at least 0.25 / (50 - 41) of it is left
