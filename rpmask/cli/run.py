@@ -12,8 +12,9 @@ from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.ranks import world_size
+from rpmask.records import ROW_ALLOCATION
 from rpmask.settings import setting
-from rpmask.steps.defaults import starting_point, task_defaults
+from rpmask.steps.defaults import Untrained, starting_point, task_defaults
 from rpmask.steps.requests import FinetuneRequest, RunRequest
 
 
@@ -101,25 +102,39 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
     )
     request = replace(request, screen=screen)
     if not plan.trains:  # prune without training: neither levels nor races train
-        rows = task_defaults(task, kind).untrained_rows
-        request = replace(
-            request,
-            level_epochs=given.get("level_epochs", 0.0),
-            distilled_epochs=given.get("distilled_epochs", 0.0),
-            finetune=replace(request.finetune, plan=replace(plan, refit=given.get("refit", rows))),
-            sample=replace(request.sample, calibration_rows=given.get("calibration_rows", rows)),
-            screen=replace(
-                request.screen,
-                budget=given.get("budget", 0.0),
-                full=False,
-                refit=given.get("race_refit"),
-            ),
-        )
+        request = _untrained(request, given, task_defaults(task, kind).untrained)
     if typed(given, SPACE_OPTIONS):
-        request = replace(request, sample=replace(request.sample, space=space.parsed()))
+        chosen = space.parsed(given, request.sample.space)
+        request = replace(request, sample=replace(request.sample, space=chosen))
     if "batch_size" in given:
         request = replace(request, dense_batch_size=None)
     return request
+
+
+def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunRequest:
+    """The request of a run without training, with the options that were given."""
+    sample, screen, plan = request.sample, request.screen, request.finetune.plan
+    if sample.recipe == "default":
+        space = usual.space
+        if sample.has_groups and ROW_ALLOCATION in space.allocations:
+            space = replace(space, allocations=(0.0,))  # every group is within a row
+        sample = replace(sample, k=given.get("k", usual.k), space=space)
+    return replace(
+        request,
+        level_epochs=given.get("level_epochs", 0.0),
+        distilled_epochs=given.get("distilled_epochs", 0.0),
+        finetune=replace(
+            request.finetune, plan=replace(plan, refit=given.get("refit", usual.rows))
+        ),
+        sample=replace(sample, calibration_rows=given.get("calibration_rows", usual.rows)),
+        screen=replace(
+            screen,
+            budget=given.get("budget", 0.0),
+            full=False,
+            refit=given.get("race_refit", usual.race_refit),
+            examples=given.get("examples", usual.examples or screen.examples),
+        ),
+    )
 
 
 def tightened(request: FinetuneRequest, sparsity: float) -> FinetuneRequest:

@@ -34,12 +34,12 @@ class TypedSpace(Checked, panel=SAMPLING):
         "row, uniform, global, or a blend between uniform (0) and global (1); comma-separated",
     )
 
-    def parsed(self) -> SearchSpace:
-        """The space that the study searches."""
+    def parsed(self, given: Given | None = None, usual: SearchSpace = DEFAULT) -> SearchSpace:
+        """The space that the study searches. With `given`, options that were not are the usual ones."""
         from rpmask.randomized_masks.allocation import parse_allocation
 
         ranged = {"temperature": self.temperature, "sample_ratio": self.sample_ratio}
-        return SearchSpace(
+        found = SearchSpace(
             temperature=numbers(self.temperature, "--temperature"),
             sample_ratio=numbers(self.sample_ratio, "--sample-ratio"),
             importances=tuple(part.strip() for part in self.importance.split(",")),
@@ -48,9 +48,17 @@ class TypedSpace(Checked, panel=SAMPLING):
             ),
             lists=tuple(name for name, text in ranged.items() if "," in text),
         )
+        if given is None:
+            return found
+        fields = {"importance": "importances", "allocation": "allocations"}
+        typed = {fields.get(name, name) for name in SPACE_OPTIONS if name in given}
+        values = {name: getattr(found if name in typed else usual, name) for name in SPACE_FIELDS}
+        lists = {*found.lists} & typed | {*usual.lists} - typed
+        return SearchSpace(**values, lists=tuple(name for name in ranged if name in lists))
 
 
 SPACE_OPTIONS = options_of(TypedSpace)
+SPACE_FIELDS = ("temperature", "sample_ratio", "importances", "allocations")
 
 
 def numbers(text: str, what: str) -> tuple[float, ...]:

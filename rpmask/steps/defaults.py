@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rpmask.jsonrecord import Record
 from rpmask.randomized_masks import paper
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
+from rpmask.records import ROW_ALLOCATION, SearchSpace
 from rpmask.steps.requests import PAPER_SPACE, RunRequest, SampleRequest
 from rpmask.tasks.registry import KNOWN_SPECS, known_name
 from rpmask.train.plan import REFIT_ROWS_ALONE, Distillation, TrainPlan
+
+
+@dataclass(frozen=True)
+class Untrained(Record):
+    """The defaults of a run without training, where a refit is all that there is.
+
+    rows are for importances and for the last refit, race_refit for that of each candidate; None leaves it to
+    `screen`. examples is the task's own if it is None.
+    """
+
+    rows: int = REFIT_ROWS_ALONE
+    race_refit: int | None = None
+    k: int = SampleRequest.k
+    examples: int | None = None
+    space: SearchSpace = field(default_factory=SearchSpace)
 
 
 @dataclass(frozen=True)
@@ -18,7 +34,7 @@ class TaskDefaults(Record):
 
     level_epochs trains every level but the last, epochs the last, at learning_rate. budget is the race's
     share of K full epochs, and candidates are compared on `examples`. Importances are computed on
-    calibration_rows; without a training, on untrained_rows, as the refit is then.
+    calibration_rows.
     """
 
     epochs: float = 6.0
@@ -28,7 +44,7 @@ class TaskDefaults(Record):
     examples: int = 500
     freeze_embeddings: bool = True
     calibration_rows: int = SampleRequest.calibration_rows
-    untrained_rows: int = REFIT_ROWS_ALONE
+    untrained: Untrained = field(default_factory=Untrained)
     distill_hidden: float = Distillation.hidden
 
 
@@ -56,7 +72,15 @@ KIND_DEFAULTS = {
         learning_rate=1e-4,
         examples=64,
         calibration_rows=64,
-        untrained_rows=64,
+        # A candidate costs a refit and an evaluation, and there is no training to save: few candidates, on
+        # fewer blocks. Magnitude, the control, is far behind on decoders; both centres need no gradients.
+        untrained=Untrained(
+            rows=64,
+            race_refit=32,
+            k=3,
+            examples=32,
+            space=SearchSpace(importances=("wanda", "sparsegpt"), allocations=(ROW_ALLOCATION,)),
+        ),
         distill_hidden=0.0,
     )
 }

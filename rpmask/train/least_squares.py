@@ -14,8 +14,7 @@ RIDGE = (
     1.0  # times the unknowns of a unit by the rows they are fitted to, of the mean squared input
 )
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
-# At most, of conjugate gradients. On unseen text the states of a decoder pruned with 16 differ from the dense
-# model's by 1 % less than with 10; to the least error on the calibration rows it takes 60.
+# At most, of conjugate gradients: the last ones fit what only the calibration rows say.
 ITERATIONS = 15
 TOLERANCE = 1e-3  # of the residual, as a share of the right-hand side
 CHECK_EVERY = 5  # iterations

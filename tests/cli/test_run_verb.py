@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from rpmask.cli import entry
 from rpmask.errors import RpmaskError
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
-from rpmask.records import SearchSpace
+from rpmask.records import ROW_ALLOCATION, SearchSpace
 from rpmask.steps import pipeline
 from rpmask.steps.dense_model import dense_training
 from rpmask.steps.race_plan import resolve_race
@@ -63,6 +64,26 @@ def test_no_epochs_train_nothing_at_all(asked: Any, recipe: str) -> None:
     kept = asked("--epochs", "0", "--refit", "64", "--race-refit", "8", "--calibration-rows", "16")
     assert (kept.finetune.plan.refit, kept.screen.refit) == (64, 8)
     assert kept.sample.calibration_rows == 16
+
+
+def test_a_decoder_without_training_has_few_candidates_by_row(asked: Any, tmp_path: Path) -> None:
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.txt").write_text("the cat sat on the mat\n" * 200)
+    data = ("--task", "wikitext2", "--data-dir", str(tmp_path), "--model", ".")
+    bare = ("--epochs", "0", *data)
+    found = asked(*bare)
+    assert (found.sample.k, found.sample.calibration_rows, found.finetune.plan.refit) == (3, 64, 64)
+    assert (found.screen.refit, found.screen.examples, found.screen.budget) == (32, 32, 0.0)
+    assert found.sample.space.importances == ("wanda", "sparsegpt")
+    assert found.sample.space.allocations == (ROW_ALLOCATION,)
+    groups = asked(*bare, "--granularity", "2:4", "--one-shot", "--sparsity", "0.5")
+    assert groups.sample.space.allocations == (0.0,)
+    typed = asked(*bare, "--importance", "fisher", "--k", "5", "--examples", "9").sample
+    assert (typed.space.importances, typed.space.allocations) == (("fisher",), (ROW_ALLOCATION,))
+    assert typed.k == 5
+    assert asked("--importance", "wanda").sample.space.allocations == (0.0, 1.0)
+    listed = asked(*bare, "--temperature", "0.1,0.2").sample.space
+    assert (listed.temperature, listed.lists) == ((0.1, 0.2), ("temperature",))
 
 
 def test_the_paper_has_its_own_values(asked: Any) -> None:

@@ -14,5 +14,5 @@ def test_a_text_to_predict_has_its_own() -> None:
     assert by_name.sample.calibration_rows == by_name.screen.examples == 64
     assert by_name.finetune.plan.epochs == 1.0
     assert by_name.finetune.plan.distill.hidden == 0.0
-    assert task_defaults("mine").untrained_rows == 1024
+    assert task_defaults("mine").untrained.rows == 1024
     assert starting_point("default", "rte") == starting_point("default", "mine")
