@@ -140,6 +140,11 @@ class DataChoice(Checked, panel=DATA):
         "classification, regression, tokens, spans or language",
         none="read from the rows",
     )
+    calibration: str | None = setting(
+        None,
+        "Text to calibrate, refit and compare on, in the place of a language task's training text",
+        metavar="TEXT_FILE",
+    )
     selection_rows: int | None = setting(
         None, "Training rows to hold out for selection", none="a fifth, at most 1000"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,17 @@ def read_language(name: str, places: Sequence[str], column: str) -> TaskRows:
     )
     spec = language_spec(name, f"the next token of {Path(places[0]).name}")
     return TaskRows(spec, train, {"dev": dev}, f"files:{places[0]},{places[1]}")
+
+
+def calibrated_on(rows: TaskRows, place: str, column: str) -> TaskRows:
+    """The rows with another text in the place of the training text."""
+    if rows.spec.kind != KIND:
+        raise RpmaskError(
+            f"--calibration names a text, and task '{rows.spec.name}' is of kind {rows.spec.kind}.",
+            "Leave it out: importances and refits take rows of the task.",
+        )
+    train = _own_rows(place, SPLITS[0], column)
+    return replace(rows, train=train, source=f"{rows.source},{place}")
 
 
 def _own_rows(place: str, split: str, column: str) -> datasets.Dataset:

@@ -17,7 +17,7 @@ from rpmask.tasks.glue import GLUE, GlueTask, find_folder, plain_name
 from rpmask.tasks.images import CIFAR, DIGITS, IMAGE_TASKS, is_image_folder, read_images
 from rpmask.tasks.own_files import read_own
 from rpmask.tasks.passages import ON_HUB as WIKITEXT2_ON_HUB
-from rpmask.tasks.passages import WIKITEXT2, read_wikitext2
+from rpmask.tasks.passages import WIKITEXT2, calibrated_on, read_wikitext2
 from rpmask.tasks.spec import TaskData, TaskRows, TaskSpec
 from rpmask.tasks.squad import SQUADS
 from rpmask.tasks.words import CONLL2003, read_conll2003
@@ -86,8 +86,11 @@ def load_task(name: str, choice: DataChoice = DataChoice()) -> TaskData:
     """
     from rpmask.tasks.split import split_task
 
+    rows = _read(name, choice)
+    if choice.calibration is not None:
+        rows = calibrated_on(rows, choice.calibration, choice.text)
     return split_task(
-        _read(name, choice),
+        rows,
         seed=choice.split_seed,
         selection_rows=choice.selection_rows,
         train_rows=choice.train_rows,

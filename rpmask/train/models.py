@@ -221,6 +221,11 @@ def _config(place: ModelPlace, task: TaskSpec | None = None) -> Any:
             f"The configuration in {place.weights} cannot be read: {error}.",
             "It should be the config.json that save_pretrained writes.",
         ) from error
+    if getattr(config, "quantization_config", None) is not None:
+        raise RpmaskError(
+            f"The weights in {place.weights} are quantized, and masks are for float weights.",
+            "Give the model that was quantized, in fp32, fp16 or bf16.",
+        )
     if task is not None:
         _is_of(config, head_of(task), place.weights)
     return config

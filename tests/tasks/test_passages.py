@@ -78,3 +78,19 @@ def test_fewer_train_rows_are_neighbours(tmp_path: Path) -> None:
     kept = list(data.train["row"])
     assert len(kept) == 10
     assert kept[-1] - kept[0] < 10 + 16  # but for a stretch or two of the selection
+
+
+def test_another_text_takes_the_place_of_the_training_text(tmp_path: Path) -> None:
+    for name in ("train.txt", "dev.txt", "other.txt"):
+        (tmp_path / name).write_text(f"the words of {name}\n" * 400)
+    choice = DataChoice(data_dir=str(tmp_path), calibration=str(tmp_path / "other.txt"))
+    data, usual = (
+        load_task("wikitext2", each) for each in (choice, DataChoice(data_dir=str(tmp_path)))
+    )
+    for split in (data.train, data.selection):
+        assert set("".join(split["text"]).split()) == {"the", "words", "of", "other.txt"}
+    assert data.dev["dev"]["text"] == usual.dev["dev"]["text"]
+    assert data.digests["dev"] == usual.digests["dev"]
+    assert data.digests["train"] != usual.digests["train"]
+    with pytest.raises(RpmaskError, match="--calibration names a text, and task 'demo'"):
+        load_task("demo", DataChoice(calibration=str(tmp_path / "other.txt")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,16 @@ def test_weights_that_a_file_lacks_are_not_made_up(tmp_path: Path) -> None:
     save_file(kept, file, {"format": "pt"})
     with pytest.raises(RpmaskError, match=r"has no tensor 'encoder\.layers\..*mlp\.fc1"):
         stored_weights(str(tmp_path), task, tensors)
+
+
+def test_quantized_weights_are_refused(tmp_path: Path) -> None:
+    source = saved(tmp_path)
+    path = tmp_path / "config.json"
+    config = {
+        **json.loads(path.read_text()),
+        "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True},
+    }
+    path.write_text(json.dumps(config))
+    for load in (load_classifier, skeleton):
+        with pytest.raises(RpmaskError, match="are quantized"):
+            load(source, get_spec("sst2"))
