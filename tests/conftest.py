@@ -29,7 +29,12 @@ LONGEST = (
     *("steps/test_torchrun.py", "faults/test_damaged.py", "steps/test_run_step.py"),
     *("steps/test_paper_run.py", "steps/test_refitting.py", "faults/test_places.py"),
     *("faults/test_server_away.py", "docs/test_project.py", "test_old_store.py"),
-    *("docs/test_docs.py", "train/test_trainer.py", "docs/test_wheel.py", "steps/test_planning.py"),
+    *(
+        "docs/test_python_pages.py",
+        "train/test_trainer.py",
+        "docs/test_wheel.py",
+        "steps/test_planning.py",
+    ),
 )
 
 

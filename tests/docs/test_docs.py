@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import Running
 from messages import message_patterns
 from typer.main import get_command
 
@@ -175,22 +174,3 @@ def test_messages_in_troubleshooting_are_the_programs() -> None:
     assert len(shown) > 20
     assert [m for m in shown if not any(p.fullmatch(m) for p in patterns)] == []
     assert not any(p.fullmatch("The model is too good for rte.") for p in patterns)
-
-
-PYTHON = [
-    block
-    for name in ("python.md", "python-api.md")
-    for block in _blocks((ROOT / "docs" / name).read_text(encoding="utf-8"), "python")
-]
-
-
-def test_python_examples_run_as_one_program(tmp_path: Path) -> None:
-    """The notebook's cells, in order, in a process and a folder of their own."""
-    (tmp_path / "notebook.py").write_text("\n".join(PYTHON), encoding="utf-8")
-    done = Running([], tmp_path, module="notebook").finish()
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^(better|no-evidence|worse) ", done.stdout, re.MULTILINE)
-    assert "has no option 'sparsty'. Did you mean sparsity?" in done.stdout
-    assert re.search(r"demo +0\.9 +drawn +[01]\.\d+", done.stdout)
-    assert "MaskRecipe(" in done.stdout
-    assert re.search(r"kept \d+ of \d+, overlap 0\.\d+", done.stdout)
