@@ -5,6 +5,7 @@ it inside the function that draws.
 """
 
 from rpmask.charts.bench_bars import bench
+from rpmask.charts.class_answers import confusion, curves
 from rpmask.charts.html_page import Picture, draw, page
 from rpmask.charts.jackpot_search import search
 from rpmask.charts.keep_histograms import keep_probability
@@ -22,6 +23,8 @@ __all__ = [
     "adopt",
     "bench",
     "board",
+    "confusion",
+    "curves",
     "density",
     "draw",
     "effect",

@@ -21,12 +21,7 @@ AnsweringModel = Annotated[
 ]
 
 
-@verb(
-    skip=(
-        "config",
-        "plan",
-    )
-)
+@verb(skip=("config", "plan", "system_metrics"))
 def bench(
     request: BenchRequest, champion: Champion, tracking: Tracking, model: AnsweringModel = None
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rpmask.cli.options import verb
 from rpmask.cli.tracking import Tracking
 
 
-@verb(skip=("config", "plan", "experiment", "tracking_uri", "force", "quiet"))
+@verb(skip=("config", "plan", "system_metrics", "experiment", "tracking_uri", "force", "quiet"))
 def doctor(tracking: Tracking) -> None:
     """Show what works on this machine: versions, devices, which settings are faster, how to start MLflow.
 

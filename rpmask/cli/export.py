@@ -22,12 +22,7 @@ class Place:
     out: Path | None = setting(None, "Folder to write", none="export/TASK-VERSION-FORM")
 
 
-@verb(
-    skip=(
-        "config",
-        "plan",
-    )
-)
+@verb(skip=("config", "plan", "system_metrics"))
 def export(
     request: ExportRequest,
     champion: Champion,

@@ -20,7 +20,7 @@ mask_app = typer.Typer(
 app.add_typer(mask_app, name="mask")
 
 Which = Annotated[str, typer.Argument(help="A mask file, RUN_ID#CANDIDATE, or RUN_ID.")]
-mask_verb = verb(skip=("config", "plan", "force", "quiet"), group=mask_app)
+mask_verb = verb(skip=("config", "plan", "system_metrics", "force", "quiet"), group=mask_app)
 
 
 def _answer(found: dict[str, Any], lines: list[str], tracking: Tracking) -> None:

@@ -18,7 +18,7 @@ from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 
 
-@verb(skip=("config", "plan", "force", "json", "quiet"))
+@verb(skip=("config", "plan", "system_metrics", "force", "json", "quiet"))
 def predict(
     champion: Champion,
     tracking: Tracking,

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "md", "csv", "html")
 
 
-@verb(
-    skip=(
-        "config",
-        "plan",
-    )
-)
+@verb(skip=("config", "plan", "system_metrics"))
 def report(
     request: ReportRequest,
     tracking: Tracking,

@@ -33,7 +33,10 @@ class ParentRun:
     )
 
 
-@verb(skip=("plan",), defaults={"with --recipe paper": SampleRequest(k=paper.CANDIDATES)})
+@verb(
+    skip=("plan", "system_metrics"),
+    defaults={"with --recipe paper": SampleRequest(k=paper.CANDIDATES)},
+)
 def sample(
     request: SampleRequest,
     parent: ParentRun,

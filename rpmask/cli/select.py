@@ -10,7 +10,7 @@ from rpmask.cli.tracking import Tracking
 from rpmask.steps.screen_request import SelectRequest
 
 
-@verb(skip=("plan",))
+@verb(skip=("plan", "system_metrics"))
 def select(
     source: Source, request: SelectRequest, tracking: Tracking, given: Given
 ) -> dict[str, Any]:

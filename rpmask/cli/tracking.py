@@ -37,6 +37,12 @@ class Tracking:
     plan: bool = setting(
         False, "Print what would be done and how long it takes here, and do nothing", "--plan"
     )
+    system_metrics: bool = setting(
+        False,
+        "Log the load of processors, memory, disk and GPUs to every run, as MLflow's system metrics",
+        "--system-metrics",
+        panel=TRACKING,
+    )
     force: bool = setting(False, "Run again, even if the same step has already finished")
     as_json: bool = setting(
         False, "Print one JSON object on stdout and nothing else there", "--json"
@@ -60,11 +66,16 @@ class Tracking:
 
         if self.quiet is False:
             be_verbose()
+        if self.system_metrics:
+            from rpmask.tracking.monitoring import check_installed
+
+            check_installed()
         return Context(
             tracking_uri=self.tracking_uri,
             experiment=self.experiment,
             force=self.force,
             run_file=self.run_file,
+            system_metrics=self.system_metrics,
             console=TalkingConsole(quiet=self.silent),
         )
 

@@ -11,7 +11,7 @@ from rpmask.cli.options import verb
 from rpmask.cli.tracking import Tracking
 
 
-@verb(skip=("config", "plan", "experiment", "force", "json", "quiet"))
+@verb(skip=("config", "plan", "system_metrics", "force", "json", "quiet"))
 def ui(
     tracking: Tracking,
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
@@ -22,4 +22,7 @@ def ui(
     """
     from rpmask.tracking.server import serve_ui
 
-    serve_ui(tracking.tracking_uri, port, lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    serve_ui(tracking.tracking_uri, tracking.experiment, port, say)

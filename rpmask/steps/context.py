@@ -79,6 +79,7 @@ class Context:
     run_file: tuple[str, Callable[[], str]] | None = None
     looking: Looking | None = None  # steps are looked up, and none is begun
     schedule: Schedule | None = None  # hears of every step, to tell the time left
+    system_metrics: bool = False  # logged to the run of every step
     folder: Path = field(default_factory=lambda: Path(STATE_FOLDER))
     console: Console = field(default_factory=SilentConsole)
 

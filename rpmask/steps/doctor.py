@@ -53,7 +53,11 @@ def _devices(found: Any, advice: list[str]) -> None:
 
 
 def _extras(found: Any) -> None:
-    for extra, modules in {"ray": ("ray",), "onnx": ("onnx", "onnxscript", "onnxruntime")}.items():
+    for extra, modules in {
+        "ray": ("ray",),
+        "onnx": ("onnx", "onnxscript", "onnxruntime"),
+        "monitor": ("psutil",),
+    }.items():
         there = all(importlib.util.find_spec(module) is not None for module in modules)
         found(f"extra '{extra}'", "installed" if there else install_hint(extra), there)
 

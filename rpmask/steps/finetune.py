@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context, Tee
 from rpmask.steps.defaults import freezes
-from rpmask.steps.finetune_result import describe, measure
+from rpmask.steps.finetune_result import answer_charts, describe, measure
 from rpmask.steps.frame import Done, Step, address, by_group, log_outputs, registered_as, run_step
 from rpmask.steps.inputs import (
     Prepared,
@@ -39,7 +40,7 @@ from rpmask.train.plan import LABELS_ONLY, TIGHTENING
 from rpmask.words import percent
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
+    from rpmask.tracking.runs import Chart, StepRun
     from rpmask.train.trainer import Trained
 
 ANSWERS = "dev.safetensors"
@@ -129,7 +130,7 @@ def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[
     def work(run: StepRun) -> Done:
         start = fetch(tracker, found.weights)
         prepared = prepare(data, found.data, start)
-        log_data(run, data)
+        log_data(run, data, found.data)
         mask = found.load_mask(context)
         if mask is not None:
             save_mask(mask, run.work / MASK_FILE)
@@ -159,7 +160,8 @@ def _train(request: FinetuneRequest, context: Context, found: Resolved) -> dict[
         if final.mask_digest != found.mask_digest:
             result = replace(result, tightened_from=found.mask_digest)
         save_file(answers, str(run.work / ANSWERS))
-        return _finish(request, run, final, prepared, result, trained, model)
+        charts = answer_charts(prepared.spec, result, answers)
+        return _finish(request, run, final, prepared, result, trained, model, charts)
 
     return run_step(step, context, work, lambda run: _reused(request, run))
 
@@ -172,6 +174,7 @@ def _finish(
     result: FinetuneResult,
     trained: Trained,
     model: nn.Module,
+    charts: Sequence[Chart],
 ) -> Done:
     metrics = by_group(
         dev=result.dev,
@@ -180,7 +183,13 @@ def _finish(
         dense_on_selection=result.dense_selection,
     )
     totals = {**result.pick("retention", "agreement", "steps"), "train_seconds": trained.seconds}
-    log_outputs(run, documents={"finetune.json": result}, metrics={**metrics, **totals})
+    log_outputs(
+        run,
+        documents={"finetune.json": result},
+        charts=charts,
+        intro=describe(found, result),
+        metrics={**metrics, **totals},
+    )
     run.log_file(run.work / ANSWERS)
     if found.mask_digest is not None:
         run.log_file(run.work / MASK_FILE)

@@ -15,10 +15,12 @@ from rpmask.results import FinetuneResult
 from rpmask.steps.context import versions
 from rpmask.steps.inputs import Prepared
 from rpmask.steps.resolve import Resolved
+from rpmask.tasks.spec import TaskSpec
 from rpmask.train.evaluate import Evaluation, evaluate, reported
 from rpmask.words import percent
 
 if TYPE_CHECKING:
+    from rpmask.tracking.runs import Chart
     from rpmask.train.trainer import Trained
 
 
@@ -86,6 +88,26 @@ def _kept(name: str, one: Evaluation) -> dict[str, np.ndarray]:
         return {f"{name}/losses": one.losses}
     kept = {f"{name}/logits": one.logits, f"{name}/labels": one.targets}
     return kept | {f"{name}/rows": one.examples} if one.several_units else kept
+
+
+def answer_charts(
+    spec: TaskSpec, result: FinetuneResult, answers: Mapping[str, np.ndarray]
+) -> list[Chart]:
+    """Return how a classifier errs on its first dev split; no charts of a model without classes."""
+    from rpmask import charts
+    from rpmask.tracking.runs import Chart
+
+    if not spec.labels:
+        return []
+    split = next(iter(answers)).partition("/")[0]
+    targets, logits = answers[f"{split}/labels"], answers[f"{split}/logits"]
+    known = targets >= 0
+    of = f"{result.task} at {percent(result.sparsity)}" if result.sparsity else result.task
+    shown = (spec.labels, targets[known], logits[known])
+    return [
+        Chart("confusion", "Labels against answers.", charts.confusion(f"{of}, {split}", *shown)),
+        Chart("curves", "Thresholds and confidence.", charts.curves(f"{of}, {split}", *shown)),
+    ]
 
 
 def _agreement(

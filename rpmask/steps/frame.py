@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +83,15 @@ def run_step(
             return reuse(run) if reuse else run.result()
         if context.parent is None and context.run_file and context.run_file[0] == step.name:
             run.log_text(f"{step.name}.yaml", context.run_file[1]())
-        done = work(run)
+        with _monitored(run) if context.system_metrics else nullcontext():
+            done = work(run)
         return run.finish(done.result, done.note, **done.seconds)
+
+
+def _monitored(run: StepRun) -> AbstractContextManager[None]:
+    from rpmask.tracking.monitoring import system_metrics
+
+    return system_metrics(run)
 
 
 def log_outputs(

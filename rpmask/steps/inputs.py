@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpmask.heads.registry import head_of
 from rpmask.records import DataChoice
 from rpmask.steps.frame import changed
+from rpmask.tasks.hub_table import is_on_hub
 from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name
 from rpmask.tasks.registry import load_task as load_data
 from rpmask.tasks.spec import TaskData, TaskSpec
@@ -127,9 +128,19 @@ def data_params(data: DataChoice) -> dict[str, Any]:
     return changed(data, *(spec.name for spec in fields(data) if spec.name != "data_dir"))
 
 
-def log_data(run: StepRun, data: TaskData) -> None:
-    """Log the splits of a task as the datasets of a run."""
+def log_data(run: StepRun, data: TaskData, choice: DataChoice) -> None:
+    """Log the splits of a task as the datasets of a run, so that they can be read from any folder."""
     from rpmask.tracking.datasets import log_datasets
 
+    kind, _, folder = data.source.partition(":")
+    places = {"train": choice.train, "dev": choice.dev, "data_dir": choice.data_dir}
+    if kind == "folder":  # which RPMASK_GLUE_DIR may have named
+        places["data_dir"] = folder
+    absolute: dict[str, Any] = {
+        name: place if is_on_hub(place) else str(Path(place).resolve())
+        for name, place in places.items()
+        if place
+    }
     splits = {"train": data.train, "selection": data.selection, **data.dev}
-    log_datasets(run, data.spec.name, data.source, splits, data.digests)
+    choice = replace(choice, **absolute)
+    log_datasets(run, data.spec.name, data.source, choice, splits, data.digests)

@@ -94,7 +94,7 @@ def jackpot(request: JackpotRequest, context: Context) -> dict[str, Any]:
         first = held
         if first is None:
             first = drawn_start(request, context, run, prepared, folder, tensors, digest)
-        log_data(run, data)
+        log_data(run, data, start.data)
         plan = request.plan
         context.console.say(
             f"Searching {first.kept():,} of {first.total():,} weights of {start.weights} for "

@@ -62,3 +62,12 @@ class TaskData:
     dev: dict[str, datasets.Dataset]
     source: str
     digests: dict[str, str]
+
+    def split(self, name: str) -> datasets.Dataset:
+        """The rows of a split, whose column `label` knows the names of its classes."""
+        from datasets import ClassLabel
+
+        rows = {"train": self.train, "selection": self.selection, **self.dev}[name]
+        if self.spec.labels and "label" in rows.column_names:
+            rows = rows.cast_column("label", ClassLabel(names=list(self.spec.labels)))
+        return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,9 @@ from rpmask.heads.registry import head_of
 from rpmask.logs import hushed
 from rpmask.tasks.spec import TaskSpec
 from rpmask.tracking import answering
+from rpmask.tracking.datasets import logged_datasets, split_of
 from rpmask.tracking.filters import clause
+from rpmask.tracking.monitoring import SYSTEM
 from rpmask.tracking.package_code import copy_code
 from rpmask.tracking.registry import FILES, fetch, files_digest, model_name
 from rpmask.tracking.runs import StepRun
@@ -34,6 +37,7 @@ from rpmask.tracking.signals import signals_deferred
 
 # What serving needs, and no more. MLflow would add torchvision, which breaks a CPU install.
 REQUIREMENTS = ("mlflow", "torch", "transformers", "safetensors", "accelerate")
+FORBIDDEN = "/:.%\"'"  # in the name of a logged model
 CODE = "code"  # the folder of this package inside a model
 TOKENIZER, PROCESSOR = ("tokenizer", "AutoTokenizer"), ("image_processor", "AutoImageProcessor")
 
@@ -120,16 +124,18 @@ def _log(step: StepRun, folder: Path, task: TaskSpec, description: str, max_leng
     """
     step.flush()  # the model is given the metrics that the run has by now
     tracker, run_id = step.tracker, step.run_id
-    client, data = tracker.client, tracker.client.get_run(run_id).data
+    client = tracker.client
+    run = client.get_run(run_id)
+    data, datasets = run.data, logged_datasets(run)
     logged = client.create_logged_model(
-        tracker.experiment_id, name="model", source_run_id=run_id, params=data.params
+        tracker.experiment_id, name=_name(step.key.name), source_run_id=run_id, params=data.params
     )
     model_id: str = logged.model_id
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    histories = [client.get_metric_history(run_id, name) for name in data.metrics]
+    names = [name for name in data.metrics if not name.startswith(SYSTEM)]
+    histories = [client.get_metric_history(run_id, name) for name in names]
     points = [point for history in histories for point in history if point.step == 0]
-    of_model = [Metric(p.key, p.value, p.timestamp, 0, model_id, run_id=run_id) for p in points]
-    client.log_batch(run_id, metrics=of_model)
+    client.log_batch(run_id, metrics=[_of_model(point, model_id, datasets) for point in points])
     described = Model(
         artifact_path=logged.artifact_location,
         model_uuid=model_id,
@@ -141,6 +147,18 @@ def _log(step: StepRun, folder: Path, task: TaskSpec, description: str, max_leng
     client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")
     return model_id
+
+
+def _name(title: str) -> str:
+    """The run's name as a logged model's, which tells models apart where the UI compares them."""
+    return re.sub(f"[{FORBIDDEN}]", "_", title.replace("%", ""))
+
+
+def _of_model(point: Metric, model_id: str, datasets: Mapping[str, tuple[str, str]]) -> Metric:
+    """A run's metric as the model's, with the dataset that it was measured on."""
+    split = split_of(point.key, datasets)
+    name, digest = datasets.get(split or "", (None, None))
+    return Metric(point.key, point.value, point.timestamp, 0, model_id, name, digest, point.run_id)
 
 
 def _add_mlflow_files(

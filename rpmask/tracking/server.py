@@ -18,6 +18,7 @@ from rpmask.tracking.locks import hold_lock
 
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
+MODEL_TRAINING = "workflowType=machine_learning"  # in an address of the UI
 CONNECT_SECONDS = 3.0
 AWAY = "INTERNAL_ERROR"  # the code of a request that failed, or whose answer is 500
 DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
@@ -145,11 +146,21 @@ def _check_answers(uri: str, host: str, port: int) -> None:
         ) from error
 
 
-def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
+def ui_page(uri: str, server: str, experiment: str) -> str:
+    """The address of an experiment in the UI; MLflow would begin with its pages on GenAI."""
+    from rpmask.tracking.signals import Client
+
+    found = Client(uri).get_experiment_by_name(experiment)
+    page = f"experiments/{found.experiment_id}/runs" if found else "experiments"
+    return f"{server.rstrip('/')}/#/{page}?{MODEL_TRAINING}"
+
+
+def serve_ui(uri: str | None, experiment: str, port: int, say: Callable[[str], None]) -> None:
     """Run MLflow's UI on 127.0.0.1 in the foreground, or name the server that has one."""
     uri = chosen_uri(uri)
     if urlsplit(uri).scheme in ("http", "https"):
-        say(f"The tracking server has its own UI: {uri}")
+        connect(uri)
+        say(f"The tracking server has its own UI: {ui_page(uri, uri, experiment)}")
         return
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -158,7 +169,8 @@ def serve_ui(uri: str | None, port: int, say: Callable[[str], None]) -> None:
             )
     connect(uri)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    say(f"MLflow's UI: http://127.0.0.1:{port}  (Ctrl-C stops it)")
+    address = ui_page(uri, f"http://127.0.0.1:{port}", experiment)
+    say(f"MLflow's UI: {address}  (Ctrl-C stops it)")
     # Without its job runner, for which MLflow would start ten more processes.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False, env=env)

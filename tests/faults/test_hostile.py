@@ -114,12 +114,16 @@ def test_an_experiment_may_have_any_name_and_touches_no_path(
         assert (name,) in base.execute("select name from experiments").fetchall()
 
 
-def test_the_ui_listens_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ui_listens_on_this_machine_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(server, "connect", lambda uri: uri)
+    said: list[str] = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         server.subprocess, "run", lambda command, **_: started.append(list(command))
     )
-    server.serve_ui("sqlite:///mlflow.db", free_port(), lambda _: None)
+    server.serve_ui("sqlite:///mlflow.db", "rpmask", free_port(), said.append)
     (command,) = started
+    assert "/#/experiments?workflowType=machine_learning" in said[0]  # there is no experiment yet
     assert command[command.index("--host") + 1] == "127.0.0.1"

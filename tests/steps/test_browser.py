@@ -12,6 +12,8 @@ import pytest
 from mlflow import MlflowClient
 from servers import mlflow_server
 
+from rpmask.tracking.server import MODEL_TRAINING, ui_page
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS = 60_000  # milliseconds to wait for what the UI fetches, at most
 # MLflow's own UI asks for the user of its optional authentication, and takes a 404 for "nobody".
@@ -132,3 +134,36 @@ def test_registered_model_has_both_aliases_and_its_lineage(
         see(page, last[step]["run_id"])
     page.get_by_text("finetune demo 93.75%").first.click()
     see(page, "retention")
+
+
+def test_ui_opens_the_experiment_as_model_training(page: Any, road: Road, ui: str) -> None:
+    """By the address that `rpmask ui` prints; without it MLflow begins with pages on GenAI."""
+    store = f"sqlite:///{road[0]}/mlflow.db"
+    page.goto(ui_page(store, ui, "rpmask"))
+    see(page, "run demo to 93.75%")
+    navigation = page.get_by_role("navigation").first
+    navigation.get_by_text("Models", exact=True).wait_for(state="visible")
+    assert page.get_by_text("Sessions", exact=True).count() == 0
+
+
+def test_champion_under_models_has_metrics_with_their_dataset(
+    page: Any, road: Road, client: MlflowClient
+) -> None:
+    finetune = road[1]["levels"][-1]["finetune"]
+    model = client.get_run(finetune["run_id"]).outputs.model_outputs[0].model_id
+    page.goto(f"/#/experiments/{experiment(client)}/models/{model}?{MODEL_TRAINING}")
+    see(page, "finetune demo 93_75")
+    row = page.get_by_role("row").filter(has_text="dev/accuracy")
+    row.wait_for(state="visible")
+    assert "demo-dev" in row.inner_text()
+    assert f"{finetune['dev']['accuracy']:g}" in row.inner_text()
+    see(page, f"v{finetune['model']['version']}")
+
+
+def test_champions_compare_side_by_side(page: Any, road: Road, client: MlflowClient) -> None:
+    """A chart for each metric, under the dataset it was measured on, with a bar for each model."""
+    page.goto(f"/#/experiments/{experiment(client)}/models?viewMode=CHART&{MODEL_TRAINING}")
+    see(page, "demo-dev")
+    for level, name in zip(road[1]["levels"], ("80", "93_75"), strict=True):
+        see(page, f"finetune demo {name}")
+        see(page, f"{level['finetune']['dev']['accuracy']:.2f}")

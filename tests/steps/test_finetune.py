@@ -81,7 +81,7 @@ def test_a_champion_of_this_run_was_promoted_by_it(
         trained: Any = SimpleNamespace(seconds=1.0)
         model: Any = None
         result = replace(RESULT, run_id=run.run_id)
-        done = _finish(FinetuneRequest(), run, found, prepared, result, trained, model)
+        done = _finish(FinetuneRequest(), run, found, prepared, result, trained, model, ())
     assert done.result["promoted"] is promoted
     assert given["aliases"] == (("champion",) if promoted else ())
 
