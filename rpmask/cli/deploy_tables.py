@@ -62,6 +62,8 @@ def export_table(result: dict[str, Any]) -> list[Table | str]:
     ]
     if result["rows"]:
         parts.append(_timings("speed on this machine", result["rows"]))
+    if "page" in result:
+        parts.append(f"published: {result['page']}")
     if result["model_uri"]:
         parts.append(f"next: mlflow models serve -m {result['model_uri']} --env-manager local")
     return parts

@@ -17,8 +17,10 @@ from rpmask.files import write_whole
 from rpmask.jsonrecord import Record, canonical_json, digest_of
 
 FILE = "rpmask.json"
+CARD = "README.md"  # of a folder for the hub, where it may be edited
 SCHEMA_VERSION = 1
 FORMS = ("packed", "dense", "csr", "compact", "onnx")
+HUB = "hub"  # how to write the form `dense` with its mask and a model card
 VALUES = ("fp32", "fp16", "bf16", "int8")
 LARGEST = 1 << 24  # bytes of rpmask.json: beyond any model's
 
@@ -88,7 +90,7 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     files = {
         str(path.relative_to(folder)): _entry(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != FILE
+        if path.is_file() and path.name not in (FILE, CARD)
     }
     manifest = replace(manifest, files=files, digest="")
     manifest = replace(manifest, digest=digest_of(manifest.to_dict()))

@@ -15,14 +15,16 @@ from rpmask.deploy import compact, csr_routes, dense, onnx, packed, sparse_produ
 from rpmask.deploy.build import dense_bytes
 from rpmask.deploy.exported import Exported
 from rpmask.deploy.load import load
-from rpmask.deploy.manifest import Check, Manifest, seal
+from rpmask.deploy.manifest import HUB, Check, Manifest, seal
 from rpmask.errors import RpmaskError, RunFailed
 from rpmask.heads.head import Head
 from rpmask.heads.outputs import logits_of
 from rpmask.masks.mask import Mask
+from rpmask.masks.packed_format import save_mask
 from rpmask.masks.weights import find_prunable
 from rpmask.train.batches import real_rows
 
+MASK_FILE = "mask.safetensors"
 Batch = dict[str, torch.Tensor]
 
 # Relative to the largest logit, or to 1 if that is larger: the effect of another order of arithmetic, and of
@@ -153,7 +155,11 @@ def _write(source: Source, folder: Path, described: Manifest) -> Manifest:
         onnx.write(model, source.batches[0], folder / onnx.FILE)
         return replace(manifest, note=onnx.NOTE)
     dense.write(model, folder)
-    return replace(manifest, standard=True)
+    manifest = replace(manifest, form="dense", standard=True)
+    if form == HUB and source.mask is not None:
+        save_mask(source.mask, folder / MASK_FILE)
+        manifest = replace(manifest, mask_digest=source.mask.digest)
+    return manifest
 
 
 def _routed(manifest: Manifest, model: nn.Module, mask: Mask) -> Manifest:

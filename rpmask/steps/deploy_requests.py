@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rpmask.deploy.manifest import FORMS, VALUES
+from rpmask.deploy.manifest import FORMS, HUB, VALUES
 from rpmask.errors import RpmaskError
 from rpmask.settings import Checked, setting
 
@@ -20,9 +20,10 @@ class ExportRequest(Checked):
     source: str = CHAMPION
     form: str = setting(
         "packed",
-        "packed, dense, csr, compact, onnx, or auto: the fastest of them on this machine",
+        "packed, dense, csr, compact, onnx, auto for the fastest of them on this machine, or hub: dense, for "
+        "the Hugging Face hub",
         "--to",
-        choices=(*FORMS, FASTEST),
+        choices=(*FORMS, FASTEST, HUB),
     )
     values: str = setting(
         "fp32", "Type of a packed model's weights: fp32, fp16, bf16 or int8", choices=VALUES

@@ -16,8 +16,9 @@ import numpy as np
 
 from rpmask.deploy.bench import BenchRow, bench, longest
 from rpmask.deploy.exported import Exported, on_cpu
-from rpmask.deploy.manifest import Manifest, is_export, open_export, read_manifest
+from rpmask.deploy.manifest import CARD, HUB, Manifest, is_export, open_export, read_manifest
 from rpmask.deploy.measure import pinned
+from rpmask.deploy.model_card import CardFacts, write_card
 from rpmask.deploy.runtimes import DENSE, Runtimes
 from rpmask.deploy.writing import Batch, Source, write_export
 from rpmask.errors import RpmaskError
@@ -27,6 +28,7 @@ from rpmask.steps.deploy_requests import FASTEST, ExportRequest
 from rpmask.steps.fastest_form import fastest_form
 from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.steps.publish import card_facts
 from rpmask.steps.resolve import Resolved, resolve_version
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import load_classifier
@@ -59,6 +61,7 @@ def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any
     request.check()
     _check_free(out)
     found = resolve_version(request.source, context)
+    facts = card_facts(found, context) if request.form == HUB else None
     wanted = request.without("source")
     step = Step(
         name="export",
@@ -75,10 +78,12 @@ def export(request: ExportRequest, out: Path, context: Context) -> dict[str, Any
     def work(run: StepRun) -> Done:
         with _next_to(out) as temporary, pinned(request.threads):
             manifest, rows = _write(request, found, Path(temporary) / "export", context)
+            if facts is not None:
+                write_card(Path(temporary) / "export", manifest, facts)
             _move(Path(temporary) / "export", out)
         return _finish(run, found, manifest, rows, out)
 
-    return run_step(step, context, work, lambda run: _reused(run, out, context))
+    return run_step(step, context, work, lambda run: _reused(facts, run, out, context))
 
 
 def _write(
@@ -186,7 +191,7 @@ def _move(folder: Path, out: Path) -> None:
     folder.rename(out)
 
 
-def _reused(run: StepRun, out: Path, context: Context) -> dict[str, Any]:
+def _reused(facts: CardFacts | None, run: StepRun, out: Path, context: Context) -> dict[str, Any]:
     """Return the result of an earlier export; copy it from MLflow unless `out` holds it already."""
     from rpmask.tracking.servable import copy_export
 
@@ -196,7 +201,9 @@ def _reused(run: StepRun, out: Path, context: Context) -> dict[str, Any]:
             copy = Path(temporary) / "export"
             copy_export(context.tracker, run.run_id, result["model_uri"], copy)
             _move(copy, out)
-    open_export(out)
+    manifest = open_export(out)
+    if facts is not None and not (out / CARD).exists():
+        write_card(out, manifest, facts)
     return {**result, "path": str(out)}
 
 

@@ -93,7 +93,7 @@ class HubDataset:
     def _check_reachable(self) -> None:
         from huggingface_hub import constants
 
-        problem = unreachable(constants.ENDPOINT, offline=_offline())
+        problem = unreachable(constants.ENDPOINT, offline=is_offline())
         if problem:
             raise RpmaskError(
                 f"Task '{self.task}' is not on this machine and the hub cannot be reached: {problem}.",
@@ -126,7 +126,7 @@ def unreachable(endpoint: str, *, offline: bool = False) -> str | None:
     return outcome[0] if outcome else f"{endpoint} does not answer"
 
 
-def _offline() -> bool:
+def is_offline() -> bool:
     """Whether the user has switched the libraries to offline mode."""
     from huggingface_hub import constants
 
