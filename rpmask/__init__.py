@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rpmask.cli.python import screen as screen
     from rpmask.cli.python import select as select
     from rpmask.cli.python import tune as tune
+    from rpmask.cli.python_reading import mask as mask
+    from rpmask.cli.python_reading import predict as predict
     from rpmask.deploy.load import load as load
     from rpmask.errors import RpmaskError as RpmaskError
 
@@ -41,6 +43,7 @@ PLACES = {
     "load": "rpmask.deploy.load",
     "RpmaskError": "rpmask.errors",
     **dict.fromkeys((*VERBS, "Result"), "rpmask.cli.python"),
+    **dict.fromkeys(("predict", "mask"), "rpmask.cli.python_reading"),
 }
 __all__ = ["__version__", *PLACES]
 

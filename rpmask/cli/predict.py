@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -48,22 +49,33 @@ def predict(
     context = replace(tracking, quiet=True).context()
     source = champion.unless(model)
     name = "stdin" if input_file == "-" else input_file
-    with ExitStack() as stack:
-        lines = sys.stdin
-        if input_file != "-":
-            try:
-                lines = stack.enter_context(Path(input_file).open(encoding="utf-8-sig"))
-            except OSError as error:
-                raise RpmaskError(
-                    f"Cannot read {input_file}: {error.strerror}.", "Check the path."
-                ) from error
-        try:
-            for answer in answers(
-                source, lines, name, context, summarise=_on_stderr, new_tokens=new_tokens
-            ):
-                print(json.dumps(answer, ensure_ascii=False))
-        except UnicodeDecodeError as error:
-            raise RpmaskError(f"{name} is not UTF-8.", "Save the file as UTF-8.") from error
+    with opened(input_file) as lines:
+        for answer in answers(
+            source, lines, name, context, summarise=_on_stderr, new_tokens=new_tokens
+        ):
+            print(json.dumps(answer, ensure_ascii=False))
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, or of stdin for `-`."""
+    try:
+        if name == "-":
+            yield sys.stdin
+        else:
+            with _open(Path(name)) as lines:
+                yield lines
+    except UnicodeDecodeError as error:
+        raise RpmaskError(
+            f"{'stdin' if name == '-' else name} is not UTF-8.", "Save the file as UTF-8."
+        ) from error
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8-sig")
+    except OSError as error:
+        raise RpmaskError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
 
 
 def _on_stderr(line: str) -> None:

@@ -94,7 +94,7 @@ class Result(dict[str, Any]):
 
 def verb_function(name: str) -> Callable[..., Result]:
     """The function of a verb, with the verb's options as its keywords."""
-    verb = _verb(name)
+    verb = find_verb(name)
     first = "from_" if "from_" in verb.options else next(iter(verb.arguments), None)
 
     def function(*source: Any, **options: Any) -> Result:
@@ -111,7 +111,8 @@ def verb_function(name: str) -> Callable[..., Result]:
     return function
 
 
-def _verb(name: str) -> Verb:
+def find_verb(name: str) -> Verb:
+    """A verb of the command line, with its options."""
     import_module(f"rpmask.cli.{name}")
     return VERBS[name]
 
@@ -121,10 +122,17 @@ def _call(verb: Verb, options: dict[str, Any]) -> Result:
         if isinstance(value, Result):
             options = {**value.place, **options, name: value.named_by(name)}
     arguments = {name: options.pop(name, None) for name in verb.arguments}
-    with _expected_errors(), _store_of_the_caller():
+    with as_called():
         found, filled = verb(given_values(verb, options), **arguments)
     tracking = replace(filled["tracking"], run_file=None)  # which no other process can read
     return Result("plan" if tracking.plan else verb.name, found, tracking)
+
+
+@contextmanager
+def as_called() -> Iterator[None]:
+    """The block of a function that a program calls: errors as on the command line, the store as it was."""
+    with _expected_errors(), _store_of_the_caller():
+        yield
 
 
 @contextmanager
@@ -184,10 +192,10 @@ def _keywords(verb: Verb) -> list[Option]:
 
 def report(**options: Any) -> Result:
     """Compare trained and searched models: a row per setting in `rows`; the page is logged to MLflow."""
-    verb = _verb("report")
+    verb = find_verb("report")
     given = given_values(verb, options)
     request, tracking = fill(ReportRequest(), given), fill(Tracking(), given)
-    with _expected_errors(), _store_of_the_caller():
+    with as_called():
         from rpmask.steps.report import report as compare
         from rpmask.tasks.registry import known_name
 

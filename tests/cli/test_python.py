@@ -117,3 +117,41 @@ def test_every_name_is_there() -> None:
     for name in rpmask.__all__:
         assert getattr(rpmask, name) is not None
     assert "learning_rate" in str(rpmask.finetune.__doc__)
+
+
+def test_predict_and_mask_answer_as_the_command_line_does(
+    road: tuple[Path, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, ran = road
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    pair = ("the chef stirred the soup today", "somebody is cooking")
+    row = {"text": pair[0], "text_pair": pair[1], "label": "entailment"}
+    answers = rpmask.predict(None, [pair, list(pair), row])
+    assert answers[0] == answers[1] == answers[2]
+    assert "accuracy" in answers.summary
+    assert "1 of 3 rows" in answers.summary
+    Path("pair.jsonl").write_text(json.dumps(row))
+    assert rpmask.predict(input="pair.jsonl") == answers[:1]
+    with pytest.raises(SystemExit):
+        entry.main(["predict", "--input", "pair.jsonl"])
+    assert [json.loads(capsys.readouterr().out)] == answers[:1]
+    with pytest.raises(RpmaskError, match="rows or a file"):
+        rpmask.predict()
+    with pytest.raises(RpmaskError, match="has no option 'experimint'"):
+        rpmask.predict(None, [pair], experimint="x")
+
+    level = ran["levels"][0]
+    pool, chosen = level["sample"]["run_id"], level["select"]["run_id"]
+    first = rpmask.mask.show(f"{pool}#0")
+    assert first["digest"] == level["sample"]["candidates"][0]["mask_digest"]
+    assert rpmask.mask.diff(f"{pool}#0", f"{pool}#0")["same"]
+    assert rpmask.mask.verify(chosen, tracking_uri="sqlite:///mlflow.db")["ok"]
+    assert rpmask.mask.redraw(f"{pool}#1", out="again.safetensors")["ok"]
+    assert rpmask.mask.show("again.safetensors")["digest"] != first["digest"]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        entry.main(["mask", "show", f"{pool}#0", "--json"])
+    assert json.loads(capsys.readouterr().out) == first

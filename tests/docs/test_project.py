@@ -140,6 +140,33 @@ def test_step_attaches_to_the_projects_run(tmp_path: Path) -> None:
     assert client.list_artifacts(run.info.run_id, "charts")
 
 
+def test_a_run_file_gives_the_project_its_options(tmp_path: Path) -> None:
+    """Flags too, which -P cannot pass; a parameter that is given beside it wins."""
+    options = {
+        "one-shot": True,
+        "sparsity": 0.9,
+        "k": 3,
+        "train-rows": 64,
+        "selection-rows": 32,
+        "examples": 16,
+        "calibration-rows": 8,
+        "epochs": 0.2,
+        "threads": 1,
+        "full": True,
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(options))
+    given = ("-P", f"config={tmp_path}/run.yaml", "-P", "k=2", "--env-manager", "local")
+    done = run_project("main", tmp_path, *given)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = {run.info.run_name: run for run in client.search_runs(["0"])}
+    assert {"run demo to 90%", "sample demo 90% k=2", "finetune demo 90%"} <= set(runs)
+    whole = runs["run demo to 90%"]
+    path = client.download_artifacts(whole.info.run_id, "run.yaml", str(tmp_path))
+    kept = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    assert {name: kept[name] for name in options} == {**options, "k": 2}
+
+
 @pytest.mark.slow
 def test_uv_makes_the_environment_and_runs_every_step(tmp_path: Path) -> None:
     """conda.yaml honoured by uv: the packages come from the index, so this one needs a network."""
