@@ -51,8 +51,8 @@ their intervals cover rows only.
 ## Training
 
 `python benchmarks/training.py --model ENCODER`: a step of {batch} rows of {tokens} tokens with {pruned}
-prunable weights, one thread, with 95 % intervals over {rounds} rounds; in `teacher asked` the teacher's
-outputs exceed the cache of 2 GB and are computed.
+prunable weights, one thread, with 95 % intervals over {rounds} rounds; without a cache, the teacher's outputs
+exceed its 2 GB.
 
 {training}
 

@@ -33,9 +33,9 @@ def screening(report: Report) -> str:
             f"{pools['share_of_seconds'][0]:.1%} of the seconds",
         ],
         [
-            "What is said where there is nothing to find (twins, or draws at T = 0.1)?",
+            "Which verdicts where there is nothing to find (twins, or draws at T = 0.1)?",
             f"{sum(nothing.values())} pools",
-            f"{said(nothing)}; an interval about rows alone says `better` {by_rows} times",
+            f"{said(nothing)}; an interval about rows alone says `better` {times(by_rows)}",
         ],
         [
             "And with one better mask planted, 5 % kept among draws that keep 3 %?",
@@ -63,7 +63,12 @@ def twins(report: Report) -> str:
 def said(verdicts: dict[str, int]) -> str:
     """`no-evidence` 18 times, `worse` 2 times."""
     ordered = sorted(((v, n) for v, n in verdicts.items() if n), key=lambda item: -item[1])
-    return ", ".join(f"`{verdict}` {count} times" for verdict, count in ordered)
+    return ", ".join(f"`{verdict}` {times(count)}" for verdict, count in ordered)
+
+
+def times(count: int) -> str:
+    """How often, in words."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def verdicts(report: Report) -> str:
@@ -105,7 +110,7 @@ def training(report: Report) -> str:
     """Each kind of step beside the plain one."""
     rows = [
         [
-            name,
+            name.replace("teacher asked", "teacher not cached"),
             f"{1000 * report['median_seconds'][name]:,.0f} ms",
             f"{ratio['ratio']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]",
         ]

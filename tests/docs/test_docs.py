@@ -24,6 +24,7 @@ PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONT
 FOREIGN = {
     *("--env-manager", "--experiment-name", "--head", "--num-cpus", "--allowed-hosts", "--app-name")
 }
+SCREEN = 50  # lines
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -174,3 +175,9 @@ def test_messages_in_troubleshooting_are_the_programs() -> None:
     assert len(shown) > 20
     assert [m for m in shown if not any(p.fullmatch(m) for p in patterns)] == []
     assert not any(p.fullmatch("The model is too good for rte.") for p in patterns)
+
+
+def test_the_readme_begins_with_two_screens_of_text() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    table = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    assert table <= 2 * SCREEN
