@@ -14,7 +14,7 @@ from rpmask.settings import DATA, Checked, setting
 SCHEMA_VERSION = 1
 
 SAMPLERS = ("tpe", "random", "qmc")
-ROW_ALLOCATION = -1.0  # one sparsity for every output row
+ROW_ALLOCATION, OWL_ALLOCATION = -1.0, -2.0  # within rows; the latter shares among blocks
 IMPORTANCES = ("magnitude", "wanda", "sparsegpt", "taylor", "fisher", "true-fisher")
 
 
@@ -33,7 +33,7 @@ class MaskRecipe(Record):
 
     At temperature 0 the mask keeps the most important weights, and only ties are random. allocation blends
     one sparsity for every tensor (0.0, `uniform`) with one threshold over all tensors (1.0, `global`); -1.0,
-    `row`, is one sparsity for every output row of a tensor.
+    `row`, is one sparsity for every output row; -2.0, `owl`, one for all rows of a block, by its outliers.
     importance_digest identifies the statistics that importances other than magnitude need, substeps how
     often they were taken anew on the way to the sparsity (`randomized_masks/substeps.py`). Weights that were
     cut on that way are at the end of every order, so no allocation can have them back. A twin of the

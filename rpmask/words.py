@@ -16,8 +16,8 @@ def percent(sparsity: float) -> str:
 
 
 def allocation_word(allocation: float) -> str:
-    """An allocation as tables show it: row, or the share of the global threshold."""
-    return "row" if allocation < 0 else f"{allocation:g}"
+    """An allocation as tables show it: owl, row, or the share of the global threshold."""
+    return {-1.0: "row", -2.0: "owl"}.get(allocation, f"{allocation:g}")
 
 
 def shown_interval(result: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def label(candidate: Candidate, index: int) -> str:
     if candidate.control:
         return "control"
     recipe = candidate.recipe
-    allocation = {-1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
+    allocation = {-2.0: "owl", -1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
     words = [recipe.importance, allocation or f"blend={recipe.allocation:.2g}"]
     if recipe.granularity != "weight":
         words.append(recipe.granularity)

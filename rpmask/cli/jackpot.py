@@ -30,7 +30,7 @@ class DrawnStart:
 
     allocation: str = setting(
         "global",
-        "Sparsity of each layer in a drawn start: global (one threshold), uniform, row, or a blend",
+        "Sparsity of each layer in a drawn start: global (one threshold), uniform, row, owl, or a blend",
     )
 
 

@@ -31,7 +31,7 @@ class TypedSpace(Checked, panel=SAMPLING):
     )
     allocation: str = setting(
         "uniform,global",
-        "row, uniform, global, or a blend between uniform (0) and global (1); comma-separated",
+        "owl, row, uniform, global, or a blend between uniform (0) and global (1); comma-separated",
     )
 
     def parsed(self, given: Given | None = None, usual: SearchSpace = DEFAULT) -> SearchSpace:

@@ -30,6 +30,13 @@ def base_of(model: nn.Module) -> nn.Module:
     return base if isinstance(base, nn.Module) else model
 
 
+def block_of(name: str) -> str:
+    """The block that a tensor belongs to: up to the first number in its name, or else its module."""
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdecimal()), len(parts) - 2)
+    return ".".join(parts[: number + 1])
+
+
 def full_names(model: nn.Module) -> dict[str, str]:
     """The name in the whole model's state for each parameter name that masks use."""
     whole = {id(parameter): name for name, parameter in model.named_parameters()}

@@ -3,7 +3,8 @@
 The randomized-mask paper gives every tensor the same sparsity (uniform, 0); lottery jackpots cut all
 tensors at one threshold of importance (global, 1). A number in between blends the two linearly. A floor
 keeps every tensor at a fraction of the uniform density, so that no layer is cut off. Finer than one sparsity
-for every tensor is one for every output row (row, -1), which Wanda prunes with (arXiv 2306.11695).
+for every tensor is one for every output row (row, -1), which Wanda prunes with (arXiv 2306.11695). OWL (owl,
+-2) does so too, with shares of blocks by their outliers (`outliers.py`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from scipy.optimize import brentq
 from rpmask.errors import RpmaskError
 from rpmask.masks.arrays import Floats
 from rpmask.randomized_masks.keep_probability import Histogram
-from rpmask.records import ROW_ALLOCATION
+from rpmask.randomized_masks.outliers import outlier_densities
+from rpmask.records import OWL_ALLOCATION, ROW_ALLOCATION
 
-NAMED = {"row": ROW_ALLOCATION, "uniform": 0.0, "global": 1.0}
+NAMED = {"owl": OWL_ALLOCATION, "row": ROW_ALLOCATION, "uniform": 0.0, "global": 1.0}
 
 
 def parse_allocation(text: str) -> float:
-    """Read `row`, `uniform`, `global` or a number between the last two."""
+    """Read `owl`, `row`, `uniform`, `global` or a number between the last two."""
     try:
         value = NAMED[text] if text in NAMED else float(text)
     except ValueError:
@@ -32,9 +34,14 @@ def parse_allocation(text: str) -> float:
     if text not in NAMED and not 0.0 <= value <= 1.0:
         raise RpmaskError(
             f"The allocation '{text}' is not between 0 and 1.",
-            "Give row, uniform (0), global (1) or a number between the last two, like 0.35.",
+            "Give owl, row, uniform (0), global (1) or a number between the last two, like 0.35.",
         )
     return value
+
+
+def needs_histograms(allocation: float) -> bool:
+    """Whether shares depend on importances."""
+    return allocation > 0.0 or allocation == OWL_ALLOCATION
 
 
 def total_kept(total: int, sparsity: float) -> int:
@@ -72,9 +79,11 @@ def allocate(
         )
     density = kept / size.sum()
     wish = density * size
-    if allocation > 0.0:
-        if histograms is None:
-            raise ValueError("a global allocation needs the histograms of importance")
+    if needs_histograms(allocation) and histograms is None:
+        raise ValueError("this allocation needs the histograms of importance")
+    if allocation == OWL_ALLOCATION and histograms is not None:
+        wish = outlier_densities(names, histograms, density) * size
+    if allocation > 0.0 and histograms is not None:
         shares = _above_one_threshold([histograms[name] for name in names], kept)
         wish = (1.0 - allocation) * wish + allocation * shares
     least = np.minimum(floor * density * size, limit)

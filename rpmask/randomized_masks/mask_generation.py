@@ -19,7 +19,7 @@ from rpmask.masks.granularity import plan_banks
 from rpmask.masks.mask import Bits, Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource
-from rpmask.randomized_masks.allocation import allocate, share_rows
+from rpmask.randomized_masks.allocation import allocate, needs_histograms, share_rows
 from rpmask.randomized_masks.group_votes import draw_in_groups
 from rpmask.randomized_masks.importance import Statistics, UnitReader
 from rpmask.randomized_masks.keep_probability import Histogram
@@ -34,7 +34,7 @@ from rpmask.randomized_masks.recipe import (
 from rpmask.randomized_masks.row_votes import draw_in_rows
 from rpmask.randomized_masks.twins import exchange, exchange_in_groups
 from rpmask.randomized_masks.vote_sampler import VoteSampler
-from rpmask.records import ROW_ALLOCATION, MaskRecipe
+from rpmask.records import MaskRecipe
 
 MAX_THREADS = 4  # each holds a tensor: more would cost much memory for little time
 
@@ -125,7 +125,7 @@ class _BankSampler:
         bank = self._bank
         votes = votes_of(recipe, bank.units * bank.unit_weights, kept * bank.unit_weights)
         random = stream(recipe.seed, bank.name)
-        if bank.group is None and recipe.allocation == ROW_ALLOCATION:
+        if bank.group is None and recipe.allocation < 0.0:
             keep = self._draw_rows(recipe, kept, votes, random)
         elif bank.group is None:
             keep = self._draw_units(recipe, kept, votes, random)
@@ -204,7 +204,9 @@ def _unit_counts(
             for bank, allowed in zip(banks, _map(reader.allowed, banks, threads), strict=True)
         }
     cut = {kind for kind, given in reader.statistics.items() if given.substeps > 1}
-    kinds = sorted({r.importance for r in recipes if r.allocation > 0.0 or r.importance in cut})
+    kinds = sorted(
+        {r.importance for r in recipes if needs_histograms(r.allocation) or r.importance in cut}
+    )
 
     def count(bank: Bank) -> dict[str, Histogram]:
         allowed = reader.allowed(bank)

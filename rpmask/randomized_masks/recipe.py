@@ -17,7 +17,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, combined_digest
 from rpmask.randomized_masks.importance import Statistics, check_kind
-from rpmask.records import ROW_ALLOCATION, MaskRecipe
+from rpmask.records import OWL_ALLOCATION, ROW_ALLOCATION, MaskRecipe
 from rpmask.streams import keyed_generator
 
 
@@ -43,7 +43,7 @@ def check_recipe(recipe: MaskRecipe) -> None:
             f"{recipe.votes} votes choose nothing.", "Give at least 1, or leave it out."
         )
     for name, value in (("allocation", recipe.allocation), ("floor", recipe.floor)):
-        by_row = name == "allocation" and value == ROW_ALLOCATION
+        by_row = name == "allocation" and value in (ROW_ALLOCATION, OWL_ALLOCATION)
         if not (by_row or 0.0 <= value <= 1.0):
             raise RpmaskError(f"The {name} {value:g} is not between 0 and 1.", "Give 0 to 1.")
     if not 0.0 <= recipe.swapped < 1.0 or (recipe.swapped and recipe.temperature):
@@ -55,9 +55,9 @@ def check_recipe(recipe: MaskRecipe) -> None:
     granularity = parse_granularity(recipe.granularity)
     if granularity.kind == "n:m":
         _check_groups(recipe, granularity)
-    if granularity.kind in ("neuron", "head") and recipe.allocation == ROW_ALLOCATION:
+    if granularity.kind in ("neuron", "head") and recipe.allocation < 0.0:
         raise RpmaskError(
-            f"A {granularity.kind} is no part of a row, so the allocation row is not possible.",
+            f"A {granularity.kind} is no part of a row, so the allocations row and owl are not possible.",
             "Use the allocation uniform, global or a number between.",
         )
 

@@ -66,6 +66,6 @@ def _first_sampled(pool: Pool) -> dict[str, int]:
     for index, candidate in enumerate(pool.candidates):
         recipe = candidate.recipe
         if not recipe.deterministic:
-            blend = {-1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
+            blend = {-2.0: "owl", -1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
             found.setdefault(f"{recipe.importance}-{blend or f'{recipe.allocation:g}'}", index)
     return found

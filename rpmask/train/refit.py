@@ -21,7 +21,7 @@ from torch import nn
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
-from rpmask.masks.weights import base_of, is_matrix
+from rpmask.masks.weights import base_of, block_of, is_matrix
 from rpmask.train.batches import calibration_rows, real_rows
 from rpmask.train.block_passes import Batches, Passes, inputs_in, merged, watching
 from rpmask.train.least_squares import solve_kept
@@ -58,7 +58,7 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     whole = merged(batches)
     with torch.no_grad(), Passes(original, whole) as dense, Passes(model, whole) as pruned:
         groups = _groups(model, mask, batches[0])
-        blocks = [_block(group[0]) for group in groups]
+        blocks = [block_of(group[0]) for group in groups]
         done = 0
         for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
             own = [group for _, group in part]
@@ -135,13 +135,6 @@ def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> lis
             groups.append([name])
         before = given
     return groups
-
-
-def _block(name: str) -> str:
-    """The block that a tensor belongs to: up to the first number in its name, or else its module."""
-    parts = name.split(".")
-    number = next((i for i, part in enumerate(parts) if part.isdecimal()), len(parts) - 2)
-    return ".".join(parts[: number + 1])
 
 
 class _Equations:

@@ -13,6 +13,7 @@ from heads.test_language import SPEC
 from tiny_decoder import decoder, llama_config, text, tokenizer, write_decoder, write_texts
 from torch import nn
 
+from rpmask.errors import RpmaskError
 from rpmask.heads.language import LANGUAGE
 from rpmask.heads.splits import Encoded
 from rpmask.masks.mask import Mask
@@ -94,6 +95,14 @@ def test_threads_change_no_perplexity(granularity: str, tmp_path: Path) -> None:
     torch.set_num_threads(before)
     assert found[0][0] == found[1][0]
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = decoder(llama_config()).eval()
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[0, 0] = torch.nan
+    with pytest.raises(RpmaskError, match="NaN, infinite or negative values"):
+        pruned(model, blocks(tmp_path, 20, 0))
 
 
 def test_blocks_of_one_length_are_refitted_in_one_pass(

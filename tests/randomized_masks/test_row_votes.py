@@ -129,5 +129,5 @@ def test_it_is_named_row_and_refused_for_structures() -> None:
     with pytest.raises(RpmaskError, match="not between 0 and 1"):
         parse_allocation("-1")
     recipe = MaskRecipe(weights_digest="", seed=0, sparsity=0.5, allocation=ROW_ALLOCATION)
-    with pytest.raises(RpmaskError, match="no part of a row"):
+    with pytest.raises(RpmaskError, match="is no part of a row"):
         draw_mask(replace(recipe, granularity="neuron"), TensorWeights(torch.nn.Module()), [])

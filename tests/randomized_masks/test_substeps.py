@@ -18,7 +18,7 @@ from rpmask.randomized_masks.substeps import (
     sparsities,
     usual_substeps,
 )
-from rpmask.records import MaskRecipe
+from rpmask.records import ROW_ALLOCATION, MaskRecipe
 from rpmask.train.observer import Silent
 
 
@@ -137,3 +137,15 @@ def test_blocks_are_cut_whole() -> None:
         rows, columns = tensor.shape
         blocks = (values > 0).reshape(rows // 4, 4, columns // 4, 4).sum(dim=(1, 3))
         assert set(blocks.unique().tolist()) <= {0, 16}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_rows_are_cut_alike_and_draws_stay_within_the_cuts(temperature: float) -> None:
+    model = tiny_bert()
+    recipe = replace(a_recipe(model, importance="wanda"), allocation=ROW_ALLOCATION)
+    found = after(model, recipe)
+    mask = drawn(model, replace(recipe, temperature=temperature, seed=3), found)
+    for name in mask.names:
+        counts = mask.keep(name).sum(1)
+        assert int(counts.max() - counts.min()) <= 1
+        assert bool(found.tensors[name][mask.keep(name)].all())
