@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import decoder_tables
 import measured_tables as tables
 import runtime_tables
 
@@ -20,8 +21,8 @@ from rpmask.train.attention import SHORT
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"
-FILLED = {name: ROOT / "docs" / f"{name}.md" for name in ("deploy", "scaling")}
-MARKED = re.compile(r"<!-- (deploy|scaling) (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+FILLED = {name: ROOT / "docs" / f"{name}.md" for name in ("decoders", "deploy", "scaling")}
+MARKED = re.compile(r"<!-- (decoders|deploy|scaling) (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 Report = dict[str, Any]
 
 TEXT = """# Measured
@@ -156,6 +157,7 @@ def filled(text: str) -> str:
     """A page with its tables."""
     measured, scaled = read("deploy"), read("scaling")
     tables = {
+        "pruned": decoder_tables.pruned(read("decoders")),
         "packed": runtime_tables.packed(measured),
         "runtimes": runtime_tables.runtimes(
             measured["runtimes"], "runtime, 93.75 % of single weights"
