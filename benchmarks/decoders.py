@@ -1,6 +1,6 @@
 """A decoder pruned without training: rpmask beside Wanda and SparseGPT.
 
-    python benchmarks/decoders.py --model FOLDER --data wikitext-2    # writes benchmarks/decoders.json
+    python benchmarks/decoders.py --model FOLDER --data-dir wikitext-2    # writes benchmarks/decoders.json
 
 FOLDER is SmolLM2-135M in fp32; the other folder holds train.txt and dev.txt of WikiText-2. All three methods
 (`rivals.py` has two) get the same 16 calibration blocks of 512 tokens of a seed. rpmask's part is what
@@ -140,14 +140,14 @@ def key(cell: dict[str, Any]) -> tuple[str, str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    choice = DataChoice(data_dir=str(asked.data), max_length=LENGTH)
+    choice = DataChoice(data_dir=str(asked.data_dir), max_length=LENGTH)
     data = load_data("wikitext2", choice)
     spec, prepared = data.spec, prepare(data, choice, asked.model)
     whole = prepared.dev()["dev"]
@@ -172,7 +172,7 @@ def main() -> None:
         cells.append({**cell, "losses": losses(pruned, dev, spec)})
         print(json.dumps(cell), perplexity(cells[-1]["losses"]), flush=True)
         document = {
-            "command": "python benchmarks/decoders.py --model FOLDER --data wikitext-2",
+            "command": "python benchmarks/decoders.py --model FOLDER --data-dir wikitext-2",
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
             "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
             "calibration": {"blocks": CALIBRATION, "tokens": LENGTH},
