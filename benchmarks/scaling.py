@@ -105,8 +105,8 @@ def measured_costs() -> dict[str, float]:
         packing = computed(lambda: worker(Leg(0, 0, 0, 1, None))) - plain
         unpacking = computed(lambda: worker(Leg(0, 0, 0, 1, first.state, keep_state=False))) - plain
         files = RungFiles(Path(folder) / "rungs")
-        storing = timed(lambda: files.put(first))
-        reading = timed(lambda: files.state(0, 0))
+        scored = replace(first, state=None)
+        storing = timed(lambda: files.put(scored))
     overhead, byte = handover(size)
     total = sum(parameter.numel() for parameter in model.parameters())
     kept = Model(total, sum(tensor.numel for tensor in tensors))
@@ -115,10 +115,9 @@ def measured_costs() -> dict[str, float]:
         "prove_byte": proving / kept.mask,
         "pack_byte": max(0.0, packing) / size,
         "unpack_byte": max(0.0, unpacking) / size,
-        "disk_write_byte": storing / size,
-        "disk_read_byte": reading / size,
         "handover": overhead,
         "handover_byte": byte,
+        "store": storing,
     }
 
 
@@ -170,7 +169,7 @@ def check(costs: dict[str, float], engines: dict[str, Any]) -> list[dict[str, An
     return found
 
 
-MODELS = {"110M": Model(110e6, 85e6), "7B": Model(6.74e9, 6.48e9)}
+MODELS = {"110M": Model(110e6, 85e6, 24e6), "7B": Model(6.74e9, 6.48e9, 0.13e9)}
 
 
 def main() -> None:
@@ -191,7 +190,7 @@ def main() -> None:
     rungs = rungs_of(asked.candidates, asked.rows // asked.batch, asked.rungs, asked.budget)
     rows = []
     for (name, model), workers in itertools.product(MODELS.items(), (1, 10, 100)):
-        operations = 6 * model.parameters * asked.batch * asked.tokens
+        operations = 6 * model.trains * asked.batch * asked.tokens
         step = operations / (asked.tflops * 1e12)
         costs = Costs(
             **measured,
@@ -199,7 +198,7 @@ def main() -> None:
             evaluation=500 / asked.batch * step / 3,  # 500 rows, forward only
             network_byte=8 / (asked.gbits * 1e9),
         )
-        wide = replace(costs, network_byte=costs.network_byte / 10)
+        free = Costs(step, costs.evaluation, *[0.0] * 7)
         rows.append(
             {
                 "model": name,
@@ -207,7 +206,9 @@ def main() -> None:
                 "step_seconds": step,
                 "state_gigabytes": model.state / 1e9,
                 **simulate(rungs, model, workers, costs),
-                "hours_with_ten_times_the_network": simulate(rungs, model, workers, wide)["hours"],
+                "hours_if_all_but_training_were_free": simulate(rungs, model, workers, free)[
+                    "hours"
+                ],
             }
         )
     timings = HERE / "engines.json"

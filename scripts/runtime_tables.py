@@ -80,13 +80,13 @@ def simulated(report: Report) -> str:
         [
             one["model"],
             str(one["workers"]),
-            f"{one['hours']:.1f}",
+            f"{one['hours']:.2g}",
             f"{one['share_training']:.0%}",
             f"{one['share_preparing']:.0%}",
             f"{one['share_waiting']:.0%}",
             f"{one['coordinator_busy']:.0%}",
-            f"{one['gigabytes_out']:,.0f}",
-            f"{one['gigabytes_in']:,.0f}",
+            f"{one['gigabytes_moved']:,.0f}",
+            f"{one['hours_if_all_but_training_were_free']:,.2g}",
         ]
         for one in report["simulated"]
     ]
@@ -99,7 +99,7 @@ def simulated(report: Report) -> str:
         "waiting",
         "coordinator busy",
     ]
-    return table([*head, "GB out", "GB in"], rows)
+    return table([*head, "GB moved", "hours, training alone"], rows)
 
 
 def checked(report: Report) -> str:

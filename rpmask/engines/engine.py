@@ -72,6 +72,10 @@ class Queue(Generic[Item]):
             self._retries.append(attempt)
         return bool(self._retries)
 
+    def again(self, item: Item) -> None:
+        """Take back an item that no worker was lost with."""
+        self._retries.append(Attempt(item))
+
     def lost(self, attempt: Attempt[Item]) -> None:
         """Take back an item whose worker was lost."""
         attempt.losses += 1

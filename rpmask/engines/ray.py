@@ -3,7 +3,11 @@
 What workers are built from goes to Ray's object store once, and from there once to each node. rpmask itself
 is sent to other machines too, so every node runs the code of the machine that gives the command. Actors are
 created as resources allow; if one is lost, with its process or its node, it is replaced and its item is
-retried. Finished results are held by the caller alone.
+retried.
+
+A large field of a result can stay in the store of the node that computed it: the caller gets a reference and
+puts it into a later item, and the value goes from node to node. An item whose value was lost with its node
+is given out without it.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic
 
 import ray
@@ -34,6 +38,8 @@ LOST = (
 # An actor's handle, and the reference to a result that it will give.
 Actor = Any
 Reference = Any
+# What is computed: who does it, the item, and the reference to what will be kept of the result.
+Busy = dict[Reference, tuple[Actor, Attempt[Item], Reference]]
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,13 @@ class _Worker:
     def answer(self) -> None:
         """Show that it is alive."""
 
-    def work(self, item: Any) -> Any:
+    def work(self, item: Any, kept: str | None, value: Any) -> tuple[Any, Any]:
+        """The result, and the field of it that is kept. value is that of the item."""
         assert self._worker is not None
-        return self._worker(item)
+        if kept is None:
+            return self._worker(item), None
+        result = self._worker(replace(item, **{kept: value}))
+        return replace(result, **{kept: None}), getattr(result, kept)
 
 
 def start_actors(share: Share, workers: int | None, modules: Sequence[str]) -> list[Actor]:
@@ -110,7 +120,8 @@ class RayCluster(Generic[Item, Result]):
     """Workers on the cluster that this process has joined.
 
     workers = None means as many as the nodes hold; there are never more than `most`. `early` are actors
-    that were started before there was a factory.
+    that were started before there was a factory. `kept` names the field of items and results that stays in
+    the nodes' stores.
     """
 
     name = "ray"
@@ -123,8 +134,9 @@ class RayCluster(Generic[Item, Result]):
         most: int,
         workers: int | None = None,
         early: Sequence[Actor] = (),
+        kept: str | None = None,
     ) -> None:
-        self._share = share
+        self._share, self._kept = share, kept
         self._most, self._wanted = most, workers
         self._idle: list[Actor] = []
         self._awaited: dict[Reference, Actor] = {}  # actors that have not answered yet
@@ -146,7 +158,7 @@ class RayCluster(Generic[Item, Result]):
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """Apply a worker to every item; results come as they finish."""
         queue = Queue(items)
-        busy: dict[Reference, tuple[Actor, Attempt[Item]]] = {}
+        busy: Busy[Item] = {}
         while True:
             self._give_out(queue, busy)
             if not busy and not queue.left():
@@ -157,9 +169,13 @@ class RayCluster(Generic[Item, Result]):
             if reference in self._awaited:
                 self._welcome(reference)
                 continue
-            actor, attempt = busy.pop(reference)
+            actor, attempt, value = busy.pop(reference)
             try:
                 result = ray.get(reference)
+            except exceptions.ObjectLostError:  # of the item: its node is gone, the actor lives
+                queue.again(self._with_kept(attempt.item, None))
+                self._idle.append(actor)
+                continue
             except LOST:
                 queue.lost(attempt)
                 # Idle actors may be lost with it. They get no item before they answer.
@@ -170,7 +186,7 @@ class RayCluster(Generic[Item, Result]):
                 raise _cause(error) from None
             self._idle.append(actor)
             self._give_out(queue, busy)  # the worker continues while the caller stores the result
-            yield result
+            yield self._with_kept(result, value)
 
     def close(self) -> None:
         """Release the resources."""
@@ -180,14 +196,19 @@ class RayCluster(Generic[Item, Result]):
         self._idle.clear()
         self._awaited.clear()
 
-    def _give_out(
-        self, queue: Queue[Item], busy: dict[Reference, tuple[Actor, Attempt[Item]]]
-    ) -> None:
+    def _give_out(self, queue: Queue[Item], busy: Busy[Item]) -> None:
         while self._idle and (attempt := queue.next()) is not None:
             actor = self._idle.pop()
-            busy[actor.work.remote(attempt.item)] = (actor, attempt)
+            value = getattr(attempt.item, self._kept) if self._kept else None
+            item = self._with_kept(attempt.item, None)
+            result, kept = actor.work.options(num_returns=2).remote(item, self._kept, value)
+            busy[result] = (actor, attempt, kept)
 
-    def _wait(self, busy: dict[Reference, tuple[Actor, Attempt[Item]]]) -> Reference | None:
+    def _with_kept(self, found: Any, value: Any) -> Any:
+        """An item or a result with another value of the field that is kept."""
+        return replace(found, **{self._kept: value}) if self._kept else found
+
+    def _wait(self, busy: Busy[Item]) -> Reference | None:
         """The first reference that has a value; None when none had one in time."""
         self._add_actors(len(busy))
         done, _ = ray.wait([*busy, *self._awaited], num_returns=1, timeout=PATIENCE_SECONDS)

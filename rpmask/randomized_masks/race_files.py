@@ -2,6 +2,9 @@
 
 A rung is finished when its JSON file exists; the arrays and the training state are written before it.
 A race that is killed at any moment loses at most the rungs in progress.
+
+A training state that an engine keeps in its own place is not written: what stands for it is held as long as
+the race runs. Without a state the next leg trains the candidate from the beginning.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from rpmask.errors import RpmaskError
 from rpmask.files import replacing, write_whole
 from rpmask.randomized_masks.losses import losses_digest
-from rpmask.randomized_masks.race_worker import LegResult
+from rpmask.randomized_masks.race_worker import LegResult, State
 from rpmask.records import Score
 
 
@@ -34,6 +37,7 @@ class RungFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._elsewhere: dict[tuple[int, int], State] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, candidate: int, rung: int, kind: str) -> Path:
@@ -55,9 +59,12 @@ class RungFiles:
             raise _other_losses(array)
         return found
 
-    def state(self, candidate: int, rung: int) -> bytes | None:
-        """The training state at the end of a rung; None before the first."""
-        return self._path(candidate, rung, "state").read_bytes() if rung >= 0 else None
+    def state(self, candidate: int, rung: int) -> State | None:
+        """The training state at the end of a rung; None before the first, and where it was lost."""
+        if (candidate, rung) in self._elsewhere:
+            return self._elsewhere[candidate, rung]
+        path = self._path(candidate, rung, "state")
+        return path.read_bytes() if path.exists() else None
 
     def seconds(self) -> tuple[float, float]:
         """Seconds of refitting and of training in all finished rungs."""
@@ -66,6 +73,7 @@ class RungFiles:
 
     def drop_state(self, candidate: int, rung: int) -> None:
         """Delete a training state that no leg will continue; it may be large."""
+        self._elsewhere.pop((candidate, rung), None)
         self._path(candidate, rung, "state").unlink(missing_ok=True)
 
     def put(self, result: LegResult) -> FinishedRung:
@@ -86,8 +94,10 @@ class RungFiles:
         )
         seconds = json.dumps([result.refit_seconds, result.train_seconds]).encode()
         write_whole(self._path(result.candidate, result.rung, "seconds"), seconds)
-        if result.state is not None:
+        if isinstance(result.state, bytes):
             write_whole(self._path(result.candidate, result.rung, "state"), result.state)
+        elif result.state is not None:
+            self._elsewhere[result.candidate, result.rung] = result.state
         with replacing(self._path(result.candidate, result.rung, "npy")) as file:
             np.save(file, rows, allow_pickle=False)
         document = json.dumps(score.to_dict()).encode()

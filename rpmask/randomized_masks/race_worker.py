@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,9 @@ from rpmask.train.parameters import frozen_embeddings, parameter_groups
 from rpmask.train.refit import refit, refit_batches
 from rpmask.train.teacher import StepCachedTeacher
 
+# A training state: bytes for a worker, and elsewhere what an engine has in their place.
+State = Any
+
 
 @dataclass(frozen=True)
 class RaceSetup:
@@ -57,13 +61,16 @@ class RaceSetup:
 
 @dataclass(frozen=True)
 class Leg:
-    """Train one candidate from one rung to the next, from the state that the last rung left."""
+    """Train one candidate from one rung to the next, from the state that the last rung left.
+
+    Without a state it is trained from the beginning, to the same numbers.
+    """
 
     candidate: int
     rung: int
     from_step: int
     to_step: int
-    state: bytes | None = field(repr=False)
+    state: State | None = field(repr=False)
     keep_state: bool = True
 
 
@@ -76,7 +83,7 @@ class LegResult:
     step: int
     score: Evaluation = field(repr=False)
     train_loss: float
-    state: bytes | None = field(default=None, repr=False)
+    state: State | None = field(default=None, repr=False)
     refit_seconds: float = 0.0
     train_seconds: float = 0.0
 
@@ -142,18 +149,20 @@ class RaceWorker:
                 restore(self._model, optimizer, hold, leg.state)
                 evaluations = from_tensors(notes_of(leg.state))
             self._model.train()
-            total, train_seconds, at = 0.0, 0.0, leg.from_step
+            total, train_seconds = 0.0, 0.0
+            at = leg.from_step if leg.state is not None else 0
             networks = (self._model, self._dense)
-            for stop in stops(leg.from_step, leg.to_step, training):
+            for stop in stops(at, leg.to_step, training):
                 started = time.monotonic()
                 with (
                     fast_attention(networks, self._setup.train, training.precision),
                     hold.gradients_masked(),
                 ):
                     for step in range(at, stop):
-                        total += self._step(optimizer, hold, step)
-                        if not np.isfinite(total):
+                        loss = self._step(optimizer, hold, step)
+                        if not np.isfinite(loss):
                             return self._broken(leg)
+                        total += loss if step >= leg.from_step else 0.0
                 train_seconds += time.monotonic() - started
                 try:
                     evaluations.append(self._evaluator(self._model))

@@ -108,7 +108,12 @@ def open_engine(
         setup = replace(setup, masks=module.Stored(setup.masks[i] for i in range(k)))
         worker = partial(RaceWorker, setup)
         return module.RayCluster(
-            worker, share=_share(request), most=k, workers=request.workers, early=early
+            worker,
+            share=_share(request),
+            most=k,
+            workers=request.workers,
+            early=early,
+            kept="state",
         )
     factory: WorkerFactory[Leg, LegResult] = partial(RaceWorker, setup)
     if race_device(request) == "cuda":

@@ -22,6 +22,8 @@ from workers import (
     ReadsMasks,
     Refuses,
     Shares,
+    Sums,
+    Turn,
     Waits,
 )
 
@@ -142,6 +144,27 @@ def test_a_killed_node_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     reader.join(120)
     assert sorted(found) == [0, 2, 4, 6]
     assert len(list(tmp_path.glob("*-*-*"))) == 5  # one of the four was begun twice
+    pool.close()
+
+
+def test_what_is_kept_stays_on_its_node_and_an_item_goes_on_without_it(cluster: Any) -> None:
+    second = cluster.add_node(num_cpus=1)
+    pool = engine(Sums, most=2, cpus=1, kept="total")
+    found = list(pool.map([Turn(i) for i in range(8)]))
+    assert all(isinstance(each.total, ray.ObjectRef) for each in found)
+    more = list(pool.map([Turn(10, each.total) for each in found]))
+    assert sorted(each.began_with for each in more) == list(range(8))
+
+    there = [each for each in more if each.node == second.node_id]
+    cluster.remove_node(second, allow_graceful=False)
+    last = list(pool.map([Turn(1, each.total) for each in more]))
+    lost = [each for each in last if each.began_with == 0.0]
+    assert len(last) == 8
+    assert len(lost) == len(there) > 0
+    kept = [each for each in last if each not in lost]
+    assert sorted(each.began_with - 10 for each in kept) == sorted(
+        each.began_with for each in more if each not in there
+    )
     pool.close()
 
 

@@ -145,6 +145,36 @@ def test_only_candidates_that_go_on_keep_their_state(tmp_path: Path) -> None:
     assert [c.status for c in again.candidates] == ["finished", "finished", "stopped", "stopped"]
 
 
+def test_a_state_that_the_engine_keeps_is_handed_on_and_not_written(tmp_path: Path) -> None:
+    """When the process ends, it is lost with it, and legs begin without a state."""
+
+    class Keeps(Scripted):
+        def __init__(self, stop_at: int | None = None) -> None:
+            super().__init__([0.6, 0.5, 0.55])
+            self.stop_at, self.given = stop_at, list[tuple[int, int, object]]()
+
+        def map(self, items: Iterable[Leg]) -> Iterator[LegResult]:
+            for leg in items:
+                self.given.append((leg.candidate, leg.rung, leg.state))
+                (result,) = super().map([leg])
+                if result.rung == self.stop_at:
+                    raise KeyboardInterrupt
+                yield replace(result, state=("there", leg.candidate, leg.rung))
+
+    whole = race(Keeps(), RULES, names(3), 0, RungFiles(tmp_path / "whole"), Silent())
+    first, again = Keeps(stop_at=2), Keeps()
+    with pytest.raises(KeyboardInterrupt):
+        race(first, RULES, names(3), 0, RungFiles(tmp_path), Silent())
+    assert not list(tmp_path.glob("*.state"))
+    assert all(
+        state == (("there", candidate, rung - 1) if rung else None)
+        for candidate, rung, state in first.given
+    )
+    found = race(again, RULES, names(3), 0, RungFiles(tmp_path), Silent())
+    assert [state for _, _, state in again.given] == [None] * len(again.given) != []
+    assert found.candidates == whole.candidates
+
+
 def test_a_broken_candidate_fails_with_its_reason(tmp_path: Path) -> None:
     means = [0.6, float("nan"), 0.55]
     outcome = race(Scripted(means), RULES, names(3), 0, RungFiles(tmp_path), Silent())

@@ -71,6 +71,9 @@ def test_two_legs_are_one(candidate: int, how: dict[str, Any], tmp_path: Path) -
         assert np.array_equal(whole.score.distances, second.score.distances)
     assert whole.score.metric == second.score.metric
     assert whole.state == second.state
+    again = worker(tmp_path, **how)(Leg(candidate, 1, 3, 8, None))  # its state was lost
+    assert (again.state, again.train_loss) == (second.state, second.train_loss)
+    assert np.array_equal(again.score.losses, second.score.losses)
 
 
 def test_a_step_in_parts_is_the_step(tmp_path: Path) -> None:
