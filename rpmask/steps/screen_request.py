@@ -121,6 +121,11 @@ class ScreenRequest(Checked, panel=SCREENING):
                 "--race-distill needs a loss term that looks at the dense model.",
                 "Give --distill-logits or --distill-hidden a weight, or race with --race-labels.",
             )
+        if self.full and self.budget == 0:
+            raise RpmaskError(
+                "--full trains every candidate, and --budget 0 trains none.",
+                "Leave out one of them. --recipe paper means --full.",
+            )
         if self.twins < 0 or self.twins == 1:
             raise RpmaskError(
                 f"--twins is {self.twins}; two or more show the noise of training.",

@@ -41,6 +41,7 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
         (FinetuneRequest(retain=math.nan), "--retain is nan"),
         (RunRequest(level_epochs=-1), "--level-epochs is -1; it must be 0 or more"),
         (TuneRequest(screen=ScreenRequest(budget=0.0)), "--budget is 0, and `tune` races until"),
+        (ScreenRequest(full=True, budget=0), "--budget 0 trains none"),
         (SampleRequest(granularity="2:4", substeps=2), "nothing to reach in 2 sub-steps"),
         (
             RunRequest(
