@@ -3,6 +3,9 @@
     python scripts/make_cli_docs.py            # write the page
     python scripts/make_cli_docs.py --check    # exit 1 if it is out of date
 
+An option that at least three verbs have with the same help and default is described once, under the shared
+options, and named in each of these verbs.
+
 Some versions of Typer have their own copy of click, so only methods that both have are called: the commands
 of a group, and a parameter's help record.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,14 @@ from rpmask.cli.app import app
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 ARGUMENTS, GENERAL = "Arguments", "General"  # the panels of those that name none
 DEFAULT = re.compile(r"\s*\[default: (?P<value>[^\]]*)\]")
+NAME = re.compile(r"--[a-z-]+")
 EXAMPLE = re.compile(r"\n*Example: `(?P<line>[^`]+)`")
+SHARED_BY = 3  # verbs
 SHELL_COMPLETION = {"install_completion", "show_completion"}
+
+SHARED, ANCHOR = "Shared options", "shared-options"
+Row = tuple[str, str, str]  # name, meaning, default
+Panels = dict[str, list[Row]]
 
 INTRODUCTION = """\
 # Command line
@@ -40,12 +50,31 @@ def render() -> str:
     """The whole page; the same text for the same app."""
     root = get_command(app)
     with root.make_context("rpmask", [], resilient_parsing=True) as context:
+        found = {name: _panels(command, name, context) for name, command in commands(root)}
+        often = Counter(row for panels in found.values() for row in _options(panels))
+        shared = {row for row, verbs in often.items() if verbs >= SHARED_BY}
         parts = [INTRODUCTION, _index(root), f"## rpmask\n\n{_help_of(root)}"]
         shown = [p for p in root.get_params(context) if p.name not in SHELL_COMPLETION]
-        parts.append(_tables(shown, context))
+        parts.append(_tables(_by_panel(shown, context)))
         for name, command in commands(root):
-            parts.append(_section(name, command, context))
+            parts.append(_section(name, command, found[name], shared))
+        everywhere: Panels = {}
+        for panel, row in dict.fromkeys(
+            row for panels in found.values() for row in _options(panels)
+        ):
+            if (panel, row) in shared:
+                everywhere.setdefault(panel, []).append(row)
+        parts.append(f"## {SHARED}\n\n{_tables(everywhere)}")
     return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _panels(command: Any, name: str, parent: Any) -> Panels:
+    with command.make_context(name, [], parent=parent, resilient_parsing=True) as context:
+        return _by_panel(command.get_params(context), context)
+
+
+def _options(panels: Panels) -> list[tuple[str, Row]]:
+    return [(panel, row) for panel, rows in panels.items() for row in rows if panel != ARGUMENTS]
 
 
 def commands(root: Any) -> Iterator[tuple[str, Any]]:
@@ -67,13 +96,18 @@ def _index(root: Any) -> str:
     return "\n".join(["| verb | what it does |", "|---|---|", *rows])
 
 
-def _section(name: str, command: Any, parent: Any) -> str:
+def _section(name: str, command: Any, panels: Panels, shared: set[tuple[str, Row]]) -> str:
     example = EXAMPLE.search(command.help or "")
     lines = [f"## rpmask {name}", "", _help_of(command), ""]
     if example:
         lines += ["```bash", example["line"], "```", ""]
-    with command.make_context(name, [], parent=parent, resilient_parsing=True) as context:
-        lines.append(_tables(command.get_params(context), context))
+    own = {
+        panel: [row for row in rows if (panel, row) not in shared] for panel, rows in panels.items()
+    }
+    named = [
+        f"`{NAME.findall(row[0])[0]}`" for panel, row in _options(panels) if (panel, row) in shared
+    ]
+    lines += [_tables(own), f"[Shared options](#{ANCHOR}): {', '.join(named)}."]
     return "\n".join(lines)
 
 
@@ -85,28 +119,33 @@ def _first_line(command: Any) -> str:
     return _help_of(command).splitlines()[0]
 
 
-def _tables(parameters: Iterable[Any], context: Any) -> str:
-    """One table a panel: arguments, general options, then the panels in order of appearance."""
-    panels: dict[str, list[str]] = {ARGUMENTS: [], GENERAL: []}
+def _by_panel(parameters: Iterable[Any], context: Any) -> Panels:
+    """Rows by panel: arguments, general options, then the panels in order of appearance."""
+    panels: Panels = {ARGUMENTS: [], GENERAL: []}
     for parameter in parameters:
         record = parameter.get_help_record(context)
         if record is not None:
             default = ARGUMENTS if parameter.param_type_name == "argument" else GENERAL
             panel = getattr(parameter, "rich_help_panel", None) or default
             panels.setdefault(panel, []).append(_row(*record))
-    blocks = [
-        "\n".join([f"**{panel}**", "", "| name | meaning | default |", "|---|---|---|", *rows, ""])
+    return panels
+
+
+def _tables(panels: Panels) -> str:
+    """One table a panel."""
+    head = ["| name | meaning | default |", "|---|---|---|"]
+    return "\n".join(
+        "\n".join([f"**{panel}**", "", *head, *(f"| {' | '.join(row)} |" for row in rows), ""])
         for panel, rows in panels.items()
         if rows
-    ]
-    return "\n".join(blocks)
+    )
 
 
-def _row(declaration: str, text: str) -> str:
+def _row(declaration: str, text: str) -> Row:
     found = DEFAULT.search(text)
     default = found["value"] if found else ""
     meaning = DEFAULT.sub("", text).strip()
-    return f"| `{_cell(declaration)}` | {_cell(meaning)} | {_cell(default)} |"
+    return f"`{_cell(declaration)}`", _cell(meaning), _cell(default)
 
 
 def _cell(text: str) -> str:

@@ -79,6 +79,25 @@ def test_cli_page_is_up_to_date() -> None:
     assert written == SCRIPT.render(), "run `make docs`"
 
 
+def test_every_option_is_on_the_page_of_its_verb() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = {
+        part.partition("\n")[0]: set(re.findall(r"(?<=[`\s])--[a-z-]+", part))
+        for part in re.split(r"^## (?:rpmask )?", page, flags=re.MULTILINE)
+    }
+    for verb, command in VERBS.items():
+        first = {
+            next(o for o in p.opts if o.startswith("--"))
+            for p in command.params
+            if p.opts[0][0] == "-"
+        }
+        assert first <= named[verb], verb
+    shared = re.findall(
+        r"^\| `(?:-\w, )?(--[a-z-]+)", page.partition("## Shared options")[2], re.MULTILINE
+    )
+    assert len(shared) == len(set(shared))
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_verb_and_options_have_help(verb: str) -> None:
     command = VERBS[verb]
