@@ -131,7 +131,7 @@ def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunReques
             screen,
             budget=given.get("budget", 0.0),
             full=False,
-            refit=given.get("race_refit", usual.race_refit),
+            refit=given.get("race_refit"),
             examples=given.get("examples", usual.examples or screen.examples),
         ),
     )

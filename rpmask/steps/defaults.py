@@ -17,12 +17,10 @@ from rpmask.train.plan import REFIT_ROWS_ALONE, Distillation, TrainPlan
 class Untrained(Record):
     """The defaults of a run without training, where a refit is all that there is.
 
-    rows are for importances and for the last refit, race_refit for that of each candidate; None leaves it to
-    `screen`. examples is the task's own if it is None.
+    rows are for importances and for the last refit. examples is the task's own if it is None.
     """
 
     rows: int = REFIT_ROWS_ALONE
-    race_refit: int | None = None
     k: int = SampleRequest.k
     examples: int | None = None
     space: SearchSpace = field(default_factory=SearchSpace)
@@ -76,7 +74,6 @@ KIND_DEFAULTS = {
         # fewer blocks. Magnitude, the control, is far behind on decoders; both centres need no gradients.
         untrained=Untrained(
             rows=64,
-            race_refit=32,
             k=3,
             examples=32,
             space=SearchSpace(importances=("wanda", "sparsegpt"), allocations=(ROW_ALLOCATION,)),

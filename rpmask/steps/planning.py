@@ -204,6 +204,7 @@ class Planner:
             threads=threads or plan.threads or available_cores(),
             sparsity=highest or 0.5,
             data_aware=aware,
+            trains=any(work.part.steps for work in todo),
         )
         timed = [replace(work.part, seconds=round(work.cost(timings), 1)) for work in todo]
         return Plan(

@@ -10,16 +10,24 @@ import copy
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from rpmask.heads.splits import Split
 from rpmask.jsonrecord import Record
 from rpmask.masks.mask import Mask
-from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.masks.weights import (
+    Prunable,
+    TensorWeights,
+    block_of,
+    find_prunable,
+    weights_digest,
+)
 from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
@@ -37,6 +45,11 @@ from rpmask.train.refit import refit, refit_batches
 
 STEPS, LONGEST = 8, 10.0  # timed steps, and the seconds after which no other is begun
 EVALUATED, CALIBRATED, REFITTED = 128, 8, 32  # rows
+FEWEST = 2  # rows that are evaluated, and with which an evaluation is warmed up
+LARGE, PART = (
+    50_000_000,
+    8,
+)  # prunable weights from which the refit of an eighth of the blocks is timed
 REFIT_PASSES = (
     4.0  # of a row through the model, in evaluated rows: two models, forwards and products
 )
@@ -75,20 +88,29 @@ def measure(
     threads: int,
     sparsity: float,
     data_aware: bool,
+    trains: bool,
 ) -> Timings:
-    """Time a model on the first rows of a task's training; a refit and a calibration only if `data_aware`."""
+    """Time a model on the first rows of a task's training.
+
+    A refit and a calibration only if `data_aware`, steps of a training only if something `trains`.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, threads))
     random = torch.get_rng_state()
     try:
-        return _measure(folder, prepared, plan, sparsity, data_aware)
+        return _measure(folder, prepared, plan, sparsity, data_aware, trains)
     finally:
         torch.set_num_threads(before)
         torch.set_rng_state(random)
 
 
 def _measure(
-    folder: str, prepared: Prepared, plan: TrainPlan, sparsity: float, data_aware: bool
+    folder: str,
+    prepared: Prepared,
+    plan: TrainPlan,
+    sparsity: float,
+    data_aware: bool,
+    trains: bool,
 ) -> Timings:
     spec, split = prepared.spec, prepared.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,15 +127,11 @@ def _measure(
         started = time.perf_counter()
         calibrate(model, split, spec, names, ["fisher"], seed=0, observer=Silent(), rows=rows)
         calibration_row = (time.perf_counter() - started) / len(rows)
-        pruned = copy.deepcopy(model)
-        mask = _magnitude(pruned, tensors, sparsity)
-        batches = refit_batches(split, min(REFITTED, len(split)), plan.seed)
-        started = time.perf_counter()
-        refit(pruned, mask, batches, Silent())
-        refitted = time.perf_counter() - started
-        del pruned
-    teacher = copy.deepcopy(model).eval() if plan.distill.needs_teacher else None
-    step, teaching = _step(model, teacher, split, plan, prepared)
+        refitted = _refit(model, tensors, split, sparsity, plan.seed)
+    step = teaching = 0.0
+    if trains:
+        teacher = copy.deepcopy(model).eval() if plan.distill.needs_teacher else None
+        step, teaching = _step(model, teacher, split, plan, prepared)
     return Timings(
         step=step,
         teacher=teaching,
@@ -129,11 +147,29 @@ def _measure(
 
 def _evaluated_row(model: nn.Module, prepared: Prepared) -> float:
     held = prepared.selection
-    some = held.take(generator(0, "timed").permutation(len(held.labels))[:EVALUATED])
-    evaluate(model, some, prepared.spec)
+    # Of rows with many logits fewer are enough: one takes as long as many of a classifier.
+    count = max(FEWEST, held.at_once(EVALUATED))
+    some = held.take(generator(0, "timed").permutation(len(held.labels))[:count])
+    evaluate(model, some.take(np.arange(min(FEWEST, len(some.labels)))), prepared.spec)
     started = time.perf_counter()
     evaluate(model, some, prepared.spec)
     return (time.perf_counter() - started) / len(some)
+
+
+def _refit(
+    model: nn.Module, tensors: Sequence[Prunable], split: Split, sparsity: float, seed: int
+) -> float:
+    """The seconds of a refit; of a large model's first blocks, in proportion to their weights."""
+    total = sum(tensor.numel for tensor in tensors)
+    blocks = list(dict.fromkeys(block_of(tensor.name) for tensor in tensors))
+    first = blocks[: max(1, len(blocks) // PART)] if total > LARGE else blocks
+    some = [tensor for tensor in tensors if block_of(tensor.name) in first]
+    pruned = copy.deepcopy(model)
+    mask = _magnitude(pruned, some, sparsity)
+    batches = refit_batches(split, min(REFITTED, len(split)), seed)
+    started = time.perf_counter()
+    refit(pruned, mask, batches, Silent())
+    return (time.perf_counter() - started) * total / sum(tensor.numel for tensor in some)
 
 
 def _magnitude(model: nn.Module, tensors: Any, sparsity: float) -> Mask:
@@ -155,7 +191,9 @@ def _step(
     begun, steps, teaching = time.perf_counter(), [], []
     with fast_attention((model, teacher), split, plan.precision):
         for number, rows in enumerate(order):
-            batch = {name: value.to(device) for name, value in split.batch(rows).items()}
+            some = rows[: split.at_once(len(rows))]  # as many as a training has in memory at once
+            parts = len(rows) / len(some)
+            batch = {name: value.to(device) for name, value in split.batch(some).items()}
             labels = batch.pop("labels")
             started = time.perf_counter()
             narrow = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
@@ -182,8 +220,8 @@ def _step(
             loss.item()
             done = time.perf_counter()
             if number:  # the first one warms up
-                steps.append(done - taught)
-                teaching.append(taught - started)
+                steps.append((done - taught) * parts)
+                teaching.append((taught - started) * parts)
             if number and done - begun > LONGEST:
                 break
     return sum(steps) / len(steps), sum(teaching) / len(teaching)

@@ -73,7 +73,7 @@ def test_a_decoder_without_training_has_few_candidates_by_row(asked: Any, tmp_pa
     bare = ("--epochs", "0", *data)
     found = asked(*bare)
     assert (found.sample.k, found.sample.calibration_rows, found.finetune.plan.refit) == (3, 64, 64)
-    assert (found.screen.refit, found.screen.examples, found.screen.budget) == (32, 32, 0.0)
+    assert (found.screen.refit, found.screen.examples, found.screen.budget) == (None, 32, 0.0)
     assert found.sample.space.importances == ("wanda", "sparsegpt")
     assert found.sample.space.allocations == (ROW_ALLOCATION,)
     groups = asked(*bare, "--granularity", "2:4", "--one-shot", "--sparsity", "0.5")

@@ -14,7 +14,10 @@ import rpmask
 from rpmask.cli import entry
 from rpmask.cli.plan_lines import line_of
 from rpmask.cli.time_left import TimeLeft
+from rpmask.masks.mask import Mask
+from rpmask.masks.weights import block_of
 from rpmask.results import JackpotResult
+from rpmask.steps import timing
 from rpmask.steps.planning import Part, Plan
 
 STEPS = ("sample", "screen", "select", "finetune")
@@ -95,6 +98,32 @@ def test_the_plan_of_a_search_is_what_it_takes(
     assert [part["steps"] for part in plan.parts] == [found.record.epochs[-1].step]
     assert "plan of jackpot" in plan._repr_html_()
     assert rpmask.jackpot(**few, plan=True, quiet=True).reused == 1
+
+
+def test_no_training_is_timed_where_there_is_none(
+    ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of a large model only the first blocks are refitted, in proportion."""
+    refitted: list[list[str]] = []
+
+    def noted(model: Any, mask: Mask, *_: object) -> int:
+        refitted.append(list(mask.names))
+        return 0
+
+    def trained(*_: object) -> tuple[float, float]:
+        raise AssertionError("a training was timed")
+
+    monkeypatch.setattr(timing, "refit", noted)
+    monkeypatch.setattr(timing, "_step", trained)
+    bare = ("run", "--one-shot", "--epochs", "0", "--k", "2", "--threads", "1")
+    few = (*bare, "--train-rows", "64", "--selection-rows", "40", "--plan")
+    assert ask(tmp_path, *few)["steps"] == 0
+    monkeypatch.setattr(timing, "LARGE", 0)
+    monkeypatch.setattr(timing, "PART", 2)
+    ask(tmp_path, *few)
+    whole, part = refitted
+    assert {block_of(name) for name in part} < {block_of(name) for name in whole}
+    assert len(part) <= len(whole) / 2
 
 
 def test_time_left_follows_the_speed_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
