@@ -77,9 +77,10 @@ def readable(source: str, max_length: int) -> int:
 
 def skeleton(source: str, task: TaskSpec) -> nn.Module:
     """The model's modules without its weights: enough to know what may be pruned."""
+    # Outside of the block, in which old versions of torch cannot be imported by transformers.
+    auto_class, config = head_of(task).auto_class, _config(locate(source), task)
     with torch.device("meta"):
-        config = _config(locate(source), task)
-        model: nn.Module = head_of(task).auto_class.from_config(config)
+        model: nn.Module = auto_class.from_config(config)
     return model
 
 
