@@ -69,7 +69,7 @@ def allocate(
     kept = total_kept(int(size.sum()), sparsity)
     if not kept:
         raise RpmaskError(
-            f"A sparsity of {sparsity:g} keeps none of {int(size.sum())} units.",
+            f"A sparsity of {sparsity} keeps none of {int(size.sum())} units.",
             "Give a lower sparsity, or a finer granularity.",
         )
     if kept > limit.sum():

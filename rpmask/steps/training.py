@@ -19,8 +19,10 @@ from torch import nn
 from rpmask import ranks
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
+from rpmask.masks.granularity import plan_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask
+from rpmask.masks.weights import find_prunable
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.resolve import MASK_FILE
@@ -79,7 +81,7 @@ def fit(
         plan,
         Path(training.folder) / "checkpoints",
         observer,
-        _cuts(training, mask, prepared),
+        _cuts(training, mask, prepared, model),
     )
     return trained, model, teacher
 
@@ -91,12 +93,13 @@ def _freeze_imports() -> None:
 
 
 def _cuts(
-    training: Training, mask: Mask | None, prepared: Prepared
+    training: Training, mask: Mask | None, prepared: Prepared, model: nn.Module
 ) -> Callable[[int], Tightening] | None:
     """What tightens the mask, given the number of steps; None if it stays as it is."""
     plan = training.plan
     if mask is None or plan.tighten is None:
         return None
+    from rpmask.randomized_masks.allocation import allocate
     from rpmask.randomized_masks.tightening import Tightening, cuts_by_step
 
     recipe = MaskRecipe(
@@ -109,6 +112,8 @@ def _cuts(
         granularity=training.granularity,
     )
     before, target = mask.sparsity, plan.tighten
+    banks = plan_banks(training.granularity, find_prunable(model, mask.names))
+    allocate({bank.name: bank.units for bank in banks}, target)  # refuses a target that keeps none
     return lambda steps: Tightening(
         recipe,
         cuts_by_step(before, target, steps, plan.tighten_share, plan.tighten_cuts),

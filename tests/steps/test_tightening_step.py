@@ -51,6 +51,9 @@ def test_a_target_that_the_mask_has_reached_is_refused(
     done = rpmask(["finetune", "--from", selected, "--tighten", "0.4", "--json"], folder)
     assert done.returncode == 2
     assert "drops 0.5 already, and --tighten is 0.4" in json.loads(done.stdout)["error"]
+    done = rpmask(["finetune", "--from", selected, "--tighten", "0.9999999", "--json"], folder)
+    assert done.returncode == 2
+    assert "A sparsity of 0.9999999 keeps none of" in json.loads(done.stdout)["error"]
     done = rpmask(["finetune", "--tighten", "0.8", "--epochs", "0", "--json"], folder)
     assert done.returncode == 2
     assert "no step to train" in json.loads(done.stdout)["error"]
