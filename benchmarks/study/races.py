@@ -63,18 +63,23 @@ def early_said(rows: Rows) -> list[str]:
     return said
 
 
+def draws_beside_centres(rows: Rows) -> list[list[float]]:
+    """How much lower the loss of each draw was than that of the mask it was drawn around."""
+    return [
+        lower
+        for row in rows
+        for one, lower in zip(row["pool"], row["ahead_of_centre"], strict=True)
+        if one["temperature"] > 0 and lower is not None
+    ]
+
+
 def search_said(rows: Rows) -> list[str]:
     """What drawing and racing are worth, as far as rows tell."""
     said = []
     ours, paper = (of(rows, question="main", arm=arm) for arm in ("ours", "paper"))
     if ours and paper:
         won = [sum(row["verdicts"][-1] == "better" for row in side) for side in (ours, paper)]
-        draws = [
-            lower
-            for row in ours
-            for one, lower in zip(row["pool"], row["ahead_of_centre"], strict=True)
-            if one["temperature"] > 0 and lower is not None
-        ]
+        draws = draws_beside_centres(ours)
         ahead, behind = sum(d[1] > 0 for d in draws), sum(d[2] < 0 for d in draws)
         said.append(
             f"Of {len(ours)} races of (c) {won[0]} had evidence for a mask over the magnitude mask, of "
