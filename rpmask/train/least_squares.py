@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import torch
 
-RIDGE = (
-    1.0  # times the unknowns of a unit by the rows they are fitted to, of the mean squared input
-)
+# Of the mean squared input, times the unknowns of a unit by the rows they are fitted to.
+RIDGE = 2.0
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
 # At most, of conjugate gradients: the last ones fit what only the calibration rows say.
 ITERATIONS = 15
@@ -32,14 +31,15 @@ def solve_kept(
 ) -> torch.Tensor:
     """The weights of every output unit, (in + 1, out): zero where dropped, the bias last.
 
-    They minimize the squared error of the answers, plus a ridge that pulls them to `start`: the more, the
-    fewer rows there are, since a unit with as many weights as rows would fit their noise. The last input is
-    one in every row, so the Gram matrix ends with the number of rows.
+    They minimize the squared error of the answers, plus a ridge that pulls them to `start`: the harder, the
+    more weights a unit keeps by the number of rows, since one with as many weights as rows would fit their
+    noise. The last input is one in every row, so the Gram matrix ends with the number of rows.
     """
-    rows = gram[-1, -1].clamp_min(1.0)
-    ridge = RIDGE * len(gram) / rows * gram.diagonal()[:-1].mean().clamp_min(1e-12)
     bias = torch.full((len(keep), 1), biased)
     kept = torch.cat([keep.cpu(), bias], dim=1)  # (out, in + 1)
+    unknowns = float(kept.sum(1).double().mean())
+    share = RIDGE * unknowns / gram[-1, -1].clamp_min(1.0)
+    ridge = share * gram.diagonal()[:-1].mean().clamp_min(1e-12)
     pulled = target + ridge * start
     if _many_kept(kept, gram.is_cuda):
         return _conjugate_gradients(gram, pulled, start, kept.T.to(gram), ridge)
