@@ -122,7 +122,8 @@ def _create(path: Path) -> None:
     """
     from rpmask.tracking.signals import Client
 
-    made = path.with_name(f".{path.name}.new")
+    # A whole path: MLflow keeps the stores that a process has opened by their addresses.
+    made = path.resolve().with_name(f".{path.name}.new")
     made.unlink(missing_ok=True)
     made.with_name(f"{made.name}-journal").unlink(missing_ok=True)
     Client(f"{SQLITE}{made}").search_experiments(max_results=1)

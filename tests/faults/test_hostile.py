@@ -8,6 +8,7 @@ import pickle
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,11 +120,9 @@ def test_the_ui_listens_on_this_machine_only(
 ) -> None:
     started: list[list[str]] = []
     said: list[str] = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        server.subprocess, "run", lambda command, **_: started.append(list(command))
-    )
-    server.serve_ui("sqlite:///mlflow.db", "rpmask", free_port(), said.append)
+    run = SimpleNamespace(run=lambda command, **_: started.append(list(command)))
+    monkeypatch.setattr(server, "subprocess", run)
+    server.serve_ui(f"sqlite:///{tmp_path}/mlflow.db", "rpmask", free_port(), said.append)
     (command,) = started
     assert "/#/experiments?workflowType=machine_learning" in said[0]  # there is no experiment yet
     assert command[command.index("--host") + 1] == "127.0.0.1"

@@ -40,7 +40,7 @@ SPEC = language_spec("story", "a made-up text")
 def encode(folder: Path, length: int = 16, end: bool = True, dev: Any = "a dev text") -> Encoded:
     """The blocks of a dev file."""
     (folder / "dev.txt").write_text(dev)
-    rows = read_language("story", [folder / "dev.txt"] * 2, "text").dev["dev"]
+    rows = read_language("story", [str(folder / "dev.txt")] * 2, "text").dev["dev"]
     return LANGUAGE.inputs.encode(rows, tokenizer(end), SPEC, length)
 
 
@@ -66,7 +66,7 @@ def test_bytes_are_counted_and_not_characters(tmp_path: Path) -> None:
 def test_an_end_token_divides_what_does_not_follow(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "the cat"}\n{"text": "a dog ran"}\n')
-    made = read_language("story", [rows, rows], "text").dev["dev"]
+    made = read_language("story", [str(rows)] * 2, "text").dev["dev"]
     (block,) = LANGUAGE.inputs.encode(made, tokenizer(), SPEC, 6).labels
     end = tokenizer().eos_token_id
     assert block.tokens.tolist() == tokenizer()("the cat <end> a dog ran")["input_ids"]
