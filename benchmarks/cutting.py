@@ -1,10 +1,12 @@
 """How a mask comes about, and what is kept: one look, sub-steps, and cuts while the weights train.
 
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER    # writes benchmarks/cutting.json
+    RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER --rows rates    # benchmarks/rates.json
 
 FOLDER is a model fine-tuned on the task. Each row prunes it by the Fisher information with one threshold for
-all tensors, refits the kept weights, and trains them as `finetune` does, at 4e-4. Distances are
-Kullback-Leibler divergences of dev answers from the dense model's.
+all tensors, refits the kept weights, and trains them as `finetune` does, at 4e-4. Rows of `rates` have other
+rates and batches, for the same number of examples. Distances are Kullback-Leibler divergences of answers from
+the dense model's, on dev and on the selection split.
 
 Rows that the file has already are not computed again.
 """
@@ -58,9 +60,17 @@ class Row:
     refit: int = 256
     tightened: float = 0.0
     cuts: int = 10
+    batch: int = 32
+    rate: float = 4e-4
+    precision: str = "fp32"
 
 
-ROWS = (
+RATES = tuple(
+    Row(0.97, 3, refit=0, tightened=0.7, batch=batch, rate=rate, precision="bf16")
+    for rate in (4e-4, 8e-4)
+    for batch in (32, 16)
+)
+CUTTING = (
     Row(0.97, 0),
     Row(0.97, 0, calibration=1024, refit=1024),
     Row(0.97, 0, substeps=4, refit=1024),
@@ -76,6 +86,9 @@ ROWS = (
     Row(0.99, 3, refit=0, tightened=0.5),
     Row(0.99, 3, substeps=4, calibration=1024),
 )
+
+
+ROWS = {"cutting": CUTTING, "rates": RATES}
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,7 @@ class Task:
         self.dense = load_classifier(dense, self.data.spec)
         self.dev = next(iter(self.prepared.dev().values()))
         self.answers = evaluate(self.dense, self.dev, self.data.spec)
+        self.selected = evaluate(self.dense, self.prepared.selection, self.data.spec)
 
     def model(self) -> nn.Module:
         """The dense model, to be pruned."""
@@ -120,6 +134,9 @@ class Task:
             primary: found.metrics[primary],
             "kept": found.metrics[primary] / self.answers.metrics[primary],
             "distance": _divergence(self.answers, found),
+            "selection_distance": _divergence(
+                self.selected, evaluate(model, self.prepared.selection, self.data.spec)
+            ),
             "agreement": float(np.mean(self.answers.logits.argmax(1) == found.logits.argmax(1))),
         }
 
@@ -151,7 +168,9 @@ def walked(task: Task, row: Row) -> dict[str, Any]:
     drawn = time.process_time()
     plan = TrainPlan(
         epochs=row.epochs,
-        learning_rate=4e-4,
+        learning_rate=row.rate,
+        batch_size=row.batch,
+        precision=row.precision,
         refit=0 if row.tightened else row.refit,
         freeze_embeddings=True,
         seed=task.seed,
@@ -220,19 +239,22 @@ def main() -> None:
     parser.add_argument("--task", default="cola")
     parser.add_argument("--train-rows", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--rows", choices=tuple(ROWS), default="cutting")
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    asked.out = asked.out or Path(__file__).with_name(f"{asked.rows}.json")
     torch.set_num_threads(1)
-    known = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
+    before = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": [], "dense": {}}
+    known, dense = before["rows"], before["dense"]
     task = Task(asked.task, asked.dense, asked.train_rows, asked.seed)
-    for row in ROWS:
+    dense[asked.task] = task.answers.metrics[task.data.spec.primary]
+    for row in ROWS[asked.rows]:
         label = {**asdict(row), "task": asked.task, "seed": asked.seed}
         if any(label.items() <= each.items() for each in known):
             continue
         known.append({"task": asked.task, **walked(task, row)})
-        dense = {asked.task: task.answers.metrics[task.data.spec.primary]}
         document = {
-            "command": "python benchmarks/cutting.py --dense FOLDER",
+            "command": f"python benchmarks/cutting.py --dense FOLDER --rows {asked.rows}",
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
             "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
             "dense": dense,

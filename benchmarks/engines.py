@@ -6,8 +6,9 @@ A turn runs `rpmask screen` on a pool of eight candidates of the demo with one l
 and on a pool of twenty-two, which takes about a minute, with two local workers and with two of Ray, one after
 the other, as the commands a user types: their wall time has the start of processes, of Ray and of MLflow in
 it. Every other turn goes the other way round. One worker has both cores' threads, as is the default; once
-more with one thread it is what the cost model of scaling.py is fitted to. Those that train the same pool with
-one thread must find the same rungs to the last bit.
+more with one thread, while another race keeps the other core busy as a second worker would, it is what the
+cost model of scaling.py is fitted to. Those that train the same pool with one thread must find the same rungs
+to the last bit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,8 +39,28 @@ ENGINES = {
     "local-2-of-22": (22, ["--workers", "2"]),
     "ray-2-of-22": (22, ["--workers", "2", "--engine", "ray"]),
 }
+STARTING = 10.0  # seconds until the other race trains
+ACCOMPANIED = "local-1-thread"
 SAME = (("local-1-thread", "local-2"), ("local-2-of-22", "ray-2-of-22"))
 PLAIN = ("--race-refit", "0", "--race-labels")
+LONG = ("--force", "--budget", "9", *PLAIN)  # a race that lasts longer than the one it accompanies
+
+
+@contextmanager
+def at_work(arguments: list[str], folder: Path, wanted: bool) -> Iterator[None]:
+    """Run a command meanwhile, if it is wanted, and stop it."""
+    if not wanted:
+        yield
+        return
+    command = [sys.executable, "-m", "rpmask", *arguments]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    time.sleep(STARTING)
+    try:
+        yield
+        assert process.poll() is None, "the other race ended first"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def rpmask(arguments: list[str], folder: Path) -> tuple[dict[str, Any], float]:
@@ -62,10 +85,16 @@ def turn(order: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pools = {k: rpmask(["sample", "--k", str(k)], folder)[0]["run_id"] for k in POOLS}
+        beside = folder / "beside"
+        beside.mkdir()
+        other = rpmask(["sample", "--k", "22"], beside)[0]["run_id"]
         for engine in order:
             k, options = ENGINES[engine]
             what = ["--from", pools[k], "--force", "--budget", str(POOLS[k]), *PLAIN]
-            result, wall = rpmask(["screen", *what, *options], folder)
+            with at_work(
+                ["screen", "--from", other, *LONG, *options], beside, engine == ACCOMPANIED
+            ):
+                result, wall = rpmask(["screen", *what, *options], folder)
             found[engine] = {
                 "wall_seconds": wall,
                 "race_seconds": result["seconds"]["race"],

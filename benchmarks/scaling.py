@@ -172,6 +172,37 @@ def check(costs: dict[str, float], engines: dict[str, Any]) -> list[dict[str, An
 MODELS = {"110M": Model(110e6, 85e6, 24e6), "7B": Model(6.74e9, 6.48e9, 0.13e9)}
 
 
+def costs_of(model: Model, measured: dict[str, float], asked: argparse.Namespace) -> Costs:
+    """The measured costs, and those of a step and of the network as assumed."""
+    step = 6 * model.trains * asked.batch * asked.tokens / (asked.tflops * 1e12)
+    evaluation = 500 / asked.batch * step / 3  # 500 rows, forward only
+    return Costs(step, evaluation, **measured, network_byte=8 / (asked.gbits * 1e9))
+
+
+def by_rungs(
+    measured: dict[str, float], spent: int, asked: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Races of about as many steps with fewer rungs: ten and a hundred workers."""
+    found = []
+    for count in range(3, asked.rungs + 1):
+        full = asked.rows // asked.batch
+        rungs = rungs_of(asked.candidates, full, count, spent / (asked.candidates * full))
+        for name, model in MODELS.items():
+            costs = costs_of(model, measured, asked)
+            ten, hundred = (simulate(rungs, model, workers, costs) for workers in (10, 100))
+            found.append(
+                {
+                    "model": name,
+                    "rungs": count,
+                    "in_the_last": rungs[-1][0],
+                    "hours": [ten["hours"], hundred["hours"]],
+                    "waiting": [ten["share_waiting"], hundred["share_waiting"]],
+                    "ratio": ten["hours"] / hundred["hours"],
+                }
+            )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--candidates", type=int, default=1000)
@@ -190,20 +221,13 @@ def main() -> None:
     rungs = rungs_of(asked.candidates, asked.rows // asked.batch, asked.rungs, asked.budget)
     rows = []
     for (name, model), workers in itertools.product(MODELS.items(), (1, 10, 100)):
-        operations = 6 * model.trains * asked.batch * asked.tokens
-        step = operations / (asked.tflops * 1e12)
-        costs = Costs(
-            **measured,
-            step=step,
-            evaluation=500 / asked.batch * step / 3,  # 500 rows, forward only
-            network_byte=8 / (asked.gbits * 1e9),
-        )
-        free = Costs(step, costs.evaluation, *[0.0] * 7)
+        costs = costs_of(model, measured, asked)
+        free = Costs(costs.step, costs.evaluation, *[0.0] * 7)
         rows.append(
             {
                 "model": name,
                 "workers": workers,
-                "step_seconds": step,
+                "step_seconds": costs.step,
                 "state_gigabytes": model.state / 1e9,
                 **simulate(rungs, model, workers, costs),
                 "hours_if_all_but_training_were_free": simulate(rungs, model, workers, free)[
@@ -211,6 +235,7 @@ def main() -> None:
                 ],
             }
         )
+    spent = sum(candidates * steps for candidates, steps in rungs)
     timings = HERE / "engines.json"
     engines = json.loads(timings.read_text()) if timings.exists() else {"turns": []}
     report = {
@@ -227,6 +252,7 @@ def main() -> None:
         },
         "measured_seconds": measured,
         "simulated": rows,
+        "by_rungs": by_rungs(measured, spent, asked),
         "checked_against_engines_json": check(measured, engines),
     }
     write_whole(asked.out, (json.dumps(report, indent=1) + "\n").encode())

@@ -143,6 +143,25 @@ def cutting(report: Report) -> str:
     return table(head, rows)
 
 
+def rates(report: Report) -> str:
+    """A row for each task, rate and batch."""
+    rows = [
+        [
+            row["task"],
+            f"{row['rate']:g}",
+            str(row["batch"]),
+            f"{row['selection_distance']:.3f}",
+            f"{row['distance']:.3f}",
+            f"{100 * row['agreement']:.1f} %",
+            f"{100 * row['kept']:.0f} %",
+            f"{row['training_seconds']:.0f} s",
+        ]
+        for row in report["rows"]
+    ]
+    head = ["task", "rate", "rows a step", "distance on selection", "on dev", "agreement", "kept"]
+    return table([*head, "training"], rows)
+
+
 def refitting(report: Report) -> str:
     """Both solvers, by shape and share of kept weights."""
     rows = [

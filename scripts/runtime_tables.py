@@ -102,6 +102,20 @@ def simulated(report: Report) -> str:
     return table([*head, "GB moved", "hours, training alone"], rows)
 
 
+def by_rungs(report: Report) -> str:
+    """How much faster a hundred workers are than ten, by the rungs of a race of as many steps."""
+    rows = [
+        [
+            *(one["model"], str(one["rungs"]), str(one["in_the_last"])),
+            *(f"{100 * share:.0f}%" for share in one["waiting"]),
+            f"{one['ratio']:.1f}",
+        ]
+        for one in report["by_rungs"]
+    ]
+    head = ["model", "rungs", "candidates in the last", "ten wait", "a hundred wait"]
+    return table([*head, "ten / hundred, hours"], rows)
+
+
 def checked(report: Report) -> str:
     """The cost model beside races that were timed."""
     rows = [

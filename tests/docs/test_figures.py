@@ -24,7 +24,16 @@ def test_the_page_of_measurements_is_up_to_date() -> None:
         text = place.read_text(encoding="utf-8")
         shown += [name for _, name in script.MARKED.findall(text)]
         assert text == script.filled(text)
-    assert shown == ["pruned", "packed", "runtimes", "decoding", "compact", "simulated", "check"]
+    assert shown == [
+        "pruned",
+        "packed",
+        "runtimes",
+        "decoding",
+        "compact",
+        "simulated",
+        "rungs",
+        "check",
+    ]
 
 
 def test_the_page_of_results_is_up_to_date() -> None:
