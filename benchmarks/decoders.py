@@ -6,7 +6,7 @@ FOLDER is SmolLM2-135M in fp32; the other folder holds train.txt and dev.txt of 
 (`rivals.py` has two) get the same 16 calibration blocks of 512 tokens of a seed. rpmask's part is what
 `rpmask run --one-shot --epochs 0` does for one candidate: calibrate, draw the mask without noise, refit. The
 perplexity is that of evenly spaced dev blocks; seconds are the processor's, on one thread. Each cell is
-written when it is done, and the same command goes on.
+written when it is done, and the same command continues.
 """
 
 from __future__ import annotations

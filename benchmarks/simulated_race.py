@@ -127,7 +127,7 @@ class Simulation:
         self._at(when + fetching + around + work, self._answer)
 
     def _answer(self, when: float) -> None:
-        self._ask(when)  # the worker goes on before its score is written down
+        self._ask(when)  # the worker continues before its score is stored
         self.coordinator.use(when, self.costs.handover + self.costs.store)
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks of seeded units: each is written as soon as it is done, and the same command goes on."""
+"""Benchmarks of seeded units: each is written as soon as it is done, and the same command continues."""
 
 from __future__ import annotations
 

@@ -15,9 +15,12 @@ def percent(sparsity: float) -> str:
     return f"{100 * sparsity:.6g}%"
 
 
+ALLOCATION_WORDS = {-2.0: "owl", -1.0: "row", 0.0: "uniform", 1.0: "global"}
+
+
 def allocation_word(allocation: float) -> str:
     """An allocation as tables show it: owl, row, or the share of the global threshold."""
-    return {-1.0: "row", -2.0: "owl"}.get(allocation, f"{allocation:g}")
+    return ALLOCATION_WORDS[allocation] if allocation < 0 else f"{allocation:g}"
 
 
 def shown_interval(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, Normal, Stroke
 
 from rpmask.records import Candidate, Pool
-from rpmask.words import percent
+from rpmask.words import ALLOCATION_WORDS, percent
 
 BLACK = "#000000"  # the control
 VERMILION = "#D55E00"  # the winner or the best
@@ -65,7 +65,7 @@ def label(candidate: Candidate, index: int) -> str:
     if candidate.control:
         return "control"
     recipe = candidate.recipe
-    allocation = {-2.0: "owl", -1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
+    allocation = ALLOCATION_WORDS.get(recipe.allocation)
     words = [recipe.importance, allocation or f"blend={recipe.allocation:.2g}"]
     if recipe.granularity != "weight":
         words.append(recipe.granularity)

@@ -6,8 +6,8 @@ created as resources allow; if one is lost, with its process or its node, it is 
 retried.
 
 A large field of a result can stay in the store of the node that computed it: the caller gets a reference and
-puts it into a later item, and the value goes from node to node. An item whose value was lost with its node
-is given out without it.
+puts it into a later item, and the value goes from node to node. If the value was lost with its node, the item
+is computed without it.
 """
 
 from __future__ import annotations

@@ -93,7 +93,10 @@ def _kept(name: str, one: Evaluation) -> dict[str, np.ndarray]:
 def answer_charts(
     spec: TaskSpec, result: FinetuneResult, answers: Mapping[str, np.ndarray]
 ) -> list[Chart]:
-    """Return how a classifier errs on its first dev split; no charts of a model without classes."""
+    """Return how a classifier errs on its first dev split; no charts of a model without classes.
+
+    A model that answers with a place in a text has a logit for each token, not for each label.
+    """
     from rpmask import charts
     from rpmask.tracking.runs import Chart
 
@@ -101,6 +104,8 @@ def answer_charts(
         return []
     split = next(iter(answers)).partition("/")[0]
     targets, logits = answers[f"{split}/labels"], answers[f"{split}/logits"]
+    if logits.shape[1] != len(spec.labels):
+        return []
     known = targets >= 0
     of = f"{result.task} at {percent(result.sparsity)}" if result.sparsity else result.task
     shown = (spec.labels, targets[known], logits[known])

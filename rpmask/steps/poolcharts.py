@@ -12,6 +12,7 @@ from rpmask.masks.weights import Prunable, WeightSource
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.keep_curves import keep_bins
 from rpmask.records import Pool
+from rpmask.words import ALLOCATION_WORDS
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart
@@ -66,6 +67,6 @@ def _first_sampled(pool: Pool) -> dict[str, int]:
     for index, candidate in enumerate(pool.candidates):
         recipe = candidate.recipe
         if not recipe.deterministic:
-            blend = {-2.0: "owl", -1.0: "row", 0.0: "uniform", 1.0: "global"}.get(recipe.allocation)
+            blend = ALLOCATION_WORDS.get(recipe.allocation)
             found.setdefault(f"{recipe.importance}-{blend or f'{recipe.allocation:g}'}", index)
     return found

@@ -15,10 +15,11 @@ from toy import TOY_TASK, tiny_bert, toy_rows
 from rpmask.heads.splits import Encoded
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
-from rpmask.steps.finetune_result import describe, measure
+from rpmask.steps.finetune_result import answer_charts, describe, measure
 from rpmask.steps.resolve import Resolved
 from rpmask.tasks.evaluate_metrics import TaskMetric
 from rpmask.tasks.spec import TaskSpec
+from rpmask.tasks.squad import SQUAD
 from rpmask.train.evaluate import evaluate
 from rpmask.train.trainer import Trained
 
@@ -97,3 +98,13 @@ def test_dev_is_reported_by_the_metric_of_evaluate(
         assert values == {**plain["matched"], **others}
     monkeypatch.setattr(TaskMetric, "_compute", lambda *_, **__: {"accuracy": 0.125})
     assert reported(model, teacher)[0].dev == {"accuracy": 0.125, "other/accuracy": 0.125}
+
+
+def test_only_answers_that_are_classes_have_charts() -> None:
+    """Of the places in a text none is the first or the second: those are no classes."""
+    result: Any = SimpleNamespace(task="toy", sparsity=0.9)
+    places = {"dev/logits": np.eye(4, 9), "dev/labels": np.array([3, 4, 5, 6])}
+    assert answer_charts(SQUAD.spec, result, places) == []
+    classes = {"dev/logits": np.eye(2)[[0, 1, 1]], "dev/labels": np.array([0, 1, 0])}
+    drawn = answer_charts(TOY_TASK, result, classes)
+    assert [chart.name for chart in drawn] == ["confusion", "curves"]
