@@ -56,6 +56,7 @@ def finetune(
             f"{' and '.join(found)} says how a mask is tightened, and --tighten is not given.",
             "Add --tighten with the final sparsity.",
         )
+    refuse_pace(given, plan.trains)
     replace(request, plan=plan).check()
     data.check()
     from rpmask.steps.context import available_cores
@@ -79,6 +80,15 @@ def finetune(
 
         return plan_finetune(request, context, selected).answer()
     return train_masked(request, context, selected)
+
+
+def refuse_pace(given: Given, trains: bool) -> None:
+    """Refuse the pace of cuts without a training."""
+    if not trains and (found := typed(given, TIGHTENING[1:])):
+        raise RpmaskError(
+            f"{' and '.join(found)} paces the cuts of a training, and there is no step to train.",
+            "Leave it out: with --epochs 0 a mask is tightened by one cut.",
+        )
 
 
 def refuse_unused(given: Given, dense: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rpmask.cli.finetune import refuse_pace
 from rpmask.cli.options import Given, fill, typed, verb
 from rpmask.cli.plan_lines import announce
 from rpmask.cli.sources import find_model, resolve_precision
@@ -25,7 +26,7 @@ class TypedLevels:
     levels: str | None = setting(
         None,
         "Rising sparsities, or cubic:N. If they end below --sparsity, the last training tightens the mask to "
-        "it",
+        "it, or with --epochs 0 the last refit does",
         none="0.54,0.83,0.92 and --sparsity",
     )
     one_shot: bool = setting(False, "One level, straight to --sparsity", "--one-shot")
@@ -59,6 +60,7 @@ def run(
     sparsity = levels.sparsity
     if sparsity is not None and request.levels[-1] < sparsity:
         request = replace(request, finetune=tightened(request.finetune, sparsity))
+    refuse_pace(given, request.finetune.plan.trains)
     request.check()
     sampling = request.sample
     model = find_model(sampling.task, sampling.data, given, tracking)

@@ -46,7 +46,13 @@ def needs_histograms(allocation: float) -> bool:
 
 def total_kept(total: int, sparsity: float) -> int:
     """How many of `total` units a sparsity keeps."""
-    return round(total * (1.0 - sparsity))
+    kept = round(total * (1.0 - sparsity))
+    if not kept:
+        raise RpmaskError(
+            f"A sparsity of {sparsity} keeps none of {total} units.",
+            "Give a lower sparsity, or a finer granularity.",
+        )
+    return kept
 
 
 def allocate(
@@ -67,11 +73,6 @@ def allocate(
     size = np.array([sizes[name] for name in names], dtype=np.float64)
     limit = np.array([(limits or sizes)[name] for name in names], dtype=np.float64)
     kept = total_kept(int(size.sum()), sparsity)
-    if not kept:
-        raise RpmaskError(
-            f"A sparsity of {sparsity} keeps none of {int(size.sum())} units.",
-            "Give a lower sparsity, or a finer granularity.",
-        )
     if kept > limit.sum():
         raise RpmaskError(
             f"A sparsity of {sparsity:g} keeps {kept} units, but the parent mask has {int(limit.sum())}.",
@@ -101,6 +102,12 @@ def share_rows(kept: int, most: NDArray[np.int64]) -> NDArray[np.int64]:
     wish = np.full(limit.size, kept / limit.size)
     shares = _scaled(wish, np.zeros_like(limit), limit, kept)
     return np.array(_whole(shares, limit, kept), dtype=np.int64)
+
+
+def shrink(counts: NDArray[np.int64], kept: int) -> NDArray[np.int64]:
+    """`kept` units in all, shared in the proportions of the counts, none above its count."""
+    limit = counts.astype(np.float64)
+    return np.array(_whole(limit * (kept / limit.sum()), limit, kept), dtype=np.int64)
 
 
 def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:

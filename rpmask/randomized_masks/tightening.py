@@ -1,9 +1,11 @@
-"""Tighten a mask while the weights train: cut a little at a time, with importances taken anew at each cut.
+"""Tighten a mask while the weights train, or while they are refitted.
 
-The sparsity rises from the selected mask's to the target by a cubic, in equal steps of training. Each cut
-looks at the weights as they are then and keeps a part of what the mask before it kept. The weights that are
-left are not refitted: they train on, and a refit at every cut cost time without helping
+In a training, the sparsity rises from the selected mask's to the target by a cubic, in equal numbers of
+steps. Each cut looks at the weights as they are then and keeps a part of what the mask before it kept. The
+weights that are left are not refitted: they train on, and a refit at every cut cost time without helping
 (`benchmarks/cutting.py`).
+
+Without a training, each matrix is cut once, in the middle of its refit (`train/refit.py`).
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
 from torch import nn
 
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
+from rpmask.randomized_masks.allocation import shrink, total_kept
 from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.randomized_masks.row_votes import draw_in_rows
 from rpmask.records import MaskRecipe
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
@@ -86,3 +92,21 @@ class Tightening:
         )
         model.train(training)
         return draw_mask(recipe, weights, tensors, statistics=statistics, parent=mask)
+
+
+class RefitCut:
+    """The cut of every matrix while it is refitted: all output rows lose the same share of their weights."""
+
+    def __init__(self, mask: Mask, sparsity: float, seed: int) -> None:
+        kept = np.array([mask.kept(name) for name in mask.names], dtype=np.int64)
+        after = shrink(kept, total_kept(mask.total(), sparsity))
+        self._kept = dict(zip(mask.names, after.tolist(), strict=True))
+        self._seed = seed
+
+    def __call__(self, name: str, scores: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """Keep the largest scores of each row."""
+        allowed = keep.numpy()
+        counts = shrink(np.count_nonzero(allowed, axis=1), self._kept[name])
+        random = generator(self._seed, "tighten", name)
+        left = draw_in_rows(scores.numpy(), counts, 0.0, 1, random, allowed)
+        return torch.from_numpy(left)

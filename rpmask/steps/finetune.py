@@ -59,6 +59,7 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
     plan = replace(request.plan, refit=rows, freeze_embeddings=frozen)
     if plan.tighten is not None:
         _check_tighter(plan.tighten, found)
+        plan.check_granularity(found.granularity)
         found = replace(found, sparsity=plan.tighten)
     return _train(replace(request, plan=plan), context, found)
 

@@ -204,6 +204,7 @@ class RunRequest(Checked):
                 f"from {self.levels[-1]:g} to {self.sparsity:g}.",
                 "End --levels at --sparsity.",
             )
+        self.finetune.plan.check_granularity(self.sample.granularity)
 
 
 @dataclass(frozen=True)

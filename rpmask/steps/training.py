@@ -31,7 +31,7 @@ from rpmask.train.observer import Observer, Silent
 from rpmask.train.plan import TrainPlan
 
 if TYPE_CHECKING:
-    from rpmask.randomized_masks.tightening import Tightening
+    from rpmask.randomized_masks.tightening import RefitCut, Tightening
     from rpmask.train.trainer import Trained
 
 LEADER_SECONDS = 60.0
@@ -82,6 +82,7 @@ def fit(
         Path(training.folder) / "checkpoints",
         observer,
         _cuts(training, mask, prepared, model),
+        _refit_cut(plan, mask),
     )
     return trained, model, teacher
 
@@ -95,9 +96,9 @@ def _freeze_imports() -> None:
 def _cuts(
     training: Training, mask: Mask | None, prepared: Prepared, model: nn.Module
 ) -> Callable[[int], Tightening] | None:
-    """What tightens the mask, given the number of steps; None if it stays as it is."""
+    """What tightens the mask in a training, given the number of steps; None if nothing does."""
     plan = training.plan
-    if mask is None or plan.tighten is None:
+    if mask is None or plan.tighten is None or not plan.trains:
         return None
     from rpmask.randomized_masks.allocation import allocate
     from rpmask.randomized_masks.tightening import Tightening, cuts_by_step
@@ -120,6 +121,15 @@ def _cuts(
         prepared.train,
         prepared.spec,
     )
+
+
+def _refit_cut(plan: TrainPlan, mask: Mask | None) -> RefitCut | None:
+    """What tightens the mask without a training; None if nothing does."""
+    if mask is None or plan.tighten is None or plan.trains:
+        return None
+    from rpmask.randomized_masks.tightening import RefitCut
+
+    return RefitCut(mask, plan.tighten, plan.seed)
 
 
 def follow() -> None:

@@ -89,7 +89,7 @@ class TrainPlan(Checked, panel=TRAINING):
     states it learns uses no dropout.
     refit, freeze_embeddings: None leaves the choice to the step, which knows where the mask comes from.
     tighten: the sparsity that cuts during the training reach, from that of the mask it begins with. Weights
-    can be the best only after the last cut.
+    can be the best only after the last cut. Without a training, one cut during the refit reaches it.
     evaluate_every: steps between evaluations; 0 spreads `evaluations` over the training.
     max_grad_norm: where gradients are clipped; 0 clips nothing.
     """
@@ -120,7 +120,7 @@ class TrainPlan(Checked, panel=TRAINING):
     )
     tighten: float | None = setting(
         None,
-        "Sparsity that the mask is tightened to while its weights train",
+        "Sparsity that the mask is tightened to while its weights train or, with --epochs 0, are refitted",
         none="that of the mask",
         above=0,
         below=1,
@@ -159,11 +159,19 @@ class TrainPlan(Checked, panel=TRAINING):
     evaluate_every: int = setting(0, at_least=0)
 
     def check(self) -> None:
-        """Refuse cuts that no training makes."""
+        """Refuse cuts that neither a training nor a refit makes."""
         super().check()
-        if self.tighten is not None and not self.trains:
+        if self.tighten is not None and not self.trains and self.refit == 0:
             raise RpmaskError(
-                "A mask is tightened while its weights train, and there is no step to train.",
+                "A mask is tightened while its weights train or are refitted, and both are left out.",
+                "Draw masks at the final sparsity, or give --epochs or --refit a number above 0.",
+            )
+
+    def check_granularity(self, granularity: str) -> None:
+        """Refuse to tighten a mask of whole units in a refit, which cuts single weights."""
+        if self.tighten is not None and not self.trains and granularity != "weight":
+            raise RpmaskError(
+                f"A mask of granularity {granularity} is tightened only while its weights train.",
                 "Draw masks at the final sparsity, or give --epochs a number above 0.",
             )
 

@@ -5,19 +5,24 @@ from the inputs in the pruned and so far refitted model, what the whole matrix g
 output unit is a small system of its own, whose unknowns are its kept weights and its bias; a ridge pulls them
 to the values they had. Optimal Brain Surgeon does this layer by layer (Hassibi and Stork, 1993; Dong et al.,
 arXiv 1705.07565); here each layer is solved at once, with the inputs of the pruned model.
+
+A mask can be tightened on the way. Each matrix is then refitted, cut by its new weights and the inputs that
+it has in the pruned model, and refitted again, before the matrices after it are looked at.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from rpmask.errors import RpmaskError
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
@@ -30,6 +35,27 @@ from rpmask.train.observer import Observer
 ROWS = 60  # per batch. Not divisible by 8, so batch and token axes stay distinguishable
 
 
+@dataclass(frozen=True)
+class Refitted:
+    """The number of matrices that were refitted, and the mask after it."""
+
+    matrices: int
+    mask: Mask
+
+
+class Cut(Protocol):
+    """Finds which kept weights of a matrix go."""
+
+    def __call__(
+        self,
+        name: str,
+        scores: torch.Tensor,  # (out, in)
+        keep: torch.Tensor,  # (out, in)
+        /,
+    ) -> torch.Tensor:
+        """The weights that are still kept, (out, in)."""
+
+
 def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Tensor]]:
     """The model's inputs for this many rows, without labels, rows of similar length together."""
     chosen = calibration_rows(len(data), rows, seed)
@@ -39,16 +65,18 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
     return [{k: v for k, v in batch.items() if k != "labels"} for batch in batches]
 
 
-def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) -> int:
-    """Mask the model and refit the matrices that a forward pass uses once; returns their number.
+def refit(
+    model: nn.Module, mask: Mask, batches: Batches, observer: Observer, cut: Cut | None = None
+) -> Refitted:
+    """Mask the model and refit the matrices that a forward pass uses once.
 
     A matrix is a Linear or a Conv1D weight. Convolutions, and matrices shared by several places, are masked
-    and keep their values.
+    and keep their values, and there must be none if the mask is cut.
     """
     hold = MaskHold(model, mask)
     if not any(is_matrix(_owner(base_of(model), name)) for name in mask.names):
         hold.apply()
-        return 0
+        return Refitted(0, _Keeps(mask, cut, []).mask())
     original = copy.deepcopy(model).eval()
     hold.apply()
     training = model.training
@@ -58,23 +86,49 @@ def refit(model: nn.Module, mask: Mask, batches: Batches, observer: Observer) ->
     whole = merged(batches)
     with torch.no_grad(), Passes(original, whole) as dense, Passes(model, whole) as pruned:
         groups = _groups(model, mask, batches[0])
+        keeps = _Keeps(mask, cut, [name for group in groups for name in group])
         blocks = [block_of(group[0]) for group in groups]
         done = 0
         for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
             own = [group for _, group in part]
-            outputs = _refit_block(dense, pruned, mask, block, own)
+            outputs = _refit_block(dense, pruned, keeps, block, own)
             done += len(own)
             if block not in blocks[done:]:
                 dense.replay(block, outputs[0])
                 pruned.replay(block, outputs[1])
             observer.progress(done, len(groups), "refit")
-    hold.apply()
+    hold.tighten(keeps.mask())
     model.train(training)
-    return sum(len(group) for group in groups)
+    return Refitted(sum(len(group) for group in groups), hold.mask)
+
+
+class _Keeps:
+    """What a mask keeps of each matrix, and less of it after a cut."""
+
+    def __init__(self, mask: Mask, cut: Cut | None, matrices: list[str]) -> None:
+        self.cut, self._mask = cut, mask
+        self._after: dict[str, torch.Tensor] = {}
+        if cut is not None and (others := sorted(set(mask.names) - set(matrices))):
+            raise RpmaskError(
+                f"The mask can be tightened only by training: '{others[0]}' cannot be refitted.",
+                "Give --epochs a number above 0, or draw masks at the final sparsity.",
+            )
+
+    def before(self, name: str) -> torch.Tensor:
+        """The weights kept before the cut, in the tensor's shape."""
+        return self._mask.keep(name)
+
+    def set(self, name: str, keep: torch.Tensor) -> None:
+        """The weights kept after the cut."""
+        self._after[name] = keep
+
+    def mask(self) -> Mask:
+        """The mask after all cuts."""
+        return Mask.from_bools(self._after) if self._after else self._mask
 
 
 def _refit_block(
-    dense: Passes, pruned: Passes, mask: Mask, block: str, groups: list[list[str]]
+    dense: Passes, pruned: Passes, keeps: _Keeps, block: str, groups: list[list[str]]
 ) -> tuple[list[Any], list[Any]]:
     """Refit the matrices of a block, and return its outputs for all batches: dense, and pruned.
 
@@ -91,7 +145,7 @@ def _refit_block(
                 sides = ((dense, before), (pruned, now))
                 given = [inputs_in(calls[index], side.base, [name]) for side, calls in sides]
                 equations.add(given[0].get(name), given[1].get(name), row)
-            equations.solve(dense, pruned, mask, group)
+            equations.solve(dense, pruned, keeps, group)
         return [call() for call in before], [call() for call in now]
     wanted: dict[str, torch.Tensor] = {}
     with watching(dense.base, list(firsts), wanted.__setitem__):
@@ -100,7 +154,7 @@ def _refit_block(
     def arrived(name: str, inputs: torch.Tensor) -> None:
         equations = _Equations(_width(pruned, name))
         equations.add(wanted.pop(name, None), inputs, real[0])
-        equations.solve(dense, pruned, mask, firsts[name])
+        equations.solve(dense, pruned, keeps, firsts[name])
 
     with watching(pruned.base, list(firsts), arrived):
         return [answers], [now[0]()]
@@ -157,16 +211,28 @@ class _Equations:
         self._gram = self._gram.to(now) + now.T @ now
         self._cross = self._cross.to(now) + now.T @ _with_ones(before, real)
 
-    def solve(self, dense: Passes, pruned: Passes, mask: Mask, group: list[str]) -> None:
-        """Refit the matrices of a group."""
+    def solve(self, dense: Passes, pruned: Passes, keeps: _Keeps, group: list[str]) -> None:
+        """Refit the matrices of a group, and cut each and refit it again if the mask is tightened."""
         if not bool(self._gram.isfinite().all() and self._cross.isfinite().all()):
-            return  # the loss will not be finite either, and stops the training
+            if keeps.cut is None:
+                return  # the loss will not be finite either, and stops the training
+            raise RpmaskError(
+                f"'{group[0]}' has inputs that are not finite, so its mask cannot be tightened.",
+                "Look for weights that are not finite, or train in fp32.",
+            )
         for name in group:
             layer, original = _owner(pruned.base, name), _with_bias(_owner(dense.base, name))
-            keep = mask.keep(name)
-            by_unit = keep if isinstance(layer, nn.Linear) else keep.T
+            turned = not isinstance(layer, nn.Linear)
+            keep = keeps.before(name)
+            by_unit = keep.T if turned else keep
             gram, cross = self._gram.to(original.device), self._cross.to(original.device)
-            solved = solve_kept(gram, cross @ original, original, by_unit, layer.bias is not None)
+            target, biased = cross @ original, layer.bias is not None
+            solved = solve_kept(gram, target, original, by_unit, biased)
+            if keeps.cut is not None:
+                scores = solved[:-1].T.abs() * gram.diagonal()[:-1].sqrt()
+                by_unit = keeps.cut(name, scores.cpu(), by_unit)
+                keeps.set(name, by_unit.T if turned else by_unit)
+                solved = solve_kept(gram, target, original, by_unit, biased)
             _matrix(layer).copy_(solved[:-1])
             if layer.bias is not None:
                 layer.bias.copy_(solved[-1])

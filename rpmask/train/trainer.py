@@ -38,7 +38,7 @@ from rpmask.train.masked_trainer import CHECKPOINT_MASK, MaskedTrainer
 from rpmask.train.observer import Observer
 from rpmask.train.parameters import frozen_embeddings
 from rpmask.train.plan import TrainPlan
-from rpmask.train.refit import refit, refit_batches
+from rpmask.train.refit import Cut, refit, refit_batches
 from rpmask.train.teacher import Numbered
 
 CURVES = {"loss": "train/loss", "learning_rate": "train/learning_rate", "grad_norm": "train/grad"}
@@ -82,10 +82,11 @@ def train(
     folder: Path,
     observer: Observer,
     cuts: Callable[[int], Cuts] | None = None,
+    refit_cut: Cut | None = None,
 ) -> Trained:
     """Train to the best weights on the selection split; resumes from the folder's last checkpoint.
 
-    cuts, given the number of steps, are those that tighten the mask.
+    cuts, given the number of steps, tighten the mask in the training; refit_cut does in the refit before it.
     """
     torch.set_num_threads(max(1, plan.threads // ranks.local_size()))
     arguments = training_arguments(plan, task, len(train_set), folder, train_set.at_once)
@@ -97,13 +98,14 @@ def train(
     tightening = cuts(arguments.max_steps) if cuts else None
     if tightening and checkpoint:
         mask = load_mask(Path(checkpoint) / CHECKPOINT_MASK)
-    hold = MaskHold(model, mask or Mask({}, {}))
     refitted = None
     if mask is not None and plan.refit and checkpoint is None:
         started = time.monotonic()
         rows = refit_batches(train_set, plan.refit, plan.seed)
-        refitted = refit(model, mask, rows, observer)
+        found = refit(model, mask, rows, observer, refit_cut)
+        refitted, mask = found.matrices, found.mask
         observer.metric("refit_seconds", time.monotonic() - started, 0)
+    hold = MaskHold(model, mask or Mask({}, {}))
     hold.apply()
     callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock(), ApplyMask(hold)]
     if plan.patience:

@@ -55,6 +55,31 @@ def test_one_command_prunes_within_rows(tmp_path: Path) -> None:
     assert winner == 0 or rows == {8, 16}  # of 16 and of 32 inputs
 
 
+def test_the_last_refit_tightens_the_mask(tmp_path: Path) -> None:
+    """Masks are compared at 30 %, and the selected one loses 60 % of its weights without a training."""
+    model = write_decoder(tmp_path / "llama")
+    train, dev = write_texts(tmp_path)
+    found = answer(
+        [
+            *("run", "-t", "story", "-m", str(model), "--kind", "language"),
+            *("--train", str(train), "--dev", str(dev), "--max-length", "16"),
+            *("--levels", "0.3", "--sparsity", "0.6", "--epochs", "0", "--threads", "1"),
+        ],
+        tmp_path,
+    )
+    (level,) = found["levels"]
+    trained = level["finetune"]
+    assert (level["sparsity"], trained["sparsity"], trained["steps"]) == (0.3, 0.6, 0)
+    (kept,) = tmp_path.rglob(f"{trained['run_id']}/artifacts/**/mask.safetensors")
+    mask = load_mask(kept)
+    assert mask.kept() == round(0.4 * mask.total())
+    between = answer(
+        ["mask", "diff", trained["run_id"], level["select"]["run_id"]],
+        tmp_path,
+    )
+    assert between["inside"]
+
+
 def blocks(folder: Path, lines: int, seed: int) -> Encoded:
     path = folder / "some.txt"
     path.write_text(text(lines, seed))

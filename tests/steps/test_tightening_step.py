@@ -54,10 +54,11 @@ def test_a_target_that_the_mask_has_reached_is_refused(
     done = rpmask(["finetune", "--from", selected, "--tighten", "0.9999999", "--json"], folder)
     assert done.returncode == 2
     assert "A sparsity of 0.9999999 keeps none of" in json.loads(done.stdout)["error"]
-    done = rpmask(["finetune", "--tighten", "0.8", "--epochs", "0", "--json"], folder)
-    assert done.returncode == 2
-    assert "no step to train" in json.loads(done.stdout)["error"]
+    without = ["--tighten", "0.8", "--epochs", "0"]
     for typed, says in (
+        ([*without, "--refit", "0"], "and both are left out"),
+        ([*without, "--tighten-cuts", "3"], "--tighten-cuts paces the cuts of a training"),
+        (["--tighten", "0.9999999", "--epochs", "0"], "A sparsity of 0.9999999 keeps none of"),
         (["--tighten-cuts", "3"], "--tighten is not given"),
         (["--dense", "--tighten", "0.9"], "--tighten cannot go with --dense"),
         (["--dense", "--epochs", "0"], "--dense trains the dense model"),
