@@ -24,24 +24,11 @@ class MaskHold:
     """The kept positions of a model's parameters, on the parameters' devices."""
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
-        base = base_of(model)
         self.mask = mask
-        self._held: list[tuple[str, nn.Parameter, torch.Tensor]] = []
-        for name in mask.names:
-            try:
-                parameter = base.get_parameter(name)
-            except AttributeError as error:
-                raise RpmaskError(
-                    f"The mask names the tensor '{name}', which this model does not have.",
-                    "A mask fits only the architecture it was drawn for.",
-                ) from error
-            if tuple(parameter.shape) != tuple(mask.shape(name)):
-                raise RpmaskError(
-                    f"The mask of '{name}' has shape {tuple(mask.shape(name))}, "
-                    f"the model's tensor {tuple(parameter.shape)}.",
-                    "A mask fits only the architecture it was drawn for.",
-                )
-            self._held.append((name, parameter, mask.keep(name).to(parameter.device)))
+        self._held = [
+            (name, parameter, mask.keep(name).to(parameter.device))
+            for name, parameter in masked_parameters(model, mask).items()
+        ]
 
     @property
     def kept(self) -> dict[nn.Parameter, torch.Tensor]:
@@ -102,6 +89,26 @@ class MaskHold:
                 )
             nonzero += alive
         return nonzero
+
+
+def masked_parameters(model: nn.Module, mask: Mask) -> dict[str, nn.Parameter]:
+    """The parameters that a mask is for, by the mask's names."""
+    base, found = base_of(model), {}
+    for name in mask.names:
+        try:
+            found[name] = base.get_parameter(name)
+        except AttributeError as error:
+            raise RpmaskError(
+                f"The mask names the tensor '{name}', which this model does not have.",
+                "A mask fits only the architecture it was drawn for.",
+            ) from error
+        if tuple(found[name].shape) != tuple(mask.shape(name)):
+            raise RpmaskError(
+                f"The mask of '{name}' has shape {tuple(mask.shape(name))}, "
+                f"the model's tensor {tuple(found[name].shape)}.",
+                "A mask fits only the architecture it was drawn for.",
+            )
+    return found
 
 
 def check_alive(masks: Sequence[Mask], source: WeightSource) -> None:

@@ -1,4 +1,4 @@
-"""Compute the statistics of data-aware importances in one pass over a calibration set.
+"""Compute the statistics of data-aware importances in a pass over a calibration set.
 
 wanda and sparsegpt: see `input_statistics.py`. taylor: mean gradient of the loss. fisher: mean squared
 gradient over small groups of examples, the diagonal of the empirical Fisher information. true-fisher: the
@@ -22,7 +22,7 @@ from rpmask.heads.splits import Split
 from rpmask.masks.weights import base_of
 from rpmask.randomized_masks.importance import Statistics
 from rpmask.randomized_masks.input_statistics import KINDS as INPUT_KINDS
-from rpmask.randomized_masks.input_statistics import InputSums
+from rpmask.randomized_masks.input_statistics import input_statistics
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
 from rpmask.train.observer import Observer
@@ -58,19 +58,21 @@ def calibrate(
         if kind in ("taylor", "fisher", "true-fisher")
     }
     random, answers = generator(seed, "answers"), head_of(spec).answers
-    inputs = InputSums(base, tensors, kinds) if set(INPUT_KINDS) & set(kinds) else None
     size = data.at_once(GRADIENT_ROWS)
     groups = [rows[i : i + size] for i in range(0, len(rows), size)]
-    for done, group in enumerate(groups, start=1):
+
+    def batch_of(group: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         batch = {name: value.to(device) for name, value in data.batch(group).items()}
-        labels = batch.pop("labels")
-        if inputs is not None:
-            inputs.real = batch.get("attention_mask")
+        return batch, batch.pop("labels")
+
+    found: dict[str, Statistics] = {}
+    if of_inputs := [kind for kind in INPUT_KINDS if kind in kinds]:
+        batches = [batch_of(group)[0] for group in groups]
+        statistics = input_statistics(base, batches, tensors, of_inputs, observer)
+        found |= {kind: Statistics.of(kind, values) for kind, values in statistics.items()}
+    for done, group in enumerate(groups if sums else (), start=1):
+        batch, labels = batch_of(group)
         observer.progress(done, len(groups), "calibration")
-        if not sums:  # norms need no logits, which are a large part of a small decoder's work
-            with torch.no_grad():
-                base(**batch)
-            continue
         with torch.enable_grad():
             units = answers.units(model(**batch), labels)
         if {"taylor", "fisher"} & sums.keys():
@@ -86,11 +88,9 @@ def calibrate(
             loss = example_means(answers.losses(drawn), drawn.examples, len(group)).mean()
             for name, grad in _gradients(loss, parameters):
                 sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
-    found = {kind: Statistics.of(kind, values) for kind, values in sums.items()}
-    if inputs is not None:
-        found |= {kind: Statistics.of(kind, values) for kind, values in inputs.close().items()}
-    for kind, statistics in found.items():
-        if not any(bool(tensor.any()) for tensor in statistics.tensors.values()):
+    found |= {kind: Statistics.of(kind, values) for kind, values in sums.items()}
+    for kind, known in found.items():
+        if not any(bool(tensor.any()) for tensor in known.tensors.values()):
             # All importances would be equal, and ties are broken at random.
             raise RpmaskError(
                 f"The {kind} statistics of {len(rows)} rows are zero for every weight.",

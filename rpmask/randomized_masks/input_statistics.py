@@ -12,10 +12,58 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from rpmask.masks.weights import base_of, block_of
 from rpmask.train.batches import real_rows
+from rpmask.train.block_passes import Batches, Passes, used_together
+from rpmask.train.observer import Observer
 
 KINDS = ("wanda", "sparsegpt")
 DAMPING = 0.01  # of the mean squared input, added to the diagonal of H
+
+
+@torch.no_grad()
+def input_statistics(
+    model: nn.Module,
+    batches: Batches,
+    tensors: Sequence[str],
+    kinds: Sequence[str],
+    observer: Observer,
+) -> dict[str, dict[str, torch.Tensor]]:
+    """The statistics of every tensor, by kind and tensor: (in,).
+
+    Blocks are taken one after another, so that only one has its Gram matrices in memory; what a pass uses
+    more than once, and what is no matrix, waits for whole passes.
+    """
+    base = base_of(model)
+    used = [
+        name
+        for batch in batches[:1]
+        for group in used_together(model, tensors, batch)
+        for name in group
+    ]
+    blocks = list(dict.fromkeys(map(block_of, used)))
+    parts = [[name for name in used if block_of(name) == block] for block in blocks]
+    found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
+    with Passes(model, batches) as passes:
+        for done, (block, names) in enumerate(zip(blocks, parts, strict=True), start=1):
+            calls = passes.calls(block)
+            sums = InputSums(base, names, kinds)
+            outputs = []
+            for batch, call in zip(batches, calls, strict=True):
+                sums.real = batch.get("attention_mask")
+                outputs.append(call())
+            for kind, values in sums.close().items():
+                found[kind] |= values
+            passes.replay(block, outputs)
+            observer.progress(done, len(blocks), "calibration")
+    if others := [name for name in tensors if name not in used]:
+        sums = InputSums(base, others, kinds)
+        for batch in batches:
+            sums.real = batch.get("attention_mask")
+            base(**batch)
+        for kind, values in sums.close().items():
+            found[kind] |= values
+    return found
 
 
 class InputSums:

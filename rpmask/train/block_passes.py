@@ -5,6 +5,7 @@ A block can then be computed by itself, from the inputs that it has in the model
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from rpmask.masks.weights import base_of
+from rpmask.masks.weights import base_of, is_matrix
 
 Batches = Sequence[dict[str, torch.Tensor]]
 Call = Callable[[], Any]
@@ -100,6 +101,44 @@ class Passes:
         return passed[0] if passed else None
 
 
+def owner_of(base: nn.Module, name: str) -> Any:
+    """The module of a tensor."""
+    return base.get_submodule(name.rpartition(".")[0])
+
+
+def used_together(
+    model: nn.Module, names: Sequence[str], batch: dict[str, torch.Tensor]
+) -> list[list[str]]:
+    """The matrices that a pass uses once, in that order; those with the very same input are in one group."""
+    used: list[tuple[str, torch.Tensor]] = []
+    base = base_of(model)
+    handles = []
+    for name in names:
+        if is_matrix(owner := owner_of(base, name)):
+
+            def note(_: nn.Module, inputs: Any, name: str = name) -> None:
+                used.append((name, inputs[0]))
+
+            handles.append(owner.register_forward_pre_hook(note))
+    try:
+        model(**batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    times = Counter(name for name, _ in used)
+    groups: list[list[str]] = []
+    before = None
+    for name, given in used:
+        if times[name] > 1:
+            continue
+        if given is before:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+        before = given
+    return groups
+
+
 @contextmanager
 def watching(
     base: nn.Module, names: Sequence[str], see: Callable[[str, torch.Tensor], None]
@@ -109,10 +148,7 @@ def watching(
     def shown(name: str) -> Callable[[nn.Module, Any], None]:
         return lambda _, inputs: see(name, inputs[0])
 
-    handles = [
-        base.get_submodule(name.rpartition(".")[0]).register_forward_pre_hook(shown(name))
-        for name in names
-    ]
+    handles = [owner_of(base, name).register_forward_pre_hook(shown(name)) for name in names]
     try:
         yield
     finally:

@@ -12,10 +12,10 @@ it has in the pruned model, and refitted again, before the matrices after it are
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,11 +25,20 @@ from torch import nn
 from rpmask.errors import RpmaskError
 from rpmask.heads.splits import Split
 from rpmask.masks.mask import Mask
-from rpmask.masks.masked import MaskHold
-from rpmask.masks.weights import base_of, block_of, is_matrix
+from rpmask.masks.masked import masked_parameters
+from rpmask.masks.weights import base_of, block_of
 from rpmask.train.batches import calibration_rows, real_rows
-from rpmask.train.block_passes import Batches, Passes, inputs_in, merged, watching
+from rpmask.train.block_passes import (
+    Batches,
+    Passes,
+    inputs_in,
+    merged,
+    owner_of,
+    used_together,
+    watching,
+)
 from rpmask.train.least_squares import solve_kept
+from rpmask.train.memory import give_own, move_to_file, sharing
 from rpmask.train.observer import Observer
 
 ROWS = 60  # per batch. Not divisible by 8, so batch and token axes stay distinguishable
@@ -66,40 +75,51 @@ def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Ten
 
 
 def refit(
-    model: nn.Module, mask: Mask, batches: Batches, observer: Observer, cut: Cut | None = None
+    model: nn.Module,
+    mask: Mask,
+    batches: Batches,
+    observer: Observer,
+    cut: Cut | None = None,
+    folder: Path | None = None,
 ) -> Refitted:
     """Mask the model and refit the matrices that a forward pass uses once.
 
     A matrix is a Linear or a Conv1D weight. Convolutions, and matrices shared by several places, are masked
-    and keep their values, and there must be none if the mask is cut.
+    and keep their values, and there must be none if the mask is cut. The dense model shares the memory of
+    what has not been refitted yet. With a folder, finished blocks are written there and read from the file:
+    of a model that was read from a file too, only one block is in memory.
     """
-    hold = MaskHold(model, mask)
-    if not any(is_matrix(_owner(base_of(model), name)) for name in mask.names):
-        hold.apply()
-        return Refitted(0, _Keeps(mask, cut, []).mask())
-    original = copy.deepcopy(model).eval()
-    hold.apply()
+    parameters = masked_parameters(model, mask)
+    original = sharing(model).eval()
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
     whole = merged(batches)
     with torch.no_grad(), Passes(original, whole) as dense, Passes(model, whole) as pruned:
-        groups = _groups(model, mask, batches[0])
+        groups = used_together(model, mask.names, batches[0])
         keeps = _Keeps(mask, cut, [name for group in groups for name in group])
+        for name in keeps.others:
+            give_own(parameters[name], mask.keep(name))
         blocks = [block_of(group[0]) for group in groups]
         done = 0
         for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
             own = [group for _, group in part]
+            names = [name for group in own for name in group]
+            for name in names:
+                give_own(parameters[name], mask.keep(name))
+                if (bias := owner_of(base_of(model), name).bias) is not None:
+                    give_own(bias)
             outputs = _refit_block(dense, pruned, keeps, block, own)
+            if folder is not None:
+                move_to_file({name: parameters[name] for name in names}, folder)
             done += len(own)
             if block not in blocks[done:]:
                 dense.replay(block, outputs[0])
                 pruned.replay(block, outputs[1])
             observer.progress(done, len(groups), "refit")
-    hold.tighten(keeps.mask())
     model.train(training)
-    return Refitted(sum(len(group) for group in groups), hold.mask)
+    return Refitted(sum(len(group) for group in groups), keeps.mask())
 
 
 class _Keeps:
@@ -107,10 +127,11 @@ class _Keeps:
 
     def __init__(self, mask: Mask, cut: Cut | None, matrices: list[str]) -> None:
         self.cut, self._mask = cut, mask
+        self.others = sorted(set(mask.names) - set(matrices))  # that are not refitted
         self._after: dict[str, torch.Tensor] = {}
-        if cut is not None and (others := sorted(set(mask.names) - set(matrices))):
+        if cut is not None and self.others:
             raise RpmaskError(
-                f"The mask can be tightened only by training: '{others[0]}' cannot be refitted.",
+                f"The mask can be tightened only by training: '{self.others[0]}' cannot be refitted.",
                 "Give --epochs a number above 0, or draw masks at the final sparsity.",
             )
 
@@ -160,37 +181,6 @@ def _refit_block(
         return [answers], [now[0]()]
 
 
-def _groups(model: nn.Module, mask: Mask, batch: dict[str, torch.Tensor]) -> list[list[str]]:
-    """The matrices in the order of their use; those with the very same input are in one group."""
-    used: list[tuple[str, torch.Tensor]] = []
-    base = base_of(model)
-    handles = []
-    for name in mask.names:
-        if is_matrix(owner := _owner(base, name)):
-
-            def note(_: nn.Module, inputs: Any, name: str = name) -> None:
-                used.append((name, inputs[0]))
-
-            handles.append(owner.register_forward_pre_hook(note))
-    try:
-        model(**batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    names = [name for name, _ in used]
-    groups: list[list[str]] = []
-    before = None
-    for name, given in used:
-        if names.count(name) > 1:
-            continue  # shared
-        if given is before:
-            groups[-1].append(name)
-        else:
-            groups.append([name])
-        before = given
-    return groups
-
-
 class _Equations:
     """The normal equations of matrices with the same input, summed over batches."""
 
@@ -221,7 +211,7 @@ class _Equations:
                 "Look for weights that are not finite, or train in fp32.",
             )
         for name in group:
-            layer, original = _owner(pruned.base, name), _with_bias(_owner(dense.base, name))
+            layer, original = owner_of(pruned.base, name), _with_bias(owner_of(dense.base, name))
             turned = not isinstance(layer, nn.Linear)
             keep = keeps.before(name)
             by_unit = keep.T if turned else keep
@@ -240,7 +230,7 @@ class _Equations:
 
 def _width(side: Passes, name: str) -> int:
     """Inputs of a matrix, and the bias."""
-    return len(_matrix(_owner(side.base, name))) + 1
+    return len(_matrix(owner_of(side.base, name))) + 1
 
 
 def _with_ones(values: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
@@ -260,8 +250,3 @@ def _with_bias(layer: Any) -> torch.Tensor:
     weights = _matrix(layer)
     bias = weights.new_zeros(weights.shape[1]) if layer.bias is None else layer.bias
     return torch.cat([weights, bias[None]]).float()
-
-
-def _owner(base: nn.Module, name: str) -> Any:
-    """The module of a tensor."""
-    return base.get_submodule(name.rpartition(".")[0])

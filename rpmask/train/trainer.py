@@ -102,11 +102,14 @@ def train(
     if mask is not None and plan.refit and checkpoint is None:
         started = time.monotonic()
         rows = refit_batches(train_set, plan.refit, plan.seed)
-        found = refit(model, mask, rows, observer, refit_cut)
+        untrained = arguments.device.type == "cpu" and not arguments.max_steps
+        file_folder = folder if untrained else None  # a training would copy the weights to memory
+        found = refit(model, mask, rows, observer, refit_cut, file_folder)
         refitted, mask = found.matrices, found.mask
         observer.metric("refit_seconds", time.monotonic() - started, 0)
     hold = MaskHold(model, mask or Mask({}, {}))
-    hold.apply()
+    if refitted is None:
+        hold.apply()
     callbacks: list[transformers.TrainerCallback] = [_Report(observer), _Clock(), ApplyMask(hold)]
     if plan.patience:
         callbacks.append(transformers.EarlyStoppingCallback(plan.patience))
@@ -148,7 +151,8 @@ def train(
     # A resumed Trainer replaces the clock above with one that includes the seconds before the interruption.
     (clock,) = (c for c in trainer.callback_handler.callbacks if isinstance(c, _Clock))
     seconds = clock.seconds
-    hold.apply()
+    if trainer.state.global_step:
+        hold.apply()
     # Evaluate in fp32, as the dense model is: without this the autocast wrapper would stay on.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     state = trainer.state

@@ -20,6 +20,7 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.input_statistics import InputSums
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import ROW_ALLOCATION, MaskRecipe
 from rpmask.tasks.passages import read_language
@@ -120,6 +121,35 @@ def test_threads_change_no_perplexity(granularity: str, tmp_path: Path) -> None:
     torch.set_num_threads(before)
     assert found[0][0] == found[1][0]
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
+
+
+@pytest.mark.parametrize("kinds", [["wanda"], ["wanda", "sparsegpt"]])
+def test_importances_block_by_block_are_those_of_whole_passes(
+    kinds: list[str], tmp_path: Path
+) -> None:
+    model, data = decoder(llama_config()).eval(), blocks(tmp_path, 60, 0)
+    names = [tensor.name for tensor in find_prunable(model)]
+    found = calibrate(model, data, SPEC, names, kinds, seed=0, observer=Silent())
+    sums = InputSums(model.model, names, kinds)
+    for start in range(0, len(data), 4):
+        model.model(data.batch(np.arange(start, min(start + 4, len(data))))["input_ids"])
+    for kind, expected in sums.close().items():
+        assert set(found[kind].tensors) == set(names) == set(expected)
+        for name in names:
+            assert torch.equal(found[kind].tensors[name], expected[name]), name
+
+
+def test_a_refit_through_files_gives_the_same_weights(tmp_path: Path) -> None:
+    """And the files are gone, though the model is still read from them."""
+    model, data = decoder(llama_config()).eval(), blocks(tmp_path, 60, 0)
+    mask, in_memory = pruned(model, data)
+    through = copy.deepcopy(model)
+    folder = tmp_path / "blocks"
+    folder.mkdir()
+    refit(through, mask, refit_batches(data, len(data), 0), Silent(), folder=folder)
+    assert list(folder.iterdir()) == []
+    for (name, one), other in zip(in_memory.named_parameters(), through.parameters(), strict=True):
+        assert torch.equal(one, other), name
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

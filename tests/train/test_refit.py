@@ -109,7 +109,7 @@ def test_convolutions_are_masked_and_keep_their_values() -> None:
     before = copy.deepcopy(model[0].weight)
     keep = torch.rand(before.shape, generator=torch.Generator().manual_seed(0)) > 0.5
     mask = Mask.from_bools({"0.weight": keep})
-    assert refit(model, mask, [{"x": torch.ones(1, 3, 4, 4)}], Silent()).matrices == 0
+    assert refit(model, mask, [{"input": torch.ones(1, 3, 4, 4)}], Silent()).matrices == 0
     assert torch.equal(model[0].weight, before * keep)
 
 
