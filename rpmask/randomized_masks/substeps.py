@@ -8,7 +8,6 @@ the weights that the first cut began with: a refit depends on the mask, not on t
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from rpmask.randomized_masks.importance import Statistics, score
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import MaskRecipe
 from rpmask.tasks.spec import TaskSpec
+from rpmask.train.memory import sharing
 from rpmask.train.observer import Observer, Silent
 from rpmask.train.refit import refit, refit_batches
 
@@ -62,7 +62,7 @@ def importance_after_substeps(
     The recipe names the importance, its allocation, the seed and the final sparsity. All rows of `data` are
     used to calibrate and to refit.
     """
-    pruned = copy.deepcopy(model)
+    pruned = sharing(model)
     base = base_of(pruned)
     names = [tensor.name for tensor in tensors]
     batches = refit_batches(data, len(data), recipe.seed)
@@ -86,7 +86,7 @@ def importance_after_substeps(
             parent=mask.digest if mask else None,
         )
         mask = draw_mask(cut, weights, tensors, statistics={kind: found}, parent=mask)
-        pruned = copy.deepcopy(model)
+        pruned = sharing(model)
         base = base_of(pruned)
         refit(pruned, mask, batches, Silent())
     if substeps == 1:

@@ -37,6 +37,7 @@ from rpmask.train.attention import fast_attention
 from rpmask.train.batches import training_order
 from rpmask.train.distill import distillation_loss
 from rpmask.train.evaluate import evaluate
+from rpmask.train.memory import sharing
 from rpmask.train.models import load_classifier
 from rpmask.train.observer import Silent
 from rpmask.train.parameters import parameter_groups
@@ -164,7 +165,7 @@ def _refit(
     blocks = list(dict.fromkeys(block_of(tensor.name) for tensor in tensors))
     first = blocks[: max(1, len(blocks) // PART)] if total > LARGE else blocks
     some = [tensor for tensor in tensors if block_of(tensor.name) in first]
-    pruned = copy.deepcopy(model)
+    pruned = sharing(model)
     mask = _magnitude(pruned, some, sparsity)
     batches = refit_batches(split, min(REFITTED, len(split)), seed)
     started = time.perf_counter()

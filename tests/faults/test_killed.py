@@ -7,7 +7,9 @@ between two events.
 
 from __future__ import annotations
 
+import hashlib
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from faults.conftest import ROAD, Walked
 from faults.forms import short_or_long
 from faults.intact import check_same, check_whole
 from folders import copied
+from heads.tiny_decoder import write_decoder, write_texts
 
 MOMENTS = short_or_long(8, 200)
 KILLS_A_ROAD = 10  # about; a road that is killed for ever never ends
@@ -46,6 +49,39 @@ def test_the_same_command_again_finishes(
         assert what_matters(ended.answer) == what_matters(undisturbed.answer)
         check_whole(folder)
         check_same(folder, undisturbed.folder)
+
+
+def test_a_decoder_that_is_pruned_without_training(tmp_path: Path) -> None:
+    """Killed while it is calibrated, compared or refitted, it gets the same mask and the same weights."""
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    model, texts = write_decoder(fresh / "llama"), write_texts(fresh)
+    train, dev = (path.name for path in texts)
+    road = [
+        *("run", "-t", "story", "-m", model.name, "--kind", "language", "--train", train),
+        *("--dev", dev, "--max-length", "16", "--threads", "1"),
+        *("--levels", "0.3", "--sparsity", "0.6", "--epochs", "0"),
+    ]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        shutil.copytree(fresh, folder)
+    undisturbed = run(road, whole)
+    assert undisturbed.events is not None
+    for part in (3, 2):  # the second kill comes late in what the first has left
+        assert run(road, killed, moment=undisturbed.events // part, fraction=0.5).code == -9
+    ended = run(road, killed)
+    assert what_matters(ended.answer) == what_matters(undisturbed.answer)
+    check_whole(killed)
+    check_same(killed, whole)
+    weights = [
+        sorted(
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in each.rglob("model.safetensors")
+        )
+        for each in (whole, killed)
+    ]
+    assert len(weights[0]) > 2  # of the source, the selection and the result
+    assert weights[0] == weights[1]
 
 
 def test_killed_while_the_database_is_made(fresh: Walked, tmp_path: Path) -> None:
