@@ -54,8 +54,8 @@ These races had no twins yet, so their intervals cover rows only.
 ## Training
 
 `python benchmarks/training.py --model ENCODER`: a step of {batch} rows of {tokens} tokens with {pruned}
-prunable weights, one thread, with 95 % intervals over {rounds} rounds. A teacher is not cached where its outputs
-exceed 2 GB.
+prunable weights, one thread, with 95 % intervals over {rounds} rounds. A teacher is not cached where its
+outputs exceed 2 GB.
 
 {training}
 

@@ -62,7 +62,8 @@ def twins(report: Report) -> str:
     spread = report["summary"]["spread"]
     names = ["draws, T = 0.1" if key == "draws" else f"{100 * float(key):g} %" for key in spread]
     return table(
-        ["exchanged", *names], [["standard deviation of loss", *(f"{sd:.4f}" for sd in spread.values())]]
+        ["exchanged", *names],
+        [["standard deviation of loss", *(f"{sd:.4f}" for sd in spread.values())]],
     )
 
 
