@@ -131,7 +131,7 @@ class DataChoice(Checked, panel=DATA):
         "Your own training rows: CSV, TSV, JSON(L), Parquet, CoNLL columns or SQuAD's JSON; or those of a "
         "dataset, hub:ORG/NAME[:CONFIG][:SPLIT]",
     )
-    dev: str | None = setting(None, "Your own dev rows, or a dataset's")
+    dev: str | None = setting(None, "Your own dev rows, or those of a dataset")
     text: str = setting("text", "Column of the text")
     text_pair: str | None = setting(None, "Column of the second text")
     label: str = setting("label", "Column of the label")
@@ -142,11 +142,11 @@ class DataChoice(Checked, panel=DATA):
     )
     calibration: str | None = setting(
         None,
-        "Text to calibrate, refit and compare on, in the place of a language task's training text",
+        "Text to calibrate, refit and compare on, in place of a language task's training text",
         metavar="TEXT_FILE",
     )
     selection_rows: int | None = setting(
-        None, "Training rows to hold out for selection", none="a fifth, at most 1000"
+        None, "Training rows to hold out for the selection split", none="a fifth, at most 1000"
     )
     train_rows: int | None = setting(None, "Training rows to use", none="all")
     max_length: int = setting(128, "Longest input, in tokens", at_least=2)

@@ -14,12 +14,13 @@ ELSEWHERE = [
 TEXT = """# Faults
 
 `tests/faults/` kills rpmask, fills its disk, stops its server and damages its files. A fault is
-survived if the command says in one sentence what is wrong, or if the same command again ends
+survived if the command says in one sentence what is wrong, or if the same command, run again, ends
 with the masks, winner, verdict, metrics, artifacts and registered versions of an undisturbed run;
-anything else is lost. The moment of a kill is a count of the pipeline's own events (files written,
-statements executed, bars advanced), drawn from a seed, so that it is the same on every machine.
+anything else is lost. The moment of a kill is counted in the pipeline's own events (files written,
+SQL statements executed, progress bars advanced) and drawn from a seed, so that it is the same on every
+machine.
 
-The {form} form, on {machine}, Python {python}:
+The {form} form of the suite, on {machine}, Python {python}:
 
 | fault | tried | survived | lost | skipped |
 |---|---|---|---|---|
@@ -31,8 +32,9 @@ writes this page.
 
 A candidate that runs out of memory ends its race with an error and is not marked as failed: memory depends
 on the machine, and the same command on a larger one, or with fewer workers, continues from the last finished
-rung with the same result. Code that a model brings along (`auto_map`)
-is never run.
+rung with the same result.
+
+Code that a model folder contains (`auto_map`) is never run.
 
 Tested elsewhere:
 
@@ -55,7 +57,7 @@ def main() -> None:
         f"- {what}: {seconds:.2f} s"
         for what, seconds in sorted(results.get("longest_seconds", {}).items())
     ]
-    longest = "The longest waits that were seen:\n\n" + "\n".join(waits) + "\n\n" if waits else ""
+    longest = "The longest waits:\n\n" + "\n".join(waits) + "\n\n" if waits else ""
     text = TEXT.format(
         longest=longest,
         **{name: results[name] for name in ("form", "machine", "python")},

@@ -27,35 +27,39 @@ Report = dict[str, Any]
 
 TEXT = """# Measured
 
-All figures come from `benchmarks/*.json`, measured on two CPU cores without an accelerator. Each table
-has its command and one sentence. Compared runs were interleaved. Unless stated otherwise, races learn
-from labels, without refitting. ENCODER is the 6-layer encoder of [Results on real tasks](results.md).
+All figures come from `benchmarks/*.json`, measured on two CPU cores without an accelerator. Compared runs
+were interleaved. ENCODER is the 6-layer encoder of [Results on real tasks](results.md), fine-tuned where a
+task is named. Brackets hold 95 % intervals. [Concepts](concepts.md) explains the terms.
 
 ## Screening
 
-`python benchmarks/screening.py`: pools of eight masks of the demo, one shot to 93.75 %, with three twins
-of the control where verdicts are counted.
+`python benchmarks/screening.py`: pools of eight masks of the demo, one shot to 93.75 %. Races whose
+verdicts are counted are as `screen` runs them: refitted, distilled, with three twins of the control. The
+others learn from labels, without refitting or twins.
 
 {screening}
 
-A twin exchanges 5 % of the control's kept weights at the cut: copies that differ in a thousandth share
-its luck.
+How far the losses of five copies of the control spread, by the share of its kept weights that is
+exchanged, and of five draws around it. Copies that differ in a thousandth spread too little to show the
+noise of training; a twin exchanges 5 %.
 
 {twins}
 
 `python benchmarks/verdicts.py`: the best candidate and the control of refitted, distilled races of the
-demo, trained for three epochs with other batches and compared on dev. These races had no twins yet, so
-their intervals cover rows only.
+demo, trained for three epochs with other batches and compared on dev: the best is ahead, even or behind.
+These races had no twins yet, so their intervals cover rows only.
 
 {verdicts}
 
 ## Training
 
 `python benchmarks/training.py --model ENCODER`: a step of {batch} rows of {tokens} tokens with {pruned}
-prunable weights, one thread, with 95 % intervals over {rounds} rounds; without a cache, the teacher's outputs
-exceed its 2 GB.
+prunable weights, one thread, with 95 % intervals over {rounds} rounds. A teacher is not cached where its
+outputs exceed 2 GB.
 
 {training}
+
+What such a step holds in memory, beyond a plain one:
 
 {memory}
 
@@ -64,42 +68,45 @@ rows, {steps} steps, {seeds_tried} seeds).
 
 {precision}
 
-`python benchmarks/attention.py`: a training step with PyTorch's fused attention and with plain products,
-one thread. A training in bf16 on this kind of machine uses plain products where no row is longer than
-{short} tokens.
+`python benchmarks/attention.py`: a training step with PyTorch's fused attention and with plain matrix
+products, one thread. On this kind of machine, rpmask trains in bf16 with plain products where no row is
+longer than {short} tokens.
 
 {attention}
 
 ## Cutting
 
 `python benchmarks/cutting.py --dense ENCODER`: what a Fisher mask under one threshold keeps of the dense
-model's Matthews correlation on CoLA ({dense:.3f}), by how it is cut; one seed, so a few points between
-rows are noise, and distance from the dense model's answers and agreement with them say more. Seconds are
-of one thread.
+model's Matthews correlation on CoLA ({dense:.3f}), by how it is cut: in one step, in
+[sub-steps](concepts.md#importance-the-centre), or in cuts during the training
+([tightening](concepts.md#levels)). There is one seed, so differences of a few points are noise; the
+distance from the dense model's answers and the agreement with them say more. Seconds are of one thread.
 
 {cutting}
 
 `python benchmarks/cutting.py --dense ENCODER --rows rates`: ten cuts in the first 70 % of three epochs to
-97 %, by learning rate and rows a step. Each sees the same examples; seconds are of one thread, in bf16.
-Sixteen rows a step help CoLA and hurt SST-2; twice the rate helps SST-2.
+97 %, by learning rate and rows per step. Each sees the same examples; seconds are of one thread, in bf16.
+Sixteen rows per step help CoLA and hurt SST-2; twice the rate helps SST-2.
 
 {rates}
 
 `python benchmarks/refitting.py --dense ENCODER`: a refit on 256 rows takes as long as {low:.0f} training
-steps at 97 % sparsity and {high:.0f} at 54 %; `chosen` is the solver that is used for such a matrix.
+steps at 97 % sparsity and {high:.0f} at 54 %. The table has the two solvers; `chosen` is the one that rpmask
+uses for such a matrix.
 
 {refitting}
 
 ## Workers
 
-`python benchmarks/engines.py`: `rpmask screen` from start to end, on pools of eight and of twenty-two of
-the demo; on two cores, two workers leave nothing for Ray's own processes.
+`python benchmarks/engines.py`: `rpmask screen` from start to end, on pools of the demo: of eight
+candidates for local workers, of twenty-two for Ray. On two cores, two workers leave nothing for Ray's own
+processes.
 
 {engines}
 
-`python benchmarks/waiting.py`: a training of the demo on two threads. Commands let OpenMP's threads
-sleep soon after they begin to wait for each other (`GOMP_SPINCOUNT=1000`, where `OMP_WAIT_POLICY` is not
-set); `spinning` is libgomp's default.
+`python benchmarks/waiting.py`: a training of the demo on two threads. While OpenMP's threads wait for each
+other, `rpmask` lets them sleep soon (`GOMP_SPINCOUNT=1000`, where `OMP_WAIT_POLICY` is not set); libgomp's
+default is to keep spinning.
 
 {waiting}
 
@@ -112,8 +119,8 @@ and `rpmask report` over {roads} pipelines.
 
 ## Starting
 
-`python benchmarks/starting.py`: verbs of the demo, compared with `python -c "import mlflow"`, which each
-must do.
+`python benchmarks/starting.py`: CPU time of verbs on the demo, compared with `python -c "import mlflow"`.
+Every verb that reads or writes runs needs this import.
 
 {starting}
 """

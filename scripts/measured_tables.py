@@ -9,6 +9,11 @@ from markdown_table import table
 
 Report = dict[str, Any]
 STORES = {"sqlite": "SQLite", "server": "a server with SQLite behind it"}
+REPORTS = {
+    "page drawn": "first time: the page is drawn",
+    "page there": "again: the page is reused",
+    "--no-log": "`--no-log`",
+}
 VERDICTS = ("better", "no-evidence", "worse")
 
 
@@ -24,18 +29,19 @@ def screening(report: Report) -> str:
         [
             "Does the race find the mask that is best after a full epoch for all?",
             f"{pools['count']} mixed pools",
-            f"in {pools['best_found']}; the winner's loss is {regret[0]:.3f} pool deviations above the best",
+            f"in {pools['best_found']}; the winner's loss is {regret[0]:.3f} standard deviations of the pool "
+            "above the lowest",
         ],
         [
-            "What does it cost, of a full epoch for all?",
+            "What share of a full epoch for all does it cost?",
             f"{pools['count']} mixed pools",
             f"{share[0]:.1%} [{share[1]:.1%}, {share[2]:.1%}] of the steps, "
             f"{pools['share_of_seconds'][0]:.1%} of the seconds",
         ],
         [
-            "Which verdicts where there is nothing to find (twins, or draws at T = 0.1)?",
+            "Which verdicts where no mask is better (twins, or draws at T = 0.1)?",
             f"{sum(nothing.values())} pools",
-            f"{said(nothing)}; an interval about rows alone says `better` {times(by_rows)}",
+            f"{said(nothing)}; an interval over rows alone says `better` {times(by_rows)}",
         ],
         [
             "And with one better mask planted, 5 % kept among draws that keep 3 %?",
@@ -43,7 +49,7 @@ def screening(report: Report) -> str:
             said(planted),
         ],
         [
-            "By how much does `rpmask tune` over centres lower the loss, beside magnitude alone?",
+            "By how much does `rpmask tune` over centres lower the loss, compared with magnitude alone?",
             f"{tune['count']} seeds, the same steps",
             f"{gain[0]:.3f} [{gain[1]:.3f}, {gain[2]:.3f}]",
         ],
@@ -56,7 +62,8 @@ def twins(report: Report) -> str:
     spread = report["summary"]["spread"]
     names = ["draws, T = 0.1" if key == "draws" else f"{100 * float(key):g} %" for key in spread]
     return table(
-        ["exchanged", *names], [["deviation of loss", *(f"{sd:.4f}" for sd in spread.values())]]
+        ["exchanged", *names],
+        [["standard deviation of loss", *(f"{sd:.4f}" for sd in spread.values())]],
     )
 
 
@@ -116,7 +123,7 @@ def training(report: Report) -> str:
         ]
         for name, ratio in report["ratio_to_plain"].items()
     ]
-    return table(["step", "median", "to plain"], rows)
+    return table(["step", "median", "ratio to plain"], rows)
 
 
 def cutting(report: Report) -> str:
@@ -158,7 +165,7 @@ def rates(report: Report) -> str:
         ]
         for row in report["rows"]
     ]
-    head = ["task", "rate", "rows a step", "distance on selection", "on dev", "agreement", "kept"]
+    head = ["task", "rate", "rows per step", "distance on selection", "on dev", "agreement", "kept"]
     return table([*head, "training"], rows)
 
 
@@ -186,7 +193,7 @@ def attention(report: Report) -> str:
         ]
         for step in report["steps"]
     ]
-    return table(["precision", "rows x tokens", "fused", "plain", "fused to plain"], rows)
+    return table(["precision", "rows x tokens", "fused", "plain", "fused / plain"], rows)
 
 
 def engines(report: Report) -> str:
@@ -194,11 +201,11 @@ def engines(report: Report) -> str:
     rows = [
         [what, f"{report[key]['median']:.2f}", ", ".join(f"{x:.2f}" for x in report[key]["each"])]
         for what, key in (
-            ("two local workers, to one", "two_workers_over_one"),
-            ("two Ray workers, to two local ones", "ray_over_local"),
+            ("two local workers / one", "two_workers_over_one"),
+            ("two Ray workers / two local ones", "ray_over_local"),
         )
     ]
-    return table(["wall time of", "median", "turn by turn"], rows)
+    return table(["ratio of wall times", "median", "each pair of runs"], rows)
 
 
 def waiting(report: Report) -> str:
@@ -212,7 +219,7 @@ def waiting(report: Report) -> str:
         for place in ("alone", "beside a busy process")
         for found in [report[place]]
     ]
-    return table(["median of", "asleep soon", "spinning", "ratio"], rows)
+    return table(["median time", "asleep soon", "spinning", "ratio"], rows)
 
 
 def tracking(report: Report) -> str:
@@ -228,8 +235,8 @@ def tracking(report: Report) -> str:
     board = report["report"]
     answers = [
         [
-            f"report, {name}",
-            f"{board[name]['answer']:.1f} s, all done after {board[name]['whole']:.1f} s",
+            f"report, {REPORTS[name]}",
+            f"{board[name]['answer']:.1f} s to the table, {board[name]['whole']:.1f} s to the end",
         ]
         for name in board
         if name != "roads"
@@ -253,7 +260,7 @@ def starting(report: Report) -> str:
     return (
         table(["command", "median CPU time", "times `import mlflow`"], rows)
         + "\n\n`sample` computes gradients, so it imports torch and transformers; without `--substeps 1` it "
-        "calibrates and refits at every cut. Seconds of the imports of one `sample`, by Python's own count: "
+        "calibrates and refits at every sub-step. Seconds that one `sample` spends importing packages: "
         f"{packages}."
     )
 
@@ -262,10 +269,10 @@ def memory(report: Report) -> str:
     """What a masked step holds beside a plain one."""
     peaks, found = report["bytes"]["above_plain"], report["bytes"]
     held = {
-        "mask: one bool a prunable weight, nothing at a step's peak": found[
+        "mask: one bool per prunable weight; the peak of a step does not rise": found[
             "one bool a prunable weight"
         ],
-        "frozen embeddings: their gradient, and twice as much for moments, are not held": found[
+        "saved by frozen embeddings: their gradient; twice as much again for moments": found[
             "embeddings"
         ],
         "teacher": found["teacher"],
@@ -281,7 +288,7 @@ def precision(report: Report) -> str:
     over_seeds = report["fp32_over_seeds"]["accuracy"]
     rows = [
         [
-            "speed of bf16, to fp32",
+            "speed of bf16 / fp32",
             f"{speed['mean']:.2f} [{speed['low']:.2f}, {speed['high']:.2f}]",
         ],
         ["the same by `doctor`, from one layer", f"{report['bf16_speed_of_the_trial']:.2f}"],
@@ -289,6 +296,6 @@ def precision(report: Report) -> str:
             f"dev accuracy ({over_seeds['mean']:.2f} after so few steps), minus fp32",
             f"{accuracy['mean']:+.4f} [{accuracy['low']:+.4f}, {accuracy['high']:+.4f}]",
         ],
-        ["deviation of another seed", f"{over_seeds['deviation']:.4f}"],
+        ["standard deviation between seeds", f"{over_seeds['deviation']:.4f}"],
     ]
     return table(["what", "measured"], rows)

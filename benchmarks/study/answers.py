@@ -70,17 +70,17 @@ def factor_table(rows: Rows) -> str:
         "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well. Where "
         "*train-embeddings* and *refit-alone* took the same mask they are the same training. *unraced* "
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
-        "nothing. *defaults* from (d) is `rpmask run` with the epochs, races and rates that it has if "
-        "nothing is said.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
+        "nothing. *defaults* from (d) is `rpmask run` with its default epochs, races and learning rates.\n\n"
+        + table([*header, "to unchanged, points", "steps"], lines)
     )
 
 
 ASKED = {  # question 3, of (c): what the page's first lines say of single factors
     "k4": "four masks instead of eight",
-    "k16": "sixteen",
+    "k16": "sixteen masks",
     "generations-3": "three generations of races instead of one",
     "no-hidden": "no distillation of hidden states",
-    "no-logits": "none of logits",
+    "no-logits": "no distillation of logits",
     "labels-only": "labels alone",
 }
 
@@ -94,9 +94,9 @@ def factors_said(rows: Rows) -> str:
             for mine, was in beside_origin(rows, arm)
         ]
         if gaps:
-            said.append(f"{what} {', '.join(gaps)}")
+            said.append(f"{what}: {', '.join(gaps)}")
     return (
-        f"(c) with one thing changed, for about the same steps, in points: {'; '.join(said)}."
+        f"(c) with one thing changed, for about the same steps, minus (c), in points. {'; '.join(said)}."
         if said
         else ""
     )
@@ -150,7 +150,7 @@ def jackpot_said(rows: Rows) -> str:
 
 
 MORE_STEPS = {
-    "levels-defaults": "`rpmask run` with the epochs, races and rates that it has if nothing is said",
+    "levels-defaults": "`rpmask run` with its default epochs, races and learning rates",
     "levels-long": "(d) with three times the steps",
 }
 
@@ -216,7 +216,7 @@ def counted(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
     )
     pairs_of = f"{len(differ)} pairs of" if len(where) < len(differ) else "the"
     return (
-        f"Of {pairs_of} rows walked ({'; '.join(where)}) the selection split is better in "
+        f"Of {pairs_of} rows computed ({'; '.join(where)}) the selection split is better in "
         f"{ahead['selection']}, dev in {ahead['dev']}, agreement with the dense model in {ahead['agreement']}"
     )
 
@@ -236,8 +236,7 @@ KEPT = {
     "the labels**, beside each term left out, and labels alone",
 }
 LEFT_OUT = {
-    "augment": "altered copies of the training rows, to be answered as the dense model answers them "
-    "(`--augment 4`)",
+    "augment": "perturbed copies of the training rows, distilled from the dense model (`--augment 4`)",
     "true-fisher": "draws around Fisher information of the dense model's own answers (`--importance "
     "true-fisher`)",
     "double-rate": "twice the learning rate, in races and training",
@@ -252,15 +251,15 @@ def defaults(rows: Rows) -> str:
         lowest = [f"{lead(row)} on {task}" for task, row in races.items()]
         said.append(
             "**Draws around Fisher information, after the masks without noise** (`--importance fisher`). "
-            f"Lowest in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as "
+            f"Lowest loss in the race of centres: {', '.join(lowest)}. Magnitude stays in every pool as "
             "the control. Where intervals include zero the race tells nothing apart; uniform and global "
             "are both in the pool."
         )
     for kept, mine in beside_origin(rows, "no-refit-take-evidence"):
         said.append(
-            "**`run` takes the first of a race**, evidence or not. Without refitting that is on "
-            f"{kept['task']} {mine['selection']:.4f} on the selection split, and {kept['selection']:.4f} "
-            "with the control, which is kept for want of evidence."
+            "**`run` takes the top-ranked mask of a race**, evidence or not. Without refitting, on "
+            f"{kept['task']}, this mask reaches {mine['selection']:.4f} on the selection split, and the "
+            f"control, which is kept without evidence, {kept['selection']:.4f}."
         )
     pairs = []
     for how in ("teacher", "labels"):
@@ -290,7 +289,7 @@ def defaults(rows: Rows) -> str:
             "**Weights are refitted**, those of the candidates before they race and those of the mask before "
             f"it is trained, from {percent(REFIT_FROM)} sparsity on (`--race-refit {RACE_REFIT_ROWS} --refit "
             f"{REFIT_ROWS}`), in place of 0.6 epochs of training. {counted(refitted)}. The border is a "
-            "choice: nothing was measured below 93.75%."
+            "judgement: nothing was measured below 93.75%."
         )
     taught = beside(rows, {"question": "factor", "arm": "train-embeddings"}, {"arm": "refit-alone"})
     if taught:
@@ -298,14 +297,14 @@ def defaults(rows: Rows) -> str:
             "**Races learn from the dense model** (`--race-distill`), *train-embeddings* beside "
             "*refit-alone*; here at the rate of the training, which is no default, where the race on labels "
             "had half of it. "
-            f"{counted(taught)}; where else both were walked they took the same mask."
+            f"{counted(taught)}; where else both were computed they took the same mask."
         )
     frozen = [(mine, was) for was, mine in beside_origin(rows, "train-embeddings")]
     if frozen:
         said.append(
             "**Embeddings are frozen**, in races and training (`--freeze-embeddings`), because a step takes "
-            "no longer and the optimizer keeps nothing of them ([measured](measured.md)), not because it was "
-            f"seen to help. {counted(frozen)}."
+            "no longer and the optimizer keeps nothing for them ([measured](measured.md#training)), not "
+            f"because it was seen to help. {counted(frozen)}."
         )
     stepped = beside(
         rows, {"question": "main", "arm": "levels"}, {"question": "main", "arm": "ours"}
@@ -322,8 +321,8 @@ def defaults(rows: Rows) -> str:
             )
     if points := jackpot_said(rows):
         said.append(
-            "Left out: a jackpot search between the selection and the training, in the place of an epoch of "
-            f"it. Points on dev: {points}."
+            "Left out: a jackpot search between the selection and the training, in place of an epoch of "
+            f"training. Points on dev: {points}."
         )
     if not said:
         return ""

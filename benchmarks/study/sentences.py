@@ -37,9 +37,9 @@ def kept(rows: Rows) -> Iterator[str]:
     targets = ", ".join(f"{target:.1%}" for _, _, target in found)
     reached = sum(whole >= target for _, whole, target in found)
     yield (
-        f"By levels (d), **{shares}** of the dense metric are kept on the mean of {', '.join(LEARNT)} at "
-        f"{places}. The targets, set before any row was walked, were {targets}: {reached} of {len(found)} "
-        "reached."
+        f"By levels (d), **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
+        f"{', '.join(LEARNT)}. The targets, set before anything was measured, were {targets}: {reached} of "
+        f"{len(found)} reached."
     )
 
 
@@ -54,7 +54,7 @@ def hardest(rows: Rows) -> Iterator[str]:
     worst = min(shares, key=lambda task: mean(shares[task]))
     rest = [each for task, each in shares.items() if task != worst]
     without = ", ".join(f"{mean(column):.1%}" for column in zip(*rest, strict=True))
-    yield f"{worst} loses most; without it the means are {without}."
+    yield f"{worst} loses most. Without it the means are {without}."
 
 
 def one_shot(rows: Rows) -> Iterator[str]:
@@ -72,13 +72,16 @@ def paper(rows: Rows) -> Iterator[str]:
     better, worse, places = _compared(rows, "paper", "magnitude", SPARSITIES[1:])
     if places:
         yield (
-            f"The paper's recipe (b), a ninth as long as the paper has it, beats magnitude (a) at 97 % and "
-            f"99 % in {len(better)} of {places} comparisons and loses in {len(worse)}."
+            f"The paper's recipe (b), at a ninth of its length, beats magnitude (a) at 97% and 99% in "
+            f"{len(better)} of {places} comparisons, and loses in {len(worse)}."
         )
     ours, _, places = _compared(rows, "ours", "magnitude", SPARSITIES[1:])
     levels, _, _ = _compared(rows, "levels", "magnitude", SPARSITIES[1:])
     if places:
-        yield f"There (c) beats magnitude in {len(ours)} of {places} comparisons, (d) in {len(levels)}."
+        yield (
+            f"At 97% and 99%, (c) beats magnitude in {len(ours)} of {places} comparisons, (d) in "
+            f"{len(levels)}."
+        )
 
 
 def races(rows: Rows) -> Iterator[str]:
@@ -87,8 +90,8 @@ def races(rows: Rows) -> Iterator[str]:
     won = sum(row["verdicts"][-1] == "better" for row in found)
     if found:
         yield (
-            f"{won} of {len(found)} races of (c) had evidence for a mask over the magnitude mask; the others "
-            "ended in `no-evidence`, and the first of the ranking was taken."
+            f"{won} of {len(found)} races of (c) had [evidence](concepts.md#evidence) that a mask is better "
+            "than the magnitude mask. The top-ranked mask was trained in either case."
         )
 
 
@@ -99,8 +102,8 @@ def draws(rows: Rows) -> Iterator[str]:
         ahead, behind = sum(d[1] > 0 for d in found), sum(d[2] < 0 for d in found)
         yield (
             f"Of {len(found)} random masks that raced as long as the mask they were drawn around, {ahead} "
-            f"had a lower loss and {behind} a higher one, with intervals that exclude zero: the centre "
-            "matters, the noise around it does not help."
+            f"had a lower loss than it and {behind} a higher one, with intervals that exclude zero: the "
+            "noise does not help."
         )
 
 
@@ -112,8 +115,9 @@ def defaults(rows: Rows) -> Iterator[str]:
         steps = sum(sum(row["steps"].values()) for row in found)
         its = sum(sum(one["steps"].values()) for _, one in beside_origin(rows, "levels-defaults"))
         yield (
-            f"`rpmask run` with its default rates and epochs keeps at {percent(found[0]['sparsity'])} "
-            f"(one seed each): {each}, in {steps / its:.1f} times the steps of (d)."
+            f"`rpmask run` with its default learning rates, epochs and races keeps at "
+            f"{percent(found[0]['sparsity'])} (one seed each): {each}, in {steps / its:.1f} times the steps "
+            "of (d)."
         )
 
 
@@ -126,7 +130,7 @@ def longer(rows: Rows) -> Iterator[str]:
             f"{percent(mine['sparsity'])}"
             for mine, its in pairs
         )
-        yield f"Three times the steps change what (d) keeps by (in points): {each}."
+        yield f"Three times the steps change the retention of (d), in points: {each}."
 
 
 def early(rows: Rows) -> Iterator[str]:
@@ -136,8 +140,9 @@ def early(rows: Rows) -> Iterator[str]:
         if len(found) >= 4:
             first, *_, last = ranked(found, "selection")
             yield (
-                f"A race orders {len(found)} masks on {task} as two more epochs do (Spearman): "
-                f"{first[1]:+.2f} at step {first[0]:,}, {last[1]:+.2f} at step {last[0]:,}."
+                f"Rank correlation (Spearman) of {len(found)} masks on {task}, in the race and after two "
+                f"more epochs: {first[1]:+.2f} at step {first[0]:,} of the race, {last[1]:+.2f} at step "
+                f"{last[0]:,}."
             )
 
 

@@ -16,7 +16,7 @@ from rpmask.steps.deploy_requests import BenchRequest
 AnsweringModel = Annotated[
     str | None,
     typer.Argument(
-        help="An export's folder, a model folder, or models:/NAME@ALIAS; else --task's champion."
+        help="An export's folder, a model folder, or models:/NAME@ALIAS; by default the champion of --task."
     ),
 ]
 

@@ -26,9 +26,9 @@ class Place:
         None,
         "With --to hub: the repository on the Hugging Face hub to upload to",
         metavar="ORG/NAME",
-        none="write the folder alone",
+        none="none, only the folder is written",
     )
-    private: bool = setting(False, "Make a repository that is new a private one", "--private")
+    private: bool = setting(False, "Create the repository as a private one", "--private")
 
     def check(self, form: str) -> None:
         """Refuse a repository for another form, and one that an upload would fail on."""
@@ -52,7 +52,9 @@ def export(
     tracking: Tracking,
     model: Annotated[
         str | None,
-        typer.Argument(help="models:/NAME@ALIAS or models:/NAME/VERSION; else --task's champion."),
+        typer.Argument(
+            help="models:/NAME@ALIAS or models:/NAME/VERSION; by default the champion of --task."
+        ),
     ] = None,
 ) -> dict[str, Any]:
     """Write a registered model for deployment: packed, sparse, smaller, portable, or for the hub.

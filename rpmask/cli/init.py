@@ -26,7 +26,7 @@ class NewFile(Checked):
     model: str = setting_like(SampleRequest, "model")
     recipe: str = setting_like(SampleRequest, "recipe")
     verb: str = setting(
-        "run", f"The verb whose options it holds: {', '.join(FOR)}", "--for", choices=FOR
+        "run", f"The verb that the file is for: {', '.join(FOR)}", "--for", choices=FOR
     )
     out: Path | None = setting(None, "File to write", none="VERB.yaml")
     force: bool = setting(False, "Replace the file if there is one")

@@ -41,7 +41,7 @@ def jackpot(
     tracking: Tracking,
     given: Given,
 ) -> dict[str, Any]:
-    """Search for a mask in frozen weights (lottery jackpots), for text and image classifiers.
+    """Search for a mask while all weights stay as they are (lottery jackpots).
 
     Example: `rpmask jackpot --task digits --sparsity 0.9`
     """

@@ -19,7 +19,9 @@ mask_app = typer.Typer(
 )
 app.add_typer(mask_app, name="mask")
 
-Which = Annotated[str, typer.Argument(help="A mask file, RUN_ID#CANDIDATE, or RUN_ID.")]
+Which = Annotated[
+    str, typer.Argument(help="A mask file, RUN_ID#CANDIDATE, RUN_ID, or models:/NAME@ALIAS.")
+]
 mask_verb = verb(skip=("config", "plan", "system_metrics", "force", "quiet"), group=mask_app)
 
 
@@ -51,7 +53,7 @@ def show(mask: Which, tracking: Tracking) -> None:
 
 @mask_verb
 def diff(mask: Which, other: Which, tracking: Tracking) -> None:
-    """Show how much of what one mask keeps another mask keeps too.
+    """Show what share of the weights that one mask keeps another keeps too.
 
     Example: `rpmask mask diff RUN_ID#0 RUN_ID#3`
     """

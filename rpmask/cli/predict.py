@@ -31,7 +31,9 @@ def predict(
     new_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Most tokens that a language model adds to a text.", min=1, show_default="32"
+            help="Number of tokens, at most, that a language model adds to a text.",
+            min=1,
+            show_default="32",
         ),
     ] = None,
     as_json: Annotated[

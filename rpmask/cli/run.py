@@ -30,7 +30,9 @@ class TypedLevels:
         none="0.54,0.83,0.92 and --sparsity",
     )
     one_shot: bool = setting(False, "One level, straight to --sparsity", "--one-shot")
-    sparsity: float | None = setting(None, "Sparsity in the end", "--sparsity", "-s", none="0.9375")
+    sparsity: float | None = setting(
+        None, "Sparsity to reach in the end", "--sparsity", "-s", none="0.9375"
+    )
 
 
 @verb(

@@ -44,7 +44,7 @@ def sample(
     tracking: Tracking,
     given: Given,
 ) -> dict[str, Any]:
-    """Draw candidate masks near good ones; candidate 0 is the magnitude mask, the control.
+    """Draw candidate masks around deterministic ones; candidate 0 is the magnitude mask, the control.
 
     Example: `rpmask sample --k 8 --sparsity 0.9375`
     """

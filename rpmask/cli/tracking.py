@@ -43,7 +43,7 @@ class Tracking:
         "--system-metrics",
         panel=TRACKING,
     )
-    force: bool = setting(False, "Run again, even if the same step has already finished")
+    force: bool = setting(False, "Compute again, even if the same step has already finished")
     as_json: bool = setting(
         False, "Print one JSON object on stdout and nothing else there", "--json"
     )

@@ -35,7 +35,7 @@ class SearchPlan(Checked, panel=SEARCH):
     weight_decay: float = setting(5e-4, "Weight decay of the scores, with sgd")
     restriction: str = setting(
         "quartic",
-        "How the share of swaps falls, once per epoch: quartic, cosine or off",
+        "Short restriction, how the share of swaps falls from epoch to epoch: quartic, cosine or off",
         choices=RESTRICTIONS,
     )
     norm_statistics: str = setting(

@@ -20,21 +20,25 @@ class ExportRequest(Checked):
     source: str = CHAMPION
     form: str = setting(
         "packed",
-        "packed, dense, csr, compact, onnx, auto for the fastest of them on this machine, or hub: dense, for "
-        "the Hugging Face hub",
+        "packed, dense, csr, compact, onnx, auto (the fastest of them on this machine), or hub (dense, for "
+        "the Hugging Face hub)",
         "--to",
         choices=(*FORMS, FASTEST, HUB),
     )
     values: str = setting(
-        "fp32", "Type of a packed model's weights: fp32, fp16, bf16 or int8", choices=VALUES
+        "fp32",
+        "Type of the stored weights, with packed and csr: fp32, fp16, bf16 or int8",
+        choices=VALUES,
     )
     rows: int = setting(
-        64, "Rows on which to compare the exported model's answers with the model's", at_least=1
+        64,
+        "Rows on which the exported model's answers are compared with the registered model's",
+        at_least=1,
     )
     tolerance: float | None = setting(
         None,
         "Largest difference between logits, as a share of the largest logit",
-        none="by form and values",
+        none="depends on --to and --values",
         above=0,
     )
     threads: int = setting(1, THREADS_HELP, at_least=1)
@@ -44,7 +48,7 @@ class ExportRequest(Checked):
         super().check()
         if self.values != "fp32" and self.form not in ("packed", "csr"):
             raise RpmaskError(
-                f"--values {self.values} is for packed models, not for '{self.form}'.",
+                f"--values {self.values} is for packed models and csr, not for '{self.form}'.",
                 "Leave it out, or give --to packed.",
             )
 

@@ -53,7 +53,7 @@ class JackpotRequest(Checked):
     start: str = setting(
         "magnitude",
         f"Where to begin: {', '.join(DRAWN_STARTS)}, a select, finetune or jackpot RUN_ID, "
-        "RUN_ID:INDEX for a candidate of a pool, or models:/NAME@ALIAS",
+        "RUN_ID#CANDIDATE of a pool, or models:/NAME@ALIAS",
         "--from",
         "--start",
         metavar="START",

@@ -43,8 +43,7 @@ def find_start(request: JackpotRequest, context: Context) -> Resolved:
     if not names_a_run(start):
         raise RpmaskError(
             f"There is no start '{start}'.",
-            f"Give {', '.join(DRAWN_STARTS)}, a run's id, RUN_ID:INDEX for a candidate of a pool, or "
-            "models:/NAME@ALIAS.",
+            f"Give {', '.join(DRAWN_STARTS)}, a run's id, RUN_ID#CANDIDATE of a pool, or models:/NAME@ALIAS.",
         )
     found = resolve(start, context)
     if found.mask_digest is None:

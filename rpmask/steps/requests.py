@@ -30,7 +30,7 @@ class SampleRequest(Checked):
 
     task: str = setting(
         "demo",
-        "demo, a GLUE task, conll2003, squad, squad_v2, or a name for your own data",
+        "demo, a GLUE task, conll2003, squad, squad_v2, wikitext2, digits, or a name for your own data",
         "--task",
         "-t",
         auto=True,
@@ -48,7 +48,7 @@ class SampleRequest(Checked):
     )
     sparsity: float = setting(
         0.9375,
-        "Share of the encoder's weights to drop",
+        "Share of the prunable weights to drop",
         "--sparsity",
         "-s",
         above=0,
@@ -80,12 +80,15 @@ class SampleRequest(Checked):
         (), "Leave tensors whose names match this pattern dense", panel=SAMPLING
     )
     calibration_rows: int = setting(
-        256, "Training rows for data-aware importances", at_least=1, panel=SAMPLING
+        256,
+        "Training rows that importances other than magnitude are computed on",
+        at_least=1,
+        panel=SAMPLING,
     )
     substeps: int | None = setting(
         None,
-        "Cuts in which data-aware importances reach the sparsity, each calibrated and refitted anew",
-        none="so many that each keeps about 42 % of what is left: 4 from dense to 97 %, 1 to 54 %",
+        "Cuts to the sparsity for importances other than magnitude, with weights refitted in between",
+        none="each keeps about 42 % of what is left: 4 from dense to 97 %, 1 to 54 %",
         at_least=1,
         panel=SAMPLING,
     )
@@ -93,7 +96,11 @@ class SampleRequest(Checked):
         "tpe", f"Optuna sampler: {', '.join(SAMPLERS)}", choices=SAMPLERS, panel=SAMPLING
     )
     storage: str | None = setting_like(ScreenRequest, "storage")
-    like: str | None = setting(None, "Continue the Optuna study of this pool", metavar="RUN_ID")
+    like: str | None = setting(
+        None,
+        "Continue the Optuna study of this pool, or of the pool that this run screened",
+        metavar="RUN_ID",
+    )
     data: DataChoice = settings_of(DataChoice)
 
     def check(self) -> None:
@@ -150,8 +157,8 @@ class RunRequest(Checked):
 
     level_epochs and level_schedule train every level but the last, which has the finetune plan's. Before the
     first level the dense model is trained for distilled_epochs on its own answers, without a mask: these are
-    the first level's weights, and the teacher stays as it was. `run` always continues with the top-ranked
-    mask. dense_batch_size is the plan's if it is None.
+    the first level's weights, and the teacher stays as it was. `run` continues with the top-ranked mask by
+    default. dense_batch_size is the plan's if it is None.
     """
 
     levels: tuple[float, ...] = paper.LEVELS
@@ -177,7 +184,7 @@ class RunRequest(Checked):
     level_schedule: str = setting("linear", choices=SCHEDULES)
     distilled_epochs: float = setting(
         0.0,
-        "Epochs in which the dense model is distilled from itself, before the first level",
+        "Epochs before the first level in which the dense model is distilled from itself",
         at_least=0,
         panel=TRAINING,
     )
@@ -233,4 +240,4 @@ class ReportRequest(Checked):
 
     task: str | None = setting(None, "Only this task", "--task", "-t", none="all")
     each: bool = setting(False, "One row per run, instead of one row for all seeds")
-    log: bool = setting(True, "Log the HTML page to a run of its own", "--log/--no-log")
+    log: bool = setting(True, "Log the HTML page to its own run", "--log/--no-log")

@@ -35,18 +35,18 @@ class ScreenRequest(Checked, panel=SCREENING):
     seed: int = setting_like(TrainPlan, "seed")
     budget: float = setting(
         0.25,
-        "Share of the steps that training every candidate in full would take; 0 compares without training",
+        "Share of the steps that an epoch for every candidate would take; 0 compares without training",
         at_least=0,
     )
-    full: bool = setting(False, "Train every candidate in full, as in the paper")
+    full: bool = setting(False, "Train every candidate for the whole epoch, as in the paper")
     examples: int = setting(500, "Held-out examples used to compare candidates", at_least=1)
     rungs: int = setting(3, "Number of comparisons during the race", at_least=1)
     eta: float = setting(2.0, "Keep the top 1/ETA at each rung", metavar="ETA", at_least=1)
     behind: float = 3.0
     twins: int = setting(
         3,
-        "Copies of the control with a few weights exchanged, trained within the budget; their spread is the "
-        "training noise in the verdict. 0 for none, as with --budget 0",
+        "Copies of the control with a few weights exchanged, trained within the budget; their spread "
+        "measures the training noise for the verdict. 0 for none, as with --budget 0",
     )
     epochs: float = paper.EARLY_EPOCHS
     batch_size: int = setting_like(TrainPlan, "batch_size", panel=TRAINING)
@@ -71,7 +71,10 @@ class ScreenRequest(Checked, panel=SCREENING):
     freeze_embeddings: bool | None = None
     precision: str = setting_like(TrainPlan, "precision", choices=("fp32", "bf16"), panel=TRAINING)
     storage: str | None = setting(
-        None, "Optuna storage, an RDB URL", none=".rpmask/optuna.journal", panel=SAMPLING
+        None,
+        "Optuna storage: the URL of a relational database",
+        none=".rpmask/optuna.journal",
+        panel=SAMPLING,
     )
     workers: int | None = setting(
         None,
@@ -149,7 +152,9 @@ class SelectRequest(Checked):
         "evidence: the best candidate if it beats the control beyond chance; or best, control or a "
         "candidate's number, whatever the evidence says",
     )
-    alpha: float = setting(0.05, "Accepted rate of false wins", above=0, below=1)
+    alpha: float = setting(
+        0.05, "Accepted rate at which a mask that is no better is called better", above=0, below=1
+    )
     seed: int = setting_like(TrainPlan, "seed")
 
     def check(self) -> None:
