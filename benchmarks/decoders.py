@@ -4,9 +4,10 @@
 
 FOLDER is SmolLM2-135M in fp32; the other folder holds train.txt and dev.txt of WikiText-2. All three methods
 (`rivals.py` has two) get the same 16 calibration blocks of 512 tokens of a seed. rpmask's part is what
-`rpmask run --one-shot --epochs 0` does for one candidate: calibrate, draw the mask without noise, refit. The
-perplexity is that of evenly spaced dev blocks; seconds are the processor's, on one thread. Each cell is
-written when it is done, and the same command continues.
+`rpmask run --one-shot --epochs 0` does for one candidate: calibrate, draw the mask without noise, refit;
+"tightened" is what `--levels` below the sparsity does. The perplexity is that of evenly spaced dev blocks;
+seconds are the processor's, on one thread. Each cell is written when it is done, and the same command
+continues.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.allocation import parse_allocation
 from rpmask.randomized_masks.calibrate import calibrate
 from rpmask.randomized_masks.mask_generation import draw_mask
+from rpmask.randomized_masks.tightening import RefitCut
 from rpmask.records import DataChoice, MaskRecipe
 from rpmask.steps.inputs import load_data, prepare
 from rpmask.tasks.spec import TaskSpec
@@ -45,15 +47,19 @@ from rpmask.train.observer import Silent
 from rpmask.train.refit import refit, refit_batches
 
 SETTINGS = ("0.5", "0.6", "0.7", "2:4")
-METHODS = ("wanda", "sparsegpt", "rpmask")
+METHODS = ("wanda", "sparsegpt", "rpmask", "tightened")
+LEVELS = {"0.5": 0.25, "0.6": 0.4, "0.7": 0.5}  # where tightening begins
+OURS = ("rpmask", "tightened")
 LENGTH = 512
 CALIBRATION = 16
 DEV = 8
 IMPORTANCE = "wanda"
 
 
-def ours(model: nn.Module, setting: str, data: Split, spec: TaskSpec, seed: int) -> None:
-    """Calibrate, draw and refit, as the command does."""
+def ours(
+    model: nn.Module, setting: str, data: Split, spec: TaskSpec, seed: int, level: float | None
+) -> None:
+    """Calibrate, draw and refit, as the command does; from a level below the sparsity, tighten as well."""
     tensors = find_prunable(model)
     names = [tensor.name for tensor in tensors]
     found = calibrate(model, data, spec, names, [IMPORTANCE], seed=seed, observer=Silent())
@@ -61,7 +67,7 @@ def ours(model: nn.Module, setting: str, data: Split, spec: TaskSpec, seed: int)
     recipe = MaskRecipe(
         weights_digest=weights_digest(source, tensors),
         seed=seed,
-        sparsity=0.5 if groups else float(setting),
+        sparsity=level or (0.5 if groups else float(setting)),
         temperature=0.0,
         importance=IMPORTANCE,
         importance_digest=found[IMPORTANCE].digest,
@@ -69,7 +75,8 @@ def ours(model: nn.Module, setting: str, data: Split, spec: TaskSpec, seed: int)
         granularity=setting if groups else "weight",
     )
     mask = draw_mask(recipe, source, tensors, statistics=found)
-    refit(model, mask, refit_batches(data, len(data), seed), Silent())
+    cut = RefitCut(mask, float(setting), seed) if level else None
+    refit(model, mask, refit_batches(data, len(data), seed), Silent(), cut)
 
 
 def theirs(method: str, model: nn.Module, setting: str, data: Split) -> None:
@@ -109,24 +116,33 @@ def summary(dense: list[float], cells: list[dict[str, Any]]) -> list[dict[str, A
                     "seconds": round(float(np.mean(seconds)), 1),
                 }
         for rival in METHODS[:2]:
-            shared = sorted(by["rpmask"].keys() & by[rival].keys())
-            if shared:
-                apart = np.array(
-                    [
-                        np.subtract(by["rpmask"][seed]["losses"], by[rival][seed]["losses"])
-                        for seed in shared
-                    ]
-                ).mean(0)
-                row[f"beside {rival}"] = ratio(apart)
+            for method in OURS:
+                shared = sorted(by[method].keys() & by[rival].keys())
+                if shared:
+                    apart = np.array(
+                        [
+                            np.subtract(by[method][seed]["losses"], by[rival][seed]["losses"])
+                            for seed in shared
+                        ]
+                    )
+                    row[f"{method} beside {rival}"] = ratio(apart)
         found.append(row)
     return found
 
 
 def ratio(apart: np.ndarray) -> dict[str, Any]:
-    """The ratio of two perplexities with its 95 % interval over blocks, from differences of their losses."""
-    half = stats.t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / math.sqrt(len(apart))
-    low, high = (round(math.exp(apart.mean() + side * half), 4) for side in (-1, 1))
-    return {"ratio": round(math.exp(apart.mean()), 4), "interval": [low, high]}
+    """The ratio of two perplexities, from differences of losses, (seeds, blocks), with its 95 % interval.
+
+    The interval is over blocks, for the mean of these seeds. `seeds` are the ratios of each seed.
+    """
+    blocks = apart.mean(0)
+    half = stats.t.ppf(0.975, len(blocks) - 1) * blocks.std(ddof=1) / math.sqrt(len(blocks))
+    low, high = (round(math.exp(blocks.mean() + side * half), 4) for side in (-1, 1))
+    return {
+        "ratio": round(math.exp(blocks.mean()), 4),
+        "interval": [low, high],
+        "seeds": [round(math.exp(mean), 4) for mean in apart.mean(1)],
+    }
 
 
 def perplexity(values: list[float]) -> float:
@@ -158,13 +174,14 @@ def main() -> None:
     cells = known.get("cells", [])
     wanted = itertools.product(asked.seeds, asked.settings, asked.methods)
     for seed, setting, method in wanted:
-        if (setting, method, seed) in map(key, cells):
+        if (setting, method, seed) in map(key, cells) or (method, setting) == ("tightened", "2:4"):
             continue
         rows = calibration_rows(len(prepared.train), CALIBRATION, seed)
         blocks, pruned = prepared.train.take(rows), copy.deepcopy(model)
         started = time.process_time()
-        if method == "rpmask":
-            ours(pruned, setting, blocks, spec, seed)
+        if method in OURS:
+            level = LEVELS[setting] if method == "tightened" else None
+            ours(pruned, setting, blocks, spec, seed, level)
         else:
             theirs(method, pruned, setting, blocks)
         seconds = round(time.process_time() - started, 1)

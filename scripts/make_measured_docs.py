@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import decoder_tables
+import head_tables
 import measured_tables as tables
 import runtime_tables
 
@@ -96,6 +97,19 @@ uses for such a matrix.
 
 {refitting}
 
+## Words and texts
+
+`python benchmarks/tagging.py --model ENCODER --data-dir conll2003`: CoNLL-2003, scored as conlleval does, on
+dev. `rpmask run {tagging_options}` prunes the dense model; the mean has a 95 % interval over seeds.
+
+{tagging}
+
+`python benchmarks/decoder_walk.py --model FOLDER --data-dir wikitext-2`: SmolLM2-135M on blocks of 128 tokens
+of WikiText-2: four masks are drawn and raced, and the selected one is trained with distillation, exported and
+served.
+
+{walk}
+
 ## Workers
 
 `python benchmarks/engines.py`: `rpmask screen` from start to end, on pools of the demo: of eight
@@ -160,6 +174,9 @@ def page() -> str:
         starting=tables.starting(read("starting")),
         cutting=tables.cutting(read("cutting")),
         rates=tables.rates(read("rates")),
+        tagging=head_tables.tagging(read("tagging")),
+        tagging_options=read("tagging")["options"] + f" --sparsity {read('tagging')['sparsity']}",
+        walk=head_tables.walk(read("decoder_walk")),
         dense=read("cutting")["dense"]["cola"],
         refitting=tables.refitting(refits),
         low=refit_steps[0.97],
@@ -172,6 +189,7 @@ def filled(text: str) -> str:
     measured, scaled = read("deploy"), read("scaling")
     tables = {
         "pruned": decoder_tables.pruned(read("decoders")),
+        "streamed": decoder_tables.streamed(read("streaming")),
         "packed": runtime_tables.packed(measured),
         "runtimes": runtime_tables.runtimes(
             measured["runtimes"], "runtime, 93.75 % of single weights"

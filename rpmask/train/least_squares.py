@@ -7,6 +7,7 @@ units at once: each iteration is a single product of matrices.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 
@@ -15,11 +16,25 @@ RIDGE = 2.0
 MOST_ENTRIES = 1 << 18  # of the systems that are solved together: two megabytes stay in a cache
 # At most, of conjugate gradients: the last ones fit what only the calibration rows say.
 ITERATIONS = 15
+ROUGH_ITERATIONS = 5  # of a solution that is only looked at
 TOLERANCE = 1e-3  # of the residual, as a share of the right-hand side
 CHECK_EVERY = 5  # iterations
 # Operations of a factorization that take as long as one of a product of large matrices, measured on one core
 # (`benchmarks/refitting.py`).
 FACTORIZATION_COST = 30.0
+PANELS = 4  # of a Gram matrix, whose lower triangle is copied: five eighths of the products
+
+
+def gram_matrix(rows: torch.Tensor) -> torch.Tensor:
+    """The products of all pairs of columns, (columns, columns)."""
+    width = rows.shape[1]
+    found = rows.new_empty(width, width)
+    bounds = [width * panel // PANELS for panel in range(PANELS + 1)]
+    for start, end in pairwise(bounds):
+        part = rows[:, start:end].T @ rows[:, start:]
+        found[start:end, start:] = part
+        found[start:, start:end] = part.T
+    return found
 
 
 def solve_kept(
@@ -28,12 +43,16 @@ def solve_kept(
     start: torch.Tensor,  # (in + 1, out)
     keep: torch.Tensor,  # (out, in)
     biased: bool,
+    *,
+    guess: torch.Tensor | None = None,  # (in + 1, out)
+    rough: bool = False,
 ) -> torch.Tensor:
     """The weights of every output unit, (in + 1, out): zero where dropped, the bias last.
 
     They minimize the squared error of the answers, plus a ridge that pulls them to `start`: the harder, the
     more weights a unit keeps by the number of rows, since one with as many weights as rows would fit their
-    noise. The last input is one in every row, so the Gram matrix ends with the number of rows.
+    noise. The last input is one in every row, so the Gram matrix ends with the number of rows. Iterations
+    begin at the guess, or else at `start`; a rough solution takes few.
     """
     bias = torch.full((len(keep), 1), biased)
     kept = torch.cat([keep.cpu(), bias], dim=1)  # (out, in + 1)
@@ -42,7 +61,8 @@ def solve_kept(
     ridge = share * gram.diagonal()[:-1].mean().clamp_min(1e-12)
     pulled = target + ridge * start
     if _many_kept(kept, gram.is_cuda):
-        return _conjugate_gradients(gram, pulled, start, kept.T.to(gram), ridge)
+        begin, most = start if guess is None else guess, ROUGH_ITERATIONS if rough else ITERATIONS
+        return _conjugate_gradients(gram, pulled, begin, kept.T.to(gram), ridge, most)
     # On the CPU: only a few of these systems fit a GPU at once, and not every device has doubles.
     solved = _factorized(gram.cpu().double(), pulled.cpu().double(), kept, ridge.cpu().double())
     return solved.to(start)
@@ -62,6 +82,7 @@ def _conjugate_gradients(
     start: torch.Tensor,  # (in + 1, out)
     kept: torch.Tensor,  # (in + 1, out), 1 where kept
     ridge: torch.Tensor,
+    iterations: int,
 ) -> torch.Tensor:
     """All units at once, in the space of their kept weights; the preconditioner is the diagonal."""
     scale = gram.diagonal().mean().clamp_min(1e-12)
@@ -72,7 +93,7 @@ def _conjugate_gradients(
     direction = inverse * residual
     size = (residual * direction).sum(0)  # (out,)
     enough = TOLERANCE**2 * (wanted * inverse * wanted).sum(0)
-    for iteration in range(ITERATIONS):
+    for iteration in range(iterations):
         if iteration % CHECK_EVERY == 0 and bool((size <= enough).all()):
             break
         product = torch.addmm(direction, gram, direction, beta=added).mul_(kept)

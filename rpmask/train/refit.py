@@ -37,7 +37,7 @@ from rpmask.train.block_passes import (
     used_together,
     watching,
 )
-from rpmask.train.least_squares import solve_kept
+from rpmask.train.least_squares import gram_matrix, solve_kept
 from rpmask.train.memory import give_own, move_to_file, sharing
 from rpmask.train.observer import Observer
 
@@ -198,7 +198,7 @@ class _Equations:
         if before is None or now is None or before.shape != now.shape:
             return
         now = _with_ones(now, real)
-        self._gram = self._gram.to(now) + now.T @ now
+        self._gram = self._gram.to(now) + gram_matrix(now)
         self._cross = self._cross.to(now) + now.T @ _with_ones(before, real)
 
     def solve(self, dense: Passes, pruned: Passes, keeps: _Keeps, group: list[str]) -> None:
@@ -217,12 +217,13 @@ class _Equations:
             by_unit = keep.T if turned else keep
             gram, cross = self._gram.to(original.device), self._cross.to(original.device)
             target, biased = cross @ original, layer.bias is not None
-            solved = solve_kept(gram, target, original, by_unit, biased)
+            rough = keeps.cut is not None
+            solved = solve_kept(gram, target, original, by_unit, biased, rough=rough)
             if keeps.cut is not None:
                 scores = solved[:-1].T.abs() * gram.diagonal()[:-1].sqrt()
                 by_unit = keeps.cut(name, scores.cpu(), by_unit)
                 keeps.set(name, by_unit.T if turned else by_unit)
-                solved = solve_kept(gram, target, original, by_unit, biased)
+                solved = solve_kept(gram, target, original, by_unit, biased, guess=solved)
             _matrix(layer).copy_(solved[:-1])
             if layer.bias is not None:
                 layer.bias.copy_(solved[-1])
