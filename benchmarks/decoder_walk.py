@@ -33,7 +33,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import rpmask
 from rpmask.files import write_whole
 
-TRAIN, DEV = 400_000, 40_000  # characters
+TRAIN, DEV = 200_000, 20_000  # characters
 LENGTH = 128
 STEPS = 100
 PROMPTS = ["The river flows through the", "In 1998 , the band released"]
@@ -132,7 +132,8 @@ def main() -> None:
             *("run", "-t", "wikitext2", "--data-dir", str(texts), "-m", model, "--one-shot"),
             *("--sparsity", "0.5", "--k", "4", "--max-length", str(LENGTH), "--batch-size", "2"),
             *("--importance", "wanda,sparsegpt", "--allocation", "row", "--budget", "0.02"),
-            *("--race-refit", "32", "--refit", "64", "--set", f"max_steps={STEPS}", "--json"),
+            *("--twins", "0", "--rungs", "2", "--examples", "16", "--calibration-rows", "32"),
+            *("--race-refit", "16", "--refit", "64", "--set", f"max_steps={STEPS}", "--json"),
         ],
         store,
     )

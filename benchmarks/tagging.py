@@ -44,7 +44,7 @@ EPOCHS, RATE = 3, 1e-4  # of the dense model
 # One level, raced; its training then tightens the mask to the final sparsity.
 OPTIONS = (
     *("--levels", "0.83", "--budget", "0.1"),
-    *("--race-rate", "4e-4", "--learning-rate", "4e-4", "--epochs", "6"),
+    *("--race-rate", "4e-4", "--learning-rate", "4e-4", "--epochs", "4"),
 )
 Sentence = tuple[list[str], list[str]]
 
