@@ -29,6 +29,11 @@ def shown_interval(result: dict[str, Any]) -> str:
     return f"[{low:.4f}, {high:.4f}]"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things: 1 run, 1,200 runs."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: 45 s, 12 min, 3.4 h."""
     if seconds < 100:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from rpmask.cli.tables import address
-from rpmask.words import allocation_word, percent, shown_interval
+from rpmask.words import allocation_word, counted, percent, shown_interval
 
 Lines = list[str]
+FAR = 50  # times the examples of a race are more than anybody has
 
 
 def closing_lines(verb: str, result: dict[str, Any]) -> Lines:
@@ -22,8 +23,8 @@ def _three(decided: str, means: str, *following: str) -> Lines:
 
 def _sample(result: dict[str, Any]) -> Lines:
     return _three(
-        f"{result['k']} masks at {percent(result['sparsity'])} are candidates; candidate 0 is the magnitude "
-        "mask, the control",
+        f"drawn at {percent(result['sparsity'])}: {counted(result['k'], 'candidate')}; candidate 0 is the "
+        "magnitude mask, the control",
         "nothing was trained; a race shows which mask recovers best",
         f"rpmask screen --from {result['run_id']}",
     )
@@ -63,12 +64,19 @@ def _more_evidence(more: dict[str, Any] | None) -> Lines:
     """How to find out more, and its price; results of older versions do not say."""
     if not more:
         return []
+    needed = more["examples"]
+    if needed and needed > FAR * more["compared_on"]:
+        return _ways(more, f"--examples: of no use, since this lead would need {needed:,} of them")
     rows = (
-        f"--examples {more['examples']}: the fewest that show this lead if it stays; it was seen on "
+        f"--examples {needed}: the fewest that show this lead if it stays; it was seen on "
         f"{more['compared_on']}, and the selection split (--selection-rows) must have them"
-        if more["examples"]
+        if needed
         else f"--examples: of no use, since the best candidate is not ahead on {more['compared_on']}"
     )
+    return _ways(more, rows)
+
+
+def _ways(more: dict[str, Any], rows: str) -> Lines:
     return [
         f"         or first more evidence: rpmask screen --from {more['pool_run_id']} with",
         f"           {rows}",

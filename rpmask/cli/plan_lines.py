@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from rpmask.cli.tables import plain_table
-from rpmask.words import duration, percent, size
+from rpmask.words import counted, duration, percent, size
 
 if TYPE_CHECKING:
     from rpmask.steps.context import Context
@@ -42,20 +42,16 @@ def line_of(plan: dict[str, Any]) -> str:
     parts = plan["parts"]
     reused = f", {plan['reused']} of them finished" if plan["reused"] else ""
     if plan["reused"] == len(parts):
-        return f"plan: {_runs(len(parts))}, all finished: nothing is left to do"
+        return f"plan: {counted(len(parts), 'run')}, all finished: nothing is left to do"
     most = any(part["at_most"] and not part["run_id"] for part in parts)
     line = (
-        f"plan: {_runs(len(parts))}{reused}; {'at most ' if most else ''}{plan['steps']:,} training steps, "
-        f"about {duration(plan['seconds'])} on this machine, {size(plan['memory_bytes'])} of memory, "
+        f"plan: {counted(len(parts), 'run')}{reused}; {'at most ' if most else ''}{plan['steps']:,} training "
+        f"steps, about {duration(plan['seconds'])} on this machine, {size(plan['memory_bytes'])} of memory, "
         f"{size(plan['stored_bytes'])} on disk and {size(plan['work_bytes'])} more while it trains"
     )
     if plan["stored_bytes"] + plan["work_bytes"] > plan["free_bytes"]:
         line += f"; only {size(plan['free_bytes'])} are free here"
     return line
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' if count > 1 else ''}"
 
 
 def announce(plan: Plan, context: Context) -> None:

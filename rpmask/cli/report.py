@@ -13,6 +13,7 @@ from rpmask.cli.options import verb
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.steps.requests import ReportRequest
+from rpmask.words import counted
 
 if TYPE_CHECKING:
     from rpmask.charts.leaderboard import LeaderboardRow
@@ -83,5 +84,5 @@ def _rendered(form: str, rows: list[LeaderboardRow], experiment: str) -> str:
         return step.html_page(rows)
     from rpmask.cli.show import text_table
 
-    title = f"leaderboard of {experiment}: {step.count(rows)} runs"
+    title = f"leaderboard of {experiment}: {counted(step.count(rows), 'run')}"
     return text_table(title, step.COLUMNS, [step.cells(row) for row in rows], left=4)

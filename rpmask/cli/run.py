@@ -76,6 +76,8 @@ def run(
         finetune=replace(request.finetune, plan=plan),
     )
     context = tracking.context()
+    if "task" not in given:
+        context.console.say("No --task is given: this prunes the model of the demo.")
     if tracking.plan:
         from rpmask.steps.plans import plan_run
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from rpmask.cli import deploy_tables, plan_lines, tables
 from rpmask.cli.closing import closing_lines
+from rpmask.words import counted
 
 PIPE_WIDTH = 120
 WIDE = 200  # a leaderboard has many columns
@@ -23,7 +24,7 @@ def leaderboard_table(result: dict[str, Any]) -> Table:
     from rpmask.steps.report import COLUMNS, cells
 
     rows = (cells(LeaderboardRow.from_dict(row)) for row in result["rows"])
-    title = f"leaderboard of {result['experiment']}: {result['runs']} runs"
+    title = f"leaderboard of {result['experiment']}: {counted(result['runs'], 'run')}"
     return tables.plain_table(title, COLUMNS, rows, left=4)
 
 

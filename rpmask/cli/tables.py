@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from rpmask.words import allocation_word, percent, shown_interval
+from rpmask.words import allocation_word, counted, percent, shown_interval
 
 
 def plain_table(
@@ -58,7 +58,9 @@ def sample_table(result: dict[str, Any]) -> list[Table | str]:
     )
     columns = ("candidate", "importance", "allocation", "T", "ratio", "kept", "overlap", "mask")
     return [
-        plain_table(f"{result['k']} masks at {percent(result['sparsity'])}", columns, rows),
+        plain_table(
+            f"{counted(result['k'], 'mask')} at {percent(result['sparsity'])}", columns, rows
+        ),
     ]
 
 

@@ -57,6 +57,7 @@ def _extras(found: Any) -> None:
         "ray": ("ray",),
         "onnx": ("onnx", "onnxscript", "onnxruntime"),
         "monitor": ("psutil",),
+        "openvino": ("openvino",),
     }.items():
         there = all(importlib.util.find_spec(module) is not None for module in modules)
         found(f"extra '{extra}'", "installed" if there else install_hint(extra), there)

@@ -21,7 +21,7 @@ from rpmask.steps.race_engine import deciding
 from rpmask.steps.requests import FinetuneRequest, RunRequest
 from rpmask.steps.select import select
 from rpmask.train.plan import TrainPlan
-from rpmask.words import percent
+from rpmask.words import counted, percent
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import StepRun
@@ -169,7 +169,7 @@ def _note(results: list[FinetuneResult], levels: list[dict[str, Any]]) -> str:
     ]
     return "\n".join(
         [
-            f"**{results[-1].task}, {len(levels)} levels to {percent(results[-1].sparsity)}.**",
+            f"**{results[-1].task}, {counted(len(levels), 'level')} to {percent(results[-1].sparsity)}.**",
             "",
             f"| sparsity | dense {results[-1].primary} | sparse | retention | selection |",
             "|---|---|---|---|---|",

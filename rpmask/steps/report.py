@@ -19,7 +19,7 @@ from rpmask.jsonrecord import finite
 from rpmask.steps.context import Context
 from rpmask.steps.frame import Done, Step, run_step
 from rpmask.steps.requests import ReportRequest
-from rpmask.words import duration, percent
+from rpmask.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from rpmask.charts.leaderboard import LeaderboardRow
@@ -61,13 +61,14 @@ def publish(
     rows: Sequence[LeaderboardRow], request: ReportRequest, context: Context
 ) -> dict[str, Any]:
     """Log the page unless the same rows were logged before; return what `--json` prints."""
+    runs = counted(count(rows), "run")
     found = {"runs": count(rows), "rows": [finite(asdict(row)) for row in rows]}
     if not request.log:
         here = {"run_id": None, "experiment": context.tracker.experiment, "reused": False}
         return {**here, **found}
     step = Step(
         name="report",
-        title=f"report {request.task or 'on all tasks'}, {found['runs']} runs",
+        title=f"report {request.task or 'on all tasks'}, {runs}",
         task=request.task or "all",
         level=0,
         sparsity=None,
@@ -78,7 +79,7 @@ def publish(
 
     def work(run: StepRun) -> Done:
         run.log_text(PAGE, html_page(rows))
-        note = f"**Leaderboard over {found['runs']} runs.** `{PAGE}` is the page.\n\n"
+        note = f"**Leaderboard over {runs}.** `{PAGE}` is the page.\n\n"
         return Done(found, note + markdown(rows))
 
     return run_step(step, context, work)

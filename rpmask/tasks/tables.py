@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from rpmask.errors import RpmaskError
@@ -34,7 +35,8 @@ class Table:
         if name not in self.columns:
             raise RpmaskError(
                 f"{self.source} has no column '{name}'.",
-                f"Its columns are: {', '.join(self.columns) or 'none'}.",
+                f"Its columns are: {', '.join(self.columns) or 'none'}. Name those to read with --text, "
+                "--text-pair and --label.",
             )
         return self.columns[name]
 
@@ -151,7 +153,7 @@ def read_parquet(path: Path) -> Table:
     import pyarrow.parquet
 
     if not path.is_file():
-        raise RpmaskError(f"There is no file {path}.", "Check the path.")
+        raise no_file(path)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             columns = file.read().to_pydict()
@@ -173,12 +175,20 @@ READERS: dict[str, Callable[[Path], Table]] = {
 }
 
 
+def no_file(path: Path) -> RpmaskError:
+    """The error for a file that does not exist."""
+    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, n=1)
+    hint = f"Is it {path.with_name(near[0])}?" if near else "Check the path."
+    return RpmaskError(f"There is no file {path}.", hint)
+
+
 def read_text(path: Path, delimiter: str = "") -> str:
     """The whole file as UTF-8 text, without its byte-order mark."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise RpmaskError(f"There is no file {path}.", "Check the path.") from None
+        raise no_file(path) from None
     except OSError as error:
         raise RpmaskError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
     if not raw.strip():

@@ -51,7 +51,7 @@ def fetch(tracker: Tracker, source: str) -> str:
     except MlflowException as error:
         if not is_absent(error):
             raise
-        raise _no_model(source, error) from error
+        raise _no_model(source) from error
     except NOT_THERE as error:
         raise _no_model(source, error) from error
     if not folder.exists():
@@ -90,7 +90,7 @@ def find_version(tracker: Tracker, source: str) -> ModelVersion:
     except MlflowException as error:
         if not is_absent(error):
             raise
-        raise _no_model(source, error) from error
+        raise _no_model(source) from error
 
 
 def run_of(tracker: Tracker, source: str) -> str:
@@ -183,8 +183,9 @@ def _version(client: MlflowClient, source: str) -> ModelVersion:
     return client.get_model_version(name, number)
 
 
-def _no_model(source: str, why: object) -> RpmaskError:
+def _no_model(source: str, why: object = "") -> RpmaskError:
+    reason = f": {str(why).splitlines()[0]}" if why else "."
     return RpmaskError(
-        f"There is no model '{source}' in the registry: {str(why).splitlines()[0]}",
+        f"There is no model '{source}' in the registry{reason}",
         "`rpmask select` registers models:/rpmask-TASK@selected, `rpmask finetune` @champion.",
     )

@@ -171,7 +171,7 @@ def serve_ui(uri: str | None, experiment: str, port: int, say: Callable[[str], N
     connect(uri)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     address = ui_page(uri, f"http://127.0.0.1:{port}", experiment)
-    say(f"MLflow's UI: {address}  (Ctrl-C stops it)")
+    say(f"MLflow's UI: {address}  (ready in some seconds; Ctrl-C stops it)")
     # Without its job runner, for which MLflow would start ten more processes.
     env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     subprocess.run([*command, "--host", "127.0.0.1", "--port", str(port)], check=False, env=env)

@@ -111,7 +111,8 @@ class Tracker:
         raise RpmaskError(
             f"There is no finished `{step}` of the task '{task}' in the experiment "
             f"'{self.experiment}'.",
-            f"Run `rpmask {step} --task {shlex.quote(task)}` first, or name a run with --from RUN_ID.",
+            f"Run `rpmask {step} --task {shlex.quote(task)}` first, or name a run with --from RUN_ID. "
+            "The order is sample, screen, select, finetune.",
         )
 
     def step_of(self, run_id: str, step: str) -> str:

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from rpmask.errors import RpmaskError
 from rpmask.tasks.glue import GLUE
 from rpmask.tasks.split import digest
-from rpmask.tasks.tables import read_csv, read_json, read_jsonl, read_parquet, read_tsv
+from rpmask.tasks.tables import (
+    read_csv,
+    read_json,
+    read_jsonl,
+    read_parquet,
+    read_table,
+    read_tsv,
+)
 
 RTE = GLUE["rte"]
 WHOLE = (
@@ -73,12 +80,18 @@ def test_missing_file_and_folder_in_its_place(tmp_path: Path) -> None:
         read_tsv(tmp_path / "nowhere.tsv")
     with pytest.raises(RpmaskError, match="Is a directory"):
         read_tsv(tmp_path)
+    write(tmp_path, b"a\tb\n")
+    for ending in ("tsv", "parquet"):
+        (tmp_path / f"reviews-dev.{ending}").touch()
+        with pytest.raises(RpmaskError, match="There is no file") as caught:
+            read_table(tmp_path / f"reviews-dv.{ending}")
+        assert caught.value.hint == f"Is it {tmp_path / 'reviews-dev'}.{ending}?"
 
 
 def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(RpmaskError, match="no column 'label'") as caught:
         read_tsv(write(tmp_path, b"a\tb\nx\ty\n")).column("label")
-    assert caught.value.hint == "Its columns are: a, b."
+    assert caught.value.hint.startswith("Its columns are: a, b. Name those to read with --text")
 
 
 @settings(deadline=None, max_examples=50)
