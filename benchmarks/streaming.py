@@ -1,11 +1,12 @@
-"""A decoder of 1.3 billion weights, pruned with one block in memory.
+"""A decoder pruned with one block in memory, by its number of blocks.
 
-    python benchmarks/streaming.py --folder EMPTY    # writes benchmarks/streaming.json; 6 GB of disk
+    python benchmarks/streaming.py --folder EMPTY    # writes benchmarks/streaming.json
 
-A Llama of random weights is written to the folder. Then a second process calibrates on random tokens, draws
-the mask, and refits it, as `rpmask run --epochs 0` does for one candidate. Its memory is that which no file
-holds (RssAnon): weights read from a file are mapped, and the system may forget them. Each block's seconds
-are those between two reports of progress.
+Llamas of random weights are written to the folder, all as wide as one of 1.3 billion weights, which has 24
+blocks (`--layers 24`). A second process calibrates each on random tokens, draws the mask, and refits it, as
+`rpmask run --epochs 0` does for one candidate. Its memory is that which no file holds (RssAnon): weights read
+from a file are mapped, and the system may forget them. A number of blocks that the file has already is not
+measured again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from rpmask.train.refit import refit, refit_batches
 SHAPE = {
     "hidden_size": 2048,
     "intermediate_size": 5504,
-    "num_hidden_layers": 24,
     "num_attention_heads": 16,
     "vocab_size": 32000,
     "tie_word_embeddings": True,
@@ -51,12 +51,12 @@ SPARSITY = 0.5
 GIB = 1 << 30
 
 
-def write_model(folder: Path) -> None:
+def write_model(folder: Path, layers: int) -> None:
     """A Llama of random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(**SHAPE)).save_pretrained(folder)
+    LlamaForCausalLM(LlamaConfig(**SHAPE, num_hidden_layers=layers)).save_pretrained(folder)
 
 
 class Memory:
@@ -81,16 +81,6 @@ class Memory:
         return round(most / GIB, 2)
 
 
-class Clock(Silent):
-    """The time of every report of progress."""
-
-    def __init__(self) -> None:
-        self.times = [time.perf_counter()]
-
-    def progress(self, *_: Any) -> None:
-        self.times.append(time.perf_counter())
-
-
 def prune(folder: Path) -> dict[str, Any]:
     """Calibrate, draw, refit; memory and seconds of each."""
     memory, spec = Memory(), get_spec("wikitext2")
@@ -103,10 +93,10 @@ def prune(folder: Path) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "loaded": {"gib": memory.since()},
     }
-    clock = Clock()
+    started = time.perf_counter()
     names = [tensor.name for tensor in tensors]
-    known = calibrate(model, data, spec, names, ["wanda", "sparsegpt"], seed=0, observer=clock)
-    found["calibrate"] = {"seconds": seconds(clock), "gib": memory.since()}
+    known = calibrate(model, data, spec, names, ["wanda", "sparsegpt"], seed=0, observer=Silent())
+    found["calibrate"] = {"seconds": since(started), "gib": memory.since()}
     source = SafetensorsWeights(str(folder))
     started = time.perf_counter()
     recipe = MaskRecipe(
@@ -119,50 +109,52 @@ def prune(folder: Path) -> dict[str, Any]:
         allocation=ROW_ALLOCATION,
     )
     mask = draw_mask(recipe, source, tensors, statistics=known)
-    found["draw"] = {"seconds": round(time.perf_counter() - started, 1), "gib": memory.since()}
-    clock = Clock()
-    refit(model, mask, refit_batches(data, BLOCKS, 0), clock, folder=folder)
-    steps = np.diff(clock.times)
-    found["refit"] = {
-        "seconds": seconds(clock),
-        "gib": memory.since(),
-        "block_seconds": [round(float(step), 1) for step in steps],
-    }
+    found["draw"] = {"seconds": since(started), "gib": memory.since()}
+    started = time.perf_counter()
+    refit(model, mask, refit_batches(data, BLOCKS, 0), Silent(), folder=folder)
+    found["refit"] = {"seconds": since(started), "gib": memory.since()}
     return found
 
 
-def seconds(clock: Clock) -> float:
-    return round(clock.times[-1] - clock.times[0], 1)
+def since(started: float) -> float:
+    return round(time.perf_counter() - started, 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--layers", nargs="+", type=int, default=[2, 4])
     parser.add_argument("--prune", action="store_true", help="what the second process does")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     if asked.prune:
         print("found " + json.dumps(prune(asked.folder)))
         return
-    if not (asked.folder / "config.json").exists():
-        write_model(asked.folder)
-    done = subprocess.run(
-        [sys.executable, __file__, "--folder", str(asked.folder), "--prune"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    document = {
-        "command": "python benchmarks/streaming.py --folder EMPTY",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
-        "shape": SHAPE,
-        "calibration": {"blocks": BLOCKS, "tokens": TOKENS},
-        "threads": torch.get_num_threads(),
-        **json.loads(done.stdout.rpartition("found ")[2]),
-    }
-    write_whole(asked.out, (json.dumps(document, indent=1) + "\n").encode())
-    print(json.dumps(document, indent=1))
+    measured = json.loads(asked.out.read_text())["models"] if asked.out.exists() else []
+    for layers in asked.layers:
+        if layers in [one["layers"] for one in measured]:
+            continue
+        folder = asked.folder / f"{layers}-blocks"
+        if not (folder / "config.json").exists():
+            write_model(folder, layers)
+        done = subprocess.run(
+            [sys.executable, __file__, "--folder", str(folder), "--prune"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        measured.append({"layers": layers, **json.loads(done.stdout.rpartition("found ")[2])})
+        document = {
+            "command": "python benchmarks/streaming.py --folder EMPTY",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": {"rpmask": rpmask.__version__, "torch": torch.__version__},
+            "shape": SHAPE,
+            "calibration": {"blocks": BLOCKS, "tokens": TOKENS},
+            "threads": torch.get_num_threads(),
+            "models": sorted(measured, key=lambda one: one["layers"]),
+        }
+        write_whole(asked.out, (json.dumps(document, indent=1) + "\n").encode())
+        print(json.dumps(measured[-1]), flush=True)
 
 
 if __name__ == "__main__":

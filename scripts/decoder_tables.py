@@ -38,21 +38,29 @@ def pruned(report: Report) -> str:
 
 
 def streamed(report: Report) -> str:
-    """Memory and seconds of a large decoder, part by part."""
-    blocks, shape = report["refit"]["block_seconds"], report["shape"]
-    gram = (shape["intermediate_size"] + 1) ** 2 * 4 / 2**30
+    """Memory and seconds of decoders of one width, by their number of blocks."""
+    shape, calibration = report["shape"], report["calibration"]
     said = (
-        f"`python benchmarks/streaming.py`: a Llama of {report['parameters'] / 1e9:.2f} billion random "
-        f"weights ({4 * report['parameters'] / 2**30:.1f} GiB), {report['calibration']['blocks']} blocks of "
-        f"{report['calibration']['tokens']} tokens. Memory is what no file holds; the largest Gram matrix "
-        f"has {gram:.2f} GiB. The first refitted block took {blocks[1]:.0f} s, the last {blocks[-1]:.0f} s."
+        f"`python benchmarks/streaming.py`: Llamas of random weights, {shape['hidden_size']:,} wide "
+        f"({shape['intermediate_size']:,} in the middle of a block), {calibration['blocks']} calibration "
+        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 blocks "
+        "such a model has 1.3 billion weights."
     )
-    names = {"loaded": "loaded", "calibrate": "importances", "draw": "mask", "refit": "refit"}
     rows = [
-        [name, f"{report[key]['gib']:.2f} GiB", f"{report[key].get('seconds', 0):.0f} s"]
-        for key, name in names.items()
+        [
+            str(model["layers"]),
+            f"{model['parameters'] / 1e6:,.0f} M",
+            f"{4 * model['parameters'] / 2**30:.2f} GiB",
+            *(_part(model[part]) for part in ("calibrate", "draw", "refit")),
+        ]
+        for model in report["models"]
     ]
-    return f"{said}\n\n{table(['part', 'most memory', 'time'], rows)}"
+    head = ["blocks", "weights", "in fp32", "importances", "mask", "refit"]
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def _part(found: Report) -> str:
+    return f"{found['gib']:.2f} GiB, {found['seconds']:.0f} s"
 
 
 def _perplexity(cell: Report | None) -> str:
