@@ -43,8 +43,8 @@ def streamed(report: Report) -> str:
     said = (
         f"`python benchmarks/streaming.py`: Llamas of random weights, {shape['hidden_size']:,} wide "
         f"({shape['intermediate_size']:,} in the middle of a block), {calibration['blocks']} calibration "
-        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 blocks "
-        "such a model has 1.3 billion weights."
+        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 "
+        "blocks such a model has 1.3 billion weights."
     )
     rows = [
         [
