@@ -19,7 +19,7 @@ class FinetuneResult(StepRecord):
     agreement is the share of rows in the first dev split that both models classify alike; agreement_majority
     is the share that the dense model's most frequent answer alone would reach. Both are None for a regression
     or without a dense model. High retention with low agreement means that different rows are right.
-    tightened_from is the digest of the mask that the training began with, if cuts tightened it.
+    tightened_from is the digest of the mask that the training or refit began with, if cuts tightened it.
     lower_is_better is about the primary metric.
     """
 

@@ -77,7 +77,7 @@ def run(
     )
     context = tracking.context()
     if "task" not in given:
-        context.console.say("No --task is given: this prunes the model of the demo.")
+        context.console.say("No --task is given: the task is the demo.")
     if tracking.plan:
         from rpmask.steps.plans import plan_run
 

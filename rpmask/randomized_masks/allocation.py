@@ -104,10 +104,18 @@ def share_rows(kept: int, most: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(_whole(shares, limit, kept), dtype=np.int64)
 
 
-def shrink(counts: NDArray[np.int64], kept: int) -> NDArray[np.int64]:
-    """`kept` units in all, shared in the proportions of the counts, none above its count."""
+def shrink(counts: NDArray[np.int64], kept: int, least: int = 0) -> NDArray[np.int64]:
+    """`kept` units in all, shared in the proportions of the counts, none above its count.
+
+    Where there are enough, all that have `least` units keep as many.
+    """
     limit = counts.astype(np.float64)
-    return np.array(_whole(limit * (kept / limit.sum()), limit, kept), dtype=np.int64)
+    if not kept:
+        return np.zeros_like(counts)
+    wish, floor = limit * (kept / limit.sum()), np.minimum(least, limit)
+    if floor.sum() <= kept:
+        wish = _scaled(wish, floor, limit, kept)
+    return np.array(_whole(wish, limit, kept), dtype=np.int64)
 
 
 def _above_one_threshold(histograms: list[Histogram], kept: int) -> Floats:

@@ -90,8 +90,8 @@ class InputSums:
         channels = 1 if isinstance(module, nn.Conv2d) else -1  # the axis of the input units
 
         def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-            given = arguments[0].detach()
-            rows = real_rows(given.float().movedim(channels, -1), self.real)  # (rows, in)
+            given = arguments[0]
+            rows = real_rows(given.detach().float().movedim(channels, -1), self.real)  # (rows, in)
             if "wanda" in self._kinds:
                 _add(self._squares, name, rows.square().sum(0))
             if "sparsegpt" not in self._kinds:
@@ -114,7 +114,7 @@ class InputSums:
             found["wanda"] = {name: squares.sqrt() for name, squares in self._squares.items()}
         if "sparsegpt" in self._kinds:
             known = {name: precision(gram) for name, gram in self._grams.items()}
-            found["sparsegpt"] = {name: known[first] for name, first in self._first.items()}
+            found["sparsegpt"] = {name: known[first].clone() for name, first in self._first.items()}
         return found
 
 

@@ -99,7 +99,7 @@ class RefitCut:
 
     def __init__(self, mask: Mask, sparsity: float, seed: int) -> None:
         kept = np.array([mask.kept(name) for name in mask.names], dtype=np.int64)
-        after = shrink(kept, total_kept(mask.total(), sparsity))
+        after = shrink(kept, total_kept(mask.total(), sparsity), least=1)
         self._kept = dict(zip(mask.names, after.tolist(), strict=True))
         self._seed = seed
 

@@ -36,7 +36,7 @@ from rpmask.steps.promotion import SELECTION, promote_again, promotion
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved, resolve
 from rpmask.steps.training import Training, fit
-from rpmask.train.plan import LABELS_ONLY, TIGHTENING
+from rpmask.train.plan import LABELS_ONLY, TIGHTENING, TrainPlan
 from rpmask.words import percent
 
 if TYPE_CHECKING:
@@ -260,6 +260,13 @@ def deciding(request: FinetuneRequest) -> dict[str, Any]:
     return request.without("retain")
 
 
+def _without(plan: TrainPlan) -> tuple[str, ...]:
+    """The settings of tightening that say nothing here."""
+    if plan.tighten is None:
+        return TIGHTENING
+    return () if plan.trains else TIGHTENING[1:]
+
+
 def _params(request: FinetuneRequest, found: Resolved) -> dict[str, Any]:
     plan = request.plan
     terms = {f"distill_{k}": v for k, v in plan.distill.without("layer_map").items()}
@@ -270,7 +277,7 @@ def _params(request: FinetuneRequest, found: Resolved) -> dict[str, Any]:
         "teacher": found.teacher,
         "sparsity": found.sparsity,
         "selection": found.run_id,
-        **plan.without("distill", "extra", *(TIGHTENING if plan.tighten is None else ())),
+        **plan.without("distill", "extra", *_without(plan)),
         **terms,
         "processes": ranks.world_size() if ranks.world_size() > 1 else None,
         **{f"set_{name}": value for name, value in plan.extra.items()},

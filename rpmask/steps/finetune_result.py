@@ -157,8 +157,9 @@ def describe(found: Resolved, result: FinetuneResult) -> str:
             f"Runs: {source}, finetune `{result.run_id}`.",
         ]
         if result.tightened_from is not None:
+            how = "training" if result.steps else "refit"
             lines.append(
-                f"The training tightened the mask; it began with `{result.tightened_from[:16]}`."
+                f"The {how} tightened the mask; it began with `{result.tightened_from[:16]}`."
             )
     if result.agreement is not None:
         lines.insert(

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -177,7 +178,9 @@ READERS: dict[str, Callable[[Path], Table]] = {
 
 def no_file(path: Path) -> RpmaskError:
     """The error for a file that does not exist."""
-    beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside: list[str] = []
+    with suppress(OSError):
+        beside = [each.name for each in path.parent.iterdir()]
     near = get_close_matches(path.name, beside, n=1)
     hint = f"Is it {path.with_name(near[0])}?" if near else "Check the path."
     return RpmaskError(f"There is no file {path}.", hint)

@@ -22,6 +22,9 @@ Call = Callable[[], Any]
 MERGED_TOKENS = 1 << 14  # of a merged batch, so that a block's inputs stay below a gigabyte
 
 
+CACHES = ("past_key_values", "past_key_value", "cache")  # arguments of blocks
+
+
 class Stop(Exception):
     """Ends a forward pass that has reached what it was run for."""
 
@@ -29,8 +32,8 @@ class Stop(Exception):
 class Passes:
     """Forward passes of one model over the batches, in which finished blocks replay their outputs.
 
-    The blocks of a list run one after another, so only the output of the last finished one is ever read; all
-    finished blocks of a list return it.
+    Where the blocks of a list are a chain, each with the output of the one before as its input, only the
+    output of the last finished one is ever read, and all finished blocks return it.
     """
 
     def __init__(self, model: nn.Module, batches: Batches) -> None:
@@ -38,6 +41,8 @@ class Passes:
         self._model = model
         self._index = 0
         self._outputs: dict[str, list[Any]] = {}
+        self._chained: set[str] = set()  # blocks whose input is the output of one that is finished
+        self._broken: set[str] = set()  # lists that are no chain
         self._replayed: list[nn.Module] = []
         self._cached = getattr(getattr(model, "config", None), "use_cache", None)
 
@@ -68,6 +73,13 @@ class Passes:
                 found.append(lambda index=index: self._whole(index))  # type: ignore[misc]
             else:
                 given, named = reached
+                # A block that is computed twice would add to a cache twice.
+                named |= {key: None for key in CACHES if key in named}
+                if any(
+                    _tensor(o[index]) is _tensor((*given, *named.values()))
+                    for o in self._outputs.values()
+                ):
+                    self._chained.add(name)
                 found.append(lambda given=given, named=named: block(*given, **named))  # type: ignore[misc]
         return found
 
@@ -77,7 +89,9 @@ class Passes:
         if isinstance(block, nn.ModuleList):
             return  # it has no forward pass
         siblings, _, number = name.rpartition(".")
-        place = siblings if number.isdecimal() else name
+        if siblings in self._outputs and name not in self._chained:
+            self._broken.add(siblings)
+        place = siblings if number.isdecimal() and siblings not in self._broken else name
         self._outputs[place] = outputs
         block.forward = lambda *_, **__: self._outputs[place][self._index]
         self._replayed.append(block)
@@ -99,6 +113,11 @@ class Passes:
             self._whole(index)
         handle.remove()
         return passed[0] if passed else None
+
+
+def _tensor(value: Any) -> Any:
+    """The first of several values."""
+    return next(iter(value), None) if isinstance(value, tuple) else value
 
 
 def owner_of(base: nn.Module, name: str) -> Any:

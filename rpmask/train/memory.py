@@ -36,8 +36,10 @@ def move_to_file(parameters: Mapping[str, nn.Parameter], folder: Path) -> None:
     The file has no name any more: its place on the disk is free again when the last parameter is gone.
     """
     path = folder / f"{uuid.uuid4().hex}.safetensors"
-    save_file({name: p.data.contiguous() for name, p in parameters.items()}, path)
-    mapped = load_file(path)
-    path.unlink()
+    try:
+        save_file({name: p.data.contiguous() for name, p in parameters.items()}, path)
+        mapped = load_file(path)
+    finally:
+        path.unlink(missing_ok=True)
     for name, parameter in parameters.items():
         parameter.data = mapped[name]

@@ -145,7 +145,9 @@ class _Keeps:
 
     def mask(self) -> Mask:
         """The mask after all cuts."""
-        return Mask.from_bools(self._after) if self._after else self._mask
+        if self.cut is None:
+            return self._mask
+        return Mask.from_bools({name: self._after[name] for name in self._mask.names})
 
 
 def _refit_block(
@@ -208,7 +210,7 @@ class _Equations:
                 return  # the loss will not be finite either, and stops the training
             raise RpmaskError(
                 f"'{group[0]}' has inputs that are not finite, so its mask cannot be tightened.",
-                "Look for weights that are not finite, or train in fp32.",
+                "Look for weights that are not finite.",
             )
         for name in group:
             layer, original = owner_of(pruned.base, name), _with_bias(owner_of(dense.base, name))
@@ -220,7 +222,8 @@ class _Equations:
             rough = keeps.cut is not None
             solved = solve_kept(gram, target, original, by_unit, biased, rough=rough)
             if keeps.cut is not None:
-                scores = solved[:-1].T.abs() * gram.diagonal()[:-1].sqrt()
+                norms = gram.diagonal()[:-1].sqrt()
+                scores = solved[:-1].T.abs() * (norms if bool(norms.any()) else 1.0)
                 by_unit = keeps.cut(name, scores.cpu(), by_unit)
                 keeps.set(name, by_unit.T if turned else by_unit)
                 solved = solve_kept(gram, target, original, by_unit, biased, guess=solved)

@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import nn
 from toy import TenWeights, tiny_bert, toy_rows
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    XLMConfig,
+    XLMForSequenceClassification,
+)
 
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import find_prunable
@@ -114,7 +119,7 @@ def test_convolutions_are_masked_and_keep_their_values() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "xlm"])
 def test_leaving_blocks_out_changes_nothing(
     family: str, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +141,13 @@ def tiny(family: str, layers: int = 2) -> nn.Module:
     """A small classifier with Linear matrices, or with GPT-2's transposed ones."""
     if family == "bert":
         return tiny_bert(layers)
+    if family == "xlm":  # attention and feed-forward blocks are two lists, and neither is a chain
+        found = XLMConfig(
+            vocab_size=20, emb_dim=16, n_layers=layers, n_heads=2, max_position_embeddings=16
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            return XLMForSequenceClassification(found)
     config = GPT2Config(
         vocab_size=20, n_positions=16, n_embd=16, n_layer=layers, n_head=2, pad_token_id=0
     )
