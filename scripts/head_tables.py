@@ -6,6 +6,8 @@ from typing import Any
 
 from markdown_table import table
 
+from rpmask.words import duration
+
 Report = dict[str, Any]
 
 
@@ -13,8 +15,8 @@ def tagging(report: Report) -> str:
     """The dense models, and what each seed keeps."""
     kept = report["kept"]
     rows = [
-        ["dense, by rpmask", f"{report['dense']['entity_f1']:.4f}", "", "", ""],
-        ["dense, by transformers alone", f"{report['plain']:.4f}", "", "", ""],
+        ["dense, by rpmask", f"{report['dense']['entity_f1']:.4f}", *[""] * 4],
+        ["dense, by transformers alone", f"{report['plain']:.4f}", *[""] * 4],
     ]
     rows += [
         [
@@ -23,14 +25,14 @@ def tagging(report: Report) -> str:
             f"{run['kept']:.1%}",
             f"{run['agreement']:.1%}",
             f"{run['steps']['race']:,} + {run['steps']['training']:,}",
+            f"{duration(run['seconds']['took'])} ({duration(run['seconds']['planned'])})",
         ]
         for run in report["runs"]
     ]
     low, high = kept["interval"]
-    rows.append(["mean", "", f"{kept['mean']:.1%} [{low:.1%}, {high:.1%}]", "", ""])
-    return table(
-        ["model", "entity F1", "of the dense F1", "agreement", "steps: race + training"], rows
-    )
+    rows.append(["mean", "", f"{kept['mean']:.1%} [{low:.1%}, {high:.1%}]", *[""] * 3])
+    head = ["model", "entity F1", "of the dense F1", "agreement", "steps: race + training"]
+    return table([*head, "time (planned)"], rows)
 
 
 def walk(report: Report) -> str:
