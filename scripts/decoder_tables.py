@@ -19,9 +19,13 @@ COMPARED = (("rpmask", "wanda"), ("rpmask", "sparsegpt"), ("tightened", "sparseg
 
 def pruned(report: Report) -> str:
     """Perplexities, and rpmask's beside the others'; cells that were not measured are empty."""
+    names = {
+        key: name for key, name in NAMES.items() if any(key in row for row in report["summary"])
+    }
+    pairs = [pair for pair in COMPARED if pair[0] in names]
     rows = []
     for row in report["summary"]:
-        known = [row.get(name) for name in NAMES]
+        known = [row.get(name) for name in names]
         if not any(known):
             continue
         setting = row["setting"]
@@ -30,37 +34,11 @@ def pruned(report: Report) -> str:
                 setting if ":" in setting else f"{100 * float(setting):.0f} %",
                 f"{row['dense']:.2f}",
                 *(_perplexity(cell) for cell in known),
-                *(_beside(row.get(f"{ours} beside {other}")) for ours, other in COMPARED),
+                *(_beside(row.get(f"{ours} beside {other}")) for ours, other in pairs),
             ]
         )
-    compared = [f"{NAMES[ours]}, beside {NAMES[other]}" for ours, other in COMPARED]
-    return table(["sparsity", "dense", *NAMES.values(), *compared], rows)
-
-
-def streamed(report: Report) -> str:
-    """Memory and seconds of decoders of one width, by their number of blocks."""
-    shape, calibration = report["shape"], report["calibration"]
-    said = (
-        f"`python benchmarks/streaming.py`: Llamas of random weights, {shape['hidden_size']:,} wide "
-        f"({shape['intermediate_size']:,} in the middle of a block), {calibration['blocks']} calibration "
-        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 "
-        "blocks such a model has 1.3 billion weights."
-    )
-    rows = [
-        [
-            str(model["layers"]),
-            f"{model['parameters'] / 1e6:,.0f} M",
-            f"{4 * model['parameters'] / 2**30:.2f} GiB",
-            *(_part(model[part]) for part in ("calibrate", "draw", "refit")),
-        ]
-        for model in report["models"]
-    ]
-    head = ["blocks", "weights", "in fp32", "importances", "mask", "refit"]
-    return f"{said}\n\n{table(head, rows)}"
-
-
-def _part(found: Report) -> str:
-    return f"{found['gib']:.2f} GiB, {found['seconds']:.0f} s"
+    compared = [f"{NAMES[ours]}, beside {NAMES[other]}" for ours, other in pairs]
+    return table(["sparsity", "dense", *names.values(), *compared], rows)
 
 
 def _perplexity(cell: Report | None) -> str:

@@ -189,7 +189,6 @@ def filled(text: str) -> str:
     measured, scaled = read("deploy"), read("scaling")
     tables = {
         "pruned": decoder_tables.pruned(read("decoders")),
-        "streamed": decoder_tables.streamed(read("streaming")),
         "packed": runtime_tables.packed(measured),
         "runtimes": runtime_tables.runtimes(
             measured["runtimes"], "runtime, 93.75 % of single weights"
