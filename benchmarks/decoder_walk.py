@@ -88,7 +88,8 @@ def served(uri: str, store: Path) -> list[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow calls uvicorn
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     command = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-p", str(port)]
     server = subprocess.Popen(
         [sys.executable, "-m", *command], cwd=store, env=environment, start_new_session=True
