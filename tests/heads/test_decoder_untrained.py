@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,18 +30,23 @@ from rpmask.train.observer import Silent
 from rpmask.train.refit import refit, refit_batches
 
 
-def test_one_command_prunes_within_rows(tmp_path: Path) -> None:
-    """Three candidates, none trained; every row of the result keeps half of its weights."""
-    model = write_decoder(tmp_path / "llama")
-    train, dev = write_texts(tmp_path)
-    found = answer(
+def run_untrained(folder: Path, *levels: str) -> dict[str, Any]:
+    """What one command makes of a tiny Llama without a training."""
+    model = write_decoder(folder / "llama")
+    train, dev = write_texts(folder)
+    return answer(
         [
             *("run", "-t", "story", "-m", str(model), "--kind", "language"),
             *("--train", str(train), "--dev", str(dev), "--max-length", "16"),
-            *("--one-shot", "--sparsity", "0.5", "--epochs", "0", "--threads", "1"),
+            *(*levels, "--epochs", "0", "--threads", "1"),
         ],
-        tmp_path,
+        folder,
     )
+
+
+def test_one_command_prunes_within_rows(tmp_path: Path) -> None:
+    """Three candidates, none trained; every row of the result keeps half of its weights."""
+    found = run_untrained(tmp_path, "--one-shot", "--sparsity", "0.5")
     (level,) = found["levels"]
     drawn = [(c["importance"], c["allocation"]) for c in level["sample"]["candidates"]]
     assert drawn == [
@@ -58,16 +64,7 @@ def test_one_command_prunes_within_rows(tmp_path: Path) -> None:
 
 def test_the_last_refit_tightens_the_mask(tmp_path: Path) -> None:
     """Masks are compared at 30 %, and the selected one loses 60 % of its weights without a training."""
-    model = write_decoder(tmp_path / "llama")
-    train, dev = write_texts(tmp_path)
-    found = answer(
-        [
-            *("run", "-t", "story", "-m", str(model), "--kind", "language"),
-            *("--train", str(train), "--dev", str(dev), "--max-length", "16"),
-            *("--levels", "0.3", "--sparsity", "0.6", "--epochs", "0", "--threads", "1"),
-        ],
-        tmp_path,
-    )
+    found = run_untrained(tmp_path, "--levels", "0.3", "--sparsity", "0.6")
     (level,) = found["levels"]
     trained = level["finetune"]
     assert (level["sparsity"], trained["sparsity"], trained["steps"]) == (0.3, 0.6, 0)
