@@ -17,7 +17,8 @@ from rpmask.randomized_masks.group_votes import top_in_groups
 
 SHORT = 64  # units of a row, below which every draw is made
 FAR = 64.0  # of a log rate: a draw that is as far from even never or always takes the unit
-HALVINGS = 48  # of an interval of log times
+PASSES = 48  # of Newton's method for the log times, or of halvings where it leaves the interval
+PRECISE = 1e-8  # of a step between log times, after which the next one would be its square
 
 
 def draw_in_rows(
@@ -49,17 +50,31 @@ def draw_in_rows(
 
 def _chances(logs: Floats, kept: NDArray[np.int64]) -> Floats:
     """q of every unit, (rows, size): the chance that one draw of the row takes it."""
+    size = logs.shape[1]
     finite = np.isfinite(logs)
-    top = np.where(finite, logs, -np.inf).max(axis=1, initial=-np.inf)
-    low_rate = np.where(finite, logs, np.inf).min(axis=1, initial=np.inf)
     some = finite.any(axis=1)
-    low = np.where(some, -top, 0.0) - FAR
-    high = np.where(some, -low_rate, 0.0) + FAR
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        enough = _taken(logs, middle).sum(axis=1) >= kept
-        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-    return _taken(logs, high)
+    low = np.where(some, -logs.max(axis=1), 0.0) - FAR
+    high = np.where(some, -np.where(finite, logs, np.inf).min(axis=1), 0.0) + FAR
+    # The last unit to be kept rings early enough or not with about even chances.
+    last = np.sort(logs, axis=1)[np.arange(len(kept)), np.clip(size - kept, 0, size - 1)]
+    times = np.clip(np.where(np.isfinite(last), -last, low), low, high)
+    rows = np.arange(len(kept))  # that are not solved
+    for _ in range(PASSES):
+        now = times[rows]
+        rates = np.exp(np.minimum(logs[rows] + now[:, None], FAR))
+        missed = np.exp(-rates)
+        over = size - missed.sum(axis=1) - kept[rows]
+        high[rows] = np.where(over >= 0, now, high[rows])
+        low[rows] = np.where(over >= 0, low[rows], now)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            newton = now - over / (rates * missed).sum(axis=1)
+        solved = np.abs(newton - now) <= PRECISE
+        inside = (newton > low[rows]) & (newton < high[rows])
+        times[rows] = np.where(solved | inside, newton, (low[rows] + high[rows]) / 2)
+        rows = rows[~solved]
+        if not rows.size:
+            break
+    return _taken(logs, times)
 
 
 def _taken(logs: Floats, times: Floats) -> Floats:

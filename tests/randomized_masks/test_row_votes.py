@@ -75,6 +75,19 @@ def test_one_pass_keeps_as_often_as_plain_draws(monkeypatch: pytest.MonkeyPatch)
     assert 0.5 < found[0][largest].mean() < 0.95  # the draws are random at all
 
 
+@pytest.mark.parametrize("temperature", [0.02, 0.2, 2.0])
+def test_the_chances_of_a_row_add_up_to_what_it_keeps(temperature: float) -> None:
+    scores = np.exp(2 * random(3).normal(size=(40, 300)))
+    scores[::2, :100] = 0.0
+    kept = random(4).integers(1, 200, 40)  # of some rows, all that have any importance
+    kept[0], kept[1], kept[2] = 0, 300, 200
+    with np.errstate(divide="ignore"):
+        chances = row_votes._chances(np.log(scores) / temperature, kept)
+    assert chances.sum(axis=1) == pytest.approx(kept, abs=1e-6)
+    order = np.argsort(scores, axis=1)
+    assert (np.diff(np.take_along_axis(chances, order, axis=1)) >= 0).all()
+
+
 def drawn(allocation: float, **changed: object) -> tuple[Mask, torch.nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
