@@ -41,6 +41,8 @@ class Passes:
         self._model = model
         self._index = 0
         self._outputs: dict[str, list[Any]] = {}
+        self._finished: set[str] = set()
+        self._order: dict[str, list[str]] = {}  # of a list, the blocks that a pass calls once
         self._chained: set[str] = set()  # blocks whose input is the output of one that is finished
         self._broken: set[str] = set()  # lists that are no chain
         self._replayed: list[nn.Module] = []
@@ -58,7 +60,46 @@ class Passes:
             self._model.config.use_cache = self._cached  # type: ignore[union-attr]
 
     def calls(self, name: str) -> list[Call]:
-        """For every batch, what computes a block by itself; or else the whole model, where none calls it."""
+        """For every batch, what computes a block by itself; or else the whole model, where none calls it.
+
+        Blocks of its list that come before it and were left out are finished as they are.
+        """
+        for skipped in self._skipped(name):
+            outputs = [call() for call in self._calls(skipped) if call is not None]
+            if len(outputs) == len(self.batches):
+                self.replay(skipped, outputs)
+        return [
+            self._whole_of(index) if call is None else call
+            for index, call in enumerate(self._calls(name))
+        ]
+
+    def _skipped(self, name: str) -> list[str]:
+        """The blocks of the same list that a pass calls once, before this one, and that are not finished."""
+        siblings, _, number = name.rpartition(".")
+        if not number.isdecimal() or int(number) == 0:
+            return []
+        if f"{siblings}.{int(number) - 1}" in self._finished:
+            return []
+        if siblings not in self._order:
+            called: list[str] = []
+            handles = [
+                block.register_forward_pre_hook(lambda *_, place=place: called.append(place))
+                for place, block in self.base.get_submodule(siblings).named_children()
+            ]
+            self._whole(0)
+            for handle in handles:
+                handle.remove()
+            once = [place for place in called if called.count(place) == 1]
+            self._order[siblings] = [f"{siblings}.{place}" for place in once]
+        order = self._order[siblings]
+        before = order[: order.index(name)] if name in order else []
+        return [block for block in before if block not in self._finished]
+
+    def _whole_of(self, index: int) -> Call:
+        return lambda: self._whole(index)
+
+    def _calls(self, name: str) -> list[Call | None]:
+        """What computes a block, for every batch whose pass calls it."""
         block = self.base.get_submodule(name)
 
         def at(stop: Callable[[Any], None]) -> RemovableHandle:
@@ -66,11 +107,11 @@ class Passes:
                 lambda _, given, named: stop((given, named)), with_kwargs=True
             )
 
-        found: list[Call] = []
+        found: list[Call | None] = []
         for index in range(len(self.batches)):
             reached = self._run(index, at)
             if reached is None:
-                found.append(lambda index=index: self._whole(index))  # type: ignore[misc]
+                found.append(None)
             else:
                 given, named = reached
                 # A block that is computed twice would add to a cache twice.
@@ -89,6 +130,7 @@ class Passes:
         if isinstance(block, nn.ModuleList):
             return  # it has no forward pass
         siblings, _, number = name.rpartition(".")
+        self._finished.add(name)
         if siblings in self._outputs and name not in self._chained:
             self._broken.add(siblings)
         place = siblings if number.isdecimal() and siblings not in self._broken else name
