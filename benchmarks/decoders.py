@@ -32,6 +32,7 @@ from torch import nn
 import rpmask
 from rpmask.files import write_whole
 from rpmask.heads.splits import Split
+from rpmask.masks.granularity import at_sparsity
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.allocation import parse_allocation
 from rpmask.randomized_masks.calibrate import calibrate
@@ -48,7 +49,7 @@ from rpmask.train.refit import refit, refit_batches
 
 SETTINGS = ("0.5", "0.6", "0.7", "2:4")
 METHODS = ("wanda", "sparsegpt", "rpmask", "tightened")
-LEVELS = {"0.5": 0.25, "0.6": 0.4, "0.7": 0.5}  # where tightening begins
+LEVELS = {"0.5": 0.25, "0.6": 0.4, "0.7": 0.5, "2:4": 0.25}  # where tightening begins
 OURS = ("rpmask", "tightened")
 LENGTH = 512
 CALIBRATION = 16
@@ -64,18 +65,20 @@ def ours(
     names = [tensor.name for tensor in tensors]
     found = calibrate(model, data, spec, names, [IMPORTANCE], seed=seed, observer=Silent())
     source, groups = TensorWeights(model), ":" in setting
+    target = 0.5 if groups else float(setting)
+    granularity = at_sparsity(setting, level or target) if groups else "weight"
     recipe = MaskRecipe(
         weights_digest=weights_digest(source, tensors),
         seed=seed,
-        sparsity=level or (0.5 if groups else float(setting)),
+        sparsity=level or target,
         temperature=0.0,
         importance=IMPORTANCE,
         importance_digest=found[IMPORTANCE].digest,
         allocation=0.0 if groups else parse_allocation("row"),
-        granularity=setting if groups else "weight",
+        granularity=granularity,
     )
     mask = draw_mask(recipe, source, tensors, statistics=found)
-    cut = RefitCut(mask, float(setting), seed) if level else None
+    cut = RefitCut(mask, target, seed, granularity) if level else None
     refit(model, mask, refit_batches(data, len(data), seed), Silent(), cut)
 
 
@@ -173,7 +176,7 @@ def main() -> None:
     cells = known.get("cells", [])
     wanted = itertools.product(asked.seeds, asked.settings, asked.methods)
     for seed, setting, method in wanted:
-        if (setting, method, seed) in map(key, cells) or (method, setting) == ("tightened", "2:4"):
+        if (setting, method, seed) in map(key, cells):
             continue
         rows = calibration_rows(len(prepared.train), CALIBRATION, seed)
         blocks, pruned = prepared.train.take(rows), copy.deepcopy(model)

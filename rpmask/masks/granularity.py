@@ -92,6 +92,24 @@ def parse_granularity(text: str) -> Granularity:
     )
 
 
+def at_sparsity(text: str, sparsity: float) -> str:
+    """The granularity of a mask on the way to one of this granularity: of 2:4, 3:4 at 25 %."""
+    granularity = parse_granularity(text)
+    if granularity.kind != "n:m":
+        return text
+    size = granularity.second
+    kept = round(size * (1.0 - sparsity))
+    if not 0 < kept < size or abs(kept - size * (1.0 - sparsity)) > 1e-6:
+        raise RpmaskError(
+            f"A sparsity of {sparsity:g} keeps no whole number of every {size} weights.",
+            f"Give {', '.join(f'{dropped / size:g}' for dropped in range(1, size))}, or leave --granularity "
+            f"{text} out."
+            if size <= 8
+            else f"Give a multiple of 1/{size}, or leave --granularity {text} out.",
+        )
+    return f"{kept}:{size}"
+
+
 def plan_banks(text: str, tensors: Sequence[Prunable]) -> tuple[Bank, ...]:
     """The banks of a granularity; an error if a tensor does not divide into its tiles."""
     granularity = parse_granularity(text)

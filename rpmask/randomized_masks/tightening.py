@@ -18,10 +18,12 @@ import torch
 from torch import nn
 
 from rpmask.heads.splits import Split
+from rpmask.masks.granularity import at_sparsity, parse_granularity
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.allocation import shrink, total_kept
 from rpmask.randomized_masks.calibrate import calibrate
+from rpmask.randomized_masks.group_votes import top_in_groups
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.randomized_masks.row_votes import draw_in_rows
 from rpmask.records import MaskRecipe
@@ -95,18 +97,25 @@ class Tightening:
 
 
 class RefitCut:
-    """The cut of every matrix while it is refitted: all output rows lose the same share of their weights."""
+    """The cut of every matrix while it is refitted.
 
-    def __init__(self, mask: Mask, sparsity: float, seed: int) -> None:
+    All output rows lose the same share of their weights; with groups, as 2:4, each keeps its number.
+    """
+
+    def __init__(self, mask: Mask, sparsity: float, seed: int, granularity: str = "weight") -> None:
+        self._group = parse_granularity(at_sparsity(granularity, sparsity))
         kept = np.array([mask.kept(name) for name in mask.names], dtype=np.int64)
         after = shrink(kept, total_kept(mask.total(), sparsity), least=1)
         self._kept = dict(zip(mask.names, after.tolist(), strict=True))
         self._seed = seed
 
     def __call__(self, name: str, scores: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        """Keep the largest scores of each row."""
-        allowed = keep.numpy()
-        counts = shrink(np.count_nonzero(allowed, axis=1), self._kept[name])
-        random = generator(self._seed, "tighten", name)
-        left = draw_in_rows(scores.numpy(), counts, 0.0, 1, random, allowed)
+        """Keep the largest scores of each row, or of each group."""
+        allowed, random = keep.numpy(), generator(self._seed, "tighten", name)
+        if self._group.kind == "n:m":
+            ranked = np.where(allowed, scores.numpy(), -1.0).reshape(-1, self._group.second)
+            left = top_in_groups(ranked, self._group.first, random).reshape(allowed.shape)
+        else:
+            counts = shrink(np.count_nonzero(allowed, axis=1), self._kept[name])
+            left = draw_in_rows(scores.numpy(), counts, 0.0, 1, random, allowed)
         return torch.from_numpy(left)

@@ -15,7 +15,6 @@ from torch import nn
 from rpmask import ranks
 from rpmask.direction import better_way
 from rpmask.errors import RpmaskError
-from rpmask.masks.granularity import parse_granularity
 from rpmask.masks.packed_format import save_mask
 from rpmask.records import DataChoice
 from rpmask.results import FinetuneResult
@@ -65,17 +64,12 @@ def finetune(request: FinetuneRequest, context: Context, source: str) -> dict[st
 
 
 def _check_tighter(target: float, found: Resolved) -> None:
-    """Refuse a target that the mask has reached, and masks that exist at one sparsity only."""
+    """Refuse a target that the mask has reached."""
     if target <= found.sparsity:
         raise RpmaskError(
             f"The mask of run '{found.run_id}' drops {found.sparsity:g} already, and --tighten is "
             f"{target:g}.",
             "Give a higher sparsity, or leave --tighten out.",
-        )
-    if parse_granularity(found.granularity).kind == "n:m":
-        raise RpmaskError(
-            f"A mask of {found.granularity} cannot be tightened: every group keeps the same number.",
-            "Leave --tighten out.",
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rpmask.masks.granularity import at_sparsity
 from rpmask.results import FinetuneResult
 from rpmask.steps.context import Context
 from rpmask.steps.dense_model import dense_first, dense_training
@@ -123,6 +124,7 @@ def _level(
     sampling = replace(
         request.sample,
         sparsity=sparsity,
+        granularity=at_sparsity(request.sample.granularity, sparsity),
         level=number,
         start=start,
         teacher=teacher,

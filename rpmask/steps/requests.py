@@ -205,11 +205,15 @@ class RunRequest(Checked):
                 + (f"--k is {self.sample.k}." if self.screen.full else "it may be stopped early."),
                 f"Add --full, which stops no candidate, and take 0 to {self.sample.k - 1}.",
             )
-        if self.finetune.plan.tighten is not None and self.sample.has_groups:
+        from rpmask.masks.granularity import at_sparsity
+
+        for sparsity in (*self.levels, self.sparsity):
+            reached = at_sparsity(self.sample.granularity, sparsity)
+        if reached != self.sample.granularity:
             raise RpmaskError(
-                f"--granularity {self.sample.granularity} fixes the sparsity, so a mask cannot be tightened "
-                f"from {self.levels[-1]:g} to {self.sparsity:g}.",
-                "End --levels at --sparsity.",
+                f"A sparsity of {self.sparsity:g} is that of {reached} masks, not of "
+                f"{self.sample.granularity}.",
+                f"Give --granularity {reached}, or another --sparsity.",
             )
         self.finetune.plan.check_granularity(self.sample.granularity)
 

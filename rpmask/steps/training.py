@@ -82,7 +82,7 @@ def fit(
         Path(training.folder) / "checkpoints",
         observer,
         _cuts(training, mask, prepared, model),
-        _refit_cut(plan, mask),
+        _refit_cut(training, mask),
     )
     return trained, model, teacher
 
@@ -123,13 +123,14 @@ def _cuts(
     )
 
 
-def _refit_cut(plan: TrainPlan, mask: Mask | None) -> RefitCut | None:
+def _refit_cut(training: Training, mask: Mask | None) -> RefitCut | None:
     """What tightens the mask without a training; None if nothing does."""
+    plan = training.plan
     if mask is None or plan.tighten is None or plan.trains:
         return None
     from rpmask.randomized_masks.tightening import RefitCut
 
-    return RefitCut(mask, plan.tighten, plan.seed)
+    return RefitCut(mask, plan.tighten, plan.seed, training.granularity)
 
 
 def follow() -> None:

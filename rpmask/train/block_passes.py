@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from rpmask.masks.weights import base_of, is_matrix
+from rpmask.masks.weights import base_of, block_of, is_matrix
 
 Batches = Sequence[dict[str, torch.Tensor]]
 Call = Callable[[], Any]
@@ -42,7 +42,7 @@ class Passes:
         self._index = 0
         self._outputs: dict[str, list[Any]] = {}
         self._finished: set[str] = set()
-        self._order: dict[str, list[str]] = {}  # of a list, the blocks that a pass calls once
+        self._order: list[str] = []  # the blocks that a pass calls once
         self._chained: set[str] = set()  # blocks whose input is the output of one that is finished
         self._broken: set[str] = set()  # lists that are no chain
         self._replayed: list[nn.Module] = []
@@ -51,6 +51,8 @@ class Passes:
     def __enter__(self) -> Passes:
         if self._cached is not None:  # a block that is computed twice would fill the cache twice
             self._model.config.use_cache = False  # type: ignore[union-attr]
+        if self.batches:
+            self._order = self._called_once({k: v[:1] for k, v in self.batches[0].items()})
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,20 +82,22 @@ class Passes:
             return []
         if f"{siblings}.{int(number) - 1}" in self._finished:
             return []
-        if siblings not in self._order:
-            called: list[str] = []
-            handles = [
-                block.register_forward_pre_hook(lambda *_, place=place: called.append(place))
-                for place, block in self.base.get_submodule(siblings).named_children()
-            ]
-            self._whole(0)
-            for handle in handles:
-                handle.remove()
-            once = [place for place in called if called.count(place) == 1]
-            self._order[siblings] = [f"{siblings}.{place}" for place in once]
-        order = self._order[siblings]
-        before = order[: order.index(name)] if name in order else []
-        return [block for block in before if block not in self._finished]
+        before = self._order[: self._order.index(name)] if name in self._order else []
+        own = [block for block in before if block.rpartition(".")[0] == siblings]
+        return [block for block in own if block not in self._finished]
+
+    def _called_once(self, batch: dict[str, torch.Tensor]) -> list[str]:
+        """The numbered blocks that a pass calls once, in its order."""
+        called: list[str] = []
+        handles = [
+            module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
+            for name, module in self.base.named_modules()
+            if name and block_of(f"{name}.weight") == name
+        ]
+        self._model(**batch)
+        for handle in handles:
+            handle.remove()
+        return [name for name in called if called.count(name) == 1]
 
     def _whole_of(self, index: int) -> Call:
         return lambda: self._whole(index)

@@ -168,8 +168,19 @@ class TrainPlan(Checked, panel=TRAINING):
             )
 
     def check_granularity(self, granularity: str) -> None:
-        """Refuse to tighten a mask of whole units in a refit, which cuts single weights."""
-        if self.tighten is not None and not self.trains and granularity != "weight":
+        """Refuse to tighten a mask of whole units in a refit, or one of N:M in a training."""
+        if self.tighten is None:
+            return
+        from rpmask.masks.granularity import at_sparsity, parse_granularity
+
+        kind = parse_granularity(granularity).kind
+        at_sparsity(granularity, self.tighten)
+        if kind == "n:m" and self.trains:
+            raise RpmaskError(
+                f"A mask of {granularity} is tightened only by a refit, without a training.",
+                "Draw masks at the final sparsity, or give --epochs 0.",
+            )
+        if kind not in ("weight", "n:m") and not self.trains:
             raise RpmaskError(
                 f"A mask of granularity {granularity} is tightened only while its weights train.",
                 "Draw masks at the final sparsity, or give --epochs a number above 0.",

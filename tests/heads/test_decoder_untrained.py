@@ -78,6 +78,20 @@ def test_the_last_refit_tightens_the_mask(tmp_path: Path) -> None:
     assert between["inside"]
 
 
+def test_the_last_refit_makes_two_of_four_of_three_of_four(tmp_path: Path) -> None:
+    levels = ("--granularity", "2:4", "--levels", "0.25", "--sparsity", "0.5")
+    found = run_untrained(tmp_path, *levels)
+    (level,) = found["levels"]
+    kept = {}
+    for step in ("select", "finetune"):
+        (path,) = tmp_path.rglob(f"{level[step]['run_id']}/artifacts/**/mask.safetensors")
+        mask = load_mask(path)
+        kept[step] = {
+            int(count) for name in mask.names for count in mask.keep(name).view(-1, 4).sum(1)
+        }
+    assert kept == {"select": {3}, "finetune": {2}}
+
+
 def blocks(folder: Path, lines: int, seed: int) -> Encoded:
     path = folder / "some.txt"
     path.write_text(text(lines, seed))

@@ -85,6 +85,21 @@ def test_a_refit_cuts_every_row_by_the_same_share() -> None:
         assert not weight[~found.mask.keep(name)].any()
 
 
+def test_a_refit_cuts_every_group_to_its_number() -> None:
+    """3:4 becomes 2:4, along the inputs of Linear matrices."""
+    model = tiny_bert(2).eval()
+    three = torch.ones(4, dtype=torch.bool)
+    three[1] = False
+    shapes = {tensor.name: tensor.shape for tensor in find_prunable(model)}
+    before = Mask.from_bools({name: three.repeat(o, i // 4) for name, (o, i) in shapes.items()})
+    rows = refit_batches(toy_rows(128), 128, 0)
+    cut = RefitCut(before, 0.5, seed=0, granularity="3:4")
+    found = refit(model, before, rows, Silent(), cut)
+    assert before.contains(found.mask)
+    for name in before.names:
+        assert (found.mask.keep(name).view(-1, 4).sum(1) == 2).all()
+
+
 def test_what_is_cut_depends_on_the_refitted_weights() -> None:
     """One matrix: what a dropped input said, another one says now, which the cut must keep."""
     model = nn.Sequential(nn.Linear(4, 1, bias=False))

@@ -45,19 +45,27 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
         (SampleRequest(granularity="2:4", substeps=2), "nothing to reach in 2 sub-steps"),
         (
             RunRequest(
-                levels=(0.5,),
+                levels=(0.25,),
                 sample=SampleRequest(granularity="2:4"),
-                finetune=FinetuneRequest(plan=TrainPlan(tighten=0.75)),
+                finetune=FinetuneRequest(plan=TrainPlan(tighten=0.5)),
             ),
-            "cannot be tightened from 0.5 to 0.75",
+            "A mask of 2:4 is tightened only by a refit",
+        ),
+        (
+            RunRequest(levels=(0.3,), sample=SampleRequest(granularity="2:4")),
+            "0.3 keeps no whole number of every 4 weights",
+        ),
+        (
+            RunRequest(levels=(0.75,), sample=SampleRequest(granularity="2:4")),
+            "0.75 is that of 1:4 masks, not of 2:4",
         ),
         (FinetuneRequest(plan=TrainPlan(tighten=0.9, epochs=0, refit=0)), "both are left out"),
         (
             RunRequest(
-                sample=SampleRequest(granularity="heads"),
+                sample=SampleRequest(granularity="head"),
                 finetune=FinetuneRequest(plan=TrainPlan(tighten=0.95, epochs=0)),
             ),
-            "granularity heads is tightened only while its weights train",
+            "granularity head is tightened only while its weights train",
         ),
         (RunRequest(dense_epochs=-1), "--dense-epochs is -1"),
         (RunRequest(dense_learning_rate=0), "--dense-rate is 0"),
