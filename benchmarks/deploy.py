@@ -41,7 +41,7 @@ from rpmask.deploy.roofline import measure
 from rpmask.deploy.runtimes import CSR, DENSE, Runtimes, runtimes_of
 from rpmask.files import write_whole
 from rpmask.heads.classification import CLASSIFICATION
-from rpmask.masks.granularity import head_banks, neuron_banks
+from rpmask.masks.banks import head_banks, neuron_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import base_of, find_prunable

@@ -9,11 +9,11 @@ from rpmask.cli.finetune import refuse_pace
 from rpmask.cli.options import Given, fill, typed, verb
 from rpmask.cli.plan_lines import announce
 from rpmask.cli.sources import find_model, resolve_precision
-from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, refuse_space
+from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, fit_groups, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
+from rpmask.masks.granularity import exact_sparsity, group_sparsity
 from rpmask.ranks import world_size
-from rpmask.records import ROW_ALLOCATION
 from rpmask.settings import setting
 from rpmask.steps.defaults import Untrained, starting_point, task_defaults
 from rpmask.steps.requests import FinetuneRequest, RunRequest
@@ -58,10 +58,13 @@ def run(
     if "precision" in given:  # resolve it once: a second measurement might come out otherwise
         given["precision"] = resolve_precision(given["precision"])
     request = requested(given, space)
-    request = replace(request, levels=chosen_levels(levels))
-    sparsity = levels.sparsity
-    if sparsity is not None and request.levels[-1] < sparsity:
-        request = replace(request, finetune=tightened(request.finetune, sparsity))
+    granularity = request.sample.granularity
+    chosen = chosen_levels(levels, granularity)
+    request = replace(request, levels=tuple(exact_sparsity(granularity, s) for s in chosen))
+    if levels.sparsity is not None:
+        sparsity = exact_sparsity(granularity, levels.sparsity)
+        if request.levels[-1] < sparsity:
+            request = replace(request, finetune=tightened(request.finetune, sparsity))
     refuse_pace(given, request.finetune.plan.trains)
     request.check()
     sampling = request.sample
@@ -114,17 +117,14 @@ def requested(given: Given, space: TypedSpace) -> RunRequest:
         request = replace(request, sample=replace(request.sample, space=chosen))
     if "batch_size" in given:
         request = replace(request, dense_batch_size=None)
-    return request
+    return replace(request, sample=fit_groups(request.sample, given))
 
 
 def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunRequest:
     """The request of a run without training, with the options that were given."""
     sample, screen, plan = request.sample, request.screen, request.finetune.plan
     if sample.recipe == "default":
-        space = usual.space
-        if sample.has_groups and ROW_ALLOCATION in space.allocations:
-            space = replace(space, allocations=(0.0,))  # every group is within a row
-        sample = replace(sample, k=given.get("k", usual.k), space=space)
+        sample = replace(sample, k=given.get("k", usual.k), space=usual.space)
     return replace(
         request,
         level_epochs=given.get("level_epochs", 0.0),
@@ -148,8 +148,8 @@ def tightened(request: FinetuneRequest, sparsity: float) -> FinetuneRequest:
     return replace(request, plan=replace(request.plan, tighten=sparsity))
 
 
-def chosen_levels(typed: TypedLevels) -> tuple[float, ...]:
-    """The levels as given: a list, a schedule, or the paper's up to the last sparsity."""
+def chosen_levels(typed: TypedLevels, granularity: str) -> tuple[float, ...]:
+    """The levels as given: a list, a schedule, or the paper's up to the last sparsity; of N:M only that."""
     from rpmask.randomized_masks.levels import check_levels, parse_levels
 
     sparsity = typed.sparsity
@@ -162,6 +162,7 @@ def chosen_levels(typed: TypedLevels) -> tuple[float, ...]:
             )
         return chosen
     usual = RunRequest().levels
-    last = usual[-1] if sparsity is None else sparsity
-    before = () if typed.one_shot else tuple(level for level in usual if level < last)
+    fixed = group_sparsity(granularity)
+    last = (fixed or usual[-1]) if sparsity is None else sparsity
+    before = () if typed.one_shot or fixed else tuple(level for level in usual if level < last)
     return check_levels((*before, last))

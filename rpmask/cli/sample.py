@@ -13,7 +13,7 @@ from rpmask.cli.sources import (
     find_model,
     refuse_with,
 )
-from rpmask.cli.space import TypedSpace, refuse_space
+from rpmask.cli.space import TypedSpace, fit_groups, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.randomized_masks import paper
 from rpmask.settings import setting
@@ -56,6 +56,7 @@ def sample(
     refuse_space(given, like=request.like, recipe=request.recipe)
     pool_size = starting_point(request.recipe, request.task).sample.k
     request = replace(request, space=space.parsed(), k=given.get("k", pool_size))
+    request = fit_groups(request, given)
     request.check()
     if parent.run is None and request.like is None:
         model = find_model(request.task, request.data, given, tracking)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rpmask.cli.options import Given, options_of
 from rpmask.cli.sources import refuse_with
 from rpmask.errors import RpmaskError
+from rpmask.masks.granularity import TYPED, group_sparsity
 from rpmask.records import IMPORTANCES, SearchSpace
 from rpmask.settings import SAMPLING, Checked, setting
+from rpmask.steps.requests import SampleRequest
 
 DEFAULT = SearchSpace()
 
@@ -59,6 +61,17 @@ class TypedSpace(Checked, panel=SAMPLING):
 
 SPACE_OPTIONS = options_of(TypedSpace)
 SPACE_FIELDS = ("temperature", "sample_ratio", "importances", "allocations")
+
+
+def fit_groups(request: SampleRequest, given: Given) -> SampleRequest:
+    """Groups such as 2:4 fix the sparsity and are cut alike in all tensors: the defaults are theirs."""
+    fixed = group_sparsity(request.granularity)
+    if fixed is None:
+        return request
+    if "allocation" not in given:
+        request = replace(request, space=replace(request.space, allocations=(0.0,)))
+    typed = request.sparsity if "sparsity" in given else fixed
+    return replace(request, sparsity=fixed if abs(typed - fixed) < TYPED else typed)
 
 
 def numbers(text: str, what: str) -> tuple[float, ...]:

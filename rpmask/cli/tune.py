@@ -15,7 +15,7 @@ from rpmask.cli.sources import (
     refuse_with,
     resolve_precision,
 )
-from rpmask.cli.space import TypedSpace
+from rpmask.cli.space import TypedSpace, fit_groups
 from rpmask.cli.tracking import Tracking
 from rpmask.steps.requests import TuneRequest
 
@@ -32,7 +32,7 @@ def tune(
 
     Example: `rpmask tune --steps 1000 --k 8`
     """
-    sampling = replace(request.sample, space=space.parsed())
+    sampling = fit_groups(replace(request.sample, space=space.parsed()), given)
     racing = replace(request.screen, precision=resolve_precision(request.screen.precision))
     replace(request, sample=sampling, screen=racing).check()
     if parent.run is not None:

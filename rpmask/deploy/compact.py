@@ -26,7 +26,7 @@ from rpmask.errors import RpmaskError
 from rpmask.files import write_whole
 from rpmask.heads.head import Head
 from rpmask.masks.arrays import Bools
-from rpmask.masks.granularity import head_banks, neuron_banks
+from rpmask.masks.banks import head_banks, neuron_banks
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import base_of, find_prunable, is_matrix
 

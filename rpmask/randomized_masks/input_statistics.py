@@ -44,7 +44,7 @@ def input_statistics(
     blocks = list(dict.fromkeys(map(block_of, used)))
     parts = [[name for name in used if block_of(name) == block] for block in blocks]
     found: dict[str, dict[str, torch.Tensor]] = {kind: {} for kind in kinds}
-    with Passes(model, batches) as passes:
+    with Passes(model, batches, blocks) as passes:
         for done, (block, names) in enumerate(zip(blocks, parts, strict=True), start=1):
             calls = passes.calls(block)
             sums = InputSums(base, names, kinds)

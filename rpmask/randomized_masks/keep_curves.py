@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpmask.masks.arrays import Bools, Floats, Scores
-from rpmask.masks.granularity import plan_banks
+from rpmask.masks.banks import plan_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource

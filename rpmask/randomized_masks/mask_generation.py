@@ -15,7 +15,7 @@ import numpy as np
 
 from rpmask.errors import RpmaskError
 from rpmask.masks.arrays import Bools, Scores
-from rpmask.masks.granularity import plan_banks
+from rpmask.masks.banks import plan_banks
 from rpmask.masks.mask import Bits, Mask
 from rpmask.masks.tiling import Bank
 from rpmask.masks.weights import Prunable, WeightSource

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpmask.masks.arrays import Bools, Floats, Scores
-from rpmask.randomized_masks.draws import log_clocks
+from rpmask.randomized_masks.draws import BLOCK, log_clocks
 from rpmask.randomized_masks.group_votes import top_in_groups
 
 SHORT = 64  # units of a row, below which every draw is made
@@ -37,7 +37,7 @@ def draw_in_rows(
         if votes == 1 or scores.shape[1] < SHORT:
             ranked = _drawn(logs, kept, votes, random)
         else:
-            ranked = random.binomial(votes, _chances(logs, kept)).astype(np.float64)
+            ranked = random.binomial(votes, chances(logs, kept)).astype(np.float64)
         ranked[scores <= 0.0] = -1.0  # kept only where the others are too few
     if allowed is not None:
         ranked[~allowed] = -2.0
@@ -48,8 +48,17 @@ def draw_in_rows(
     return keep
 
 
-def _chances(logs: Floats, kept: NDArray[np.int64]) -> Floats:
+def chances(logs: Floats, kept: NDArray[np.int64]) -> Floats:
     """q of every unit, (rows, size): the chance that one draw of the row takes it."""
+    found = np.empty_like(logs)
+    rows = max(1, BLOCK // logs.shape[1])
+    for start in range(0, len(logs), rows):
+        part = slice(start, start + rows)
+        found[part] = _chances(logs[part], kept[part])
+    return found
+
+
+def _chances(logs: Floats, kept: NDArray[np.int64]) -> Floats:
     size = logs.shape[1]
     finite = np.isfinite(logs)
     some = finite.any(axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rpmask.errors import RpmaskError
+from rpmask.masks.granularity import at_sparsity
 from rpmask.randomized_masks import paper
 from rpmask.records import SAMPLERS, DataChoice, SearchSpace
 from rpmask.settings import SAMPLING, TRAINING, Checked, setting, setting_like, settings_of
@@ -205,15 +206,13 @@ class RunRequest(Checked):
                 + (f"--k is {self.sample.k}." if self.screen.full else "it may be stopped early."),
                 f"Add --full, which stops no candidate, and take 0 to {self.sample.k - 1}.",
             )
-        from rpmask.masks.granularity import at_sparsity
-
         for sparsity in (*self.levels, self.sparsity):
             reached = at_sparsity(self.sample.granularity, sparsity)
         if reached != self.sample.granularity:
             raise RpmaskError(
                 f"A sparsity of {self.sparsity:g} is that of {reached} masks, not of "
                 f"{self.sample.granularity}.",
-                f"Give --granularity {reached}, or another --sparsity.",
+                f"Give --granularity {reached}, or another --sparsity (or a last level).",
             )
         self.finetune.plan.check_granularity(self.sample.granularity)
 

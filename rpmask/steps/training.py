@@ -19,7 +19,7 @@ from torch import nn
 from rpmask import ranks
 from rpmask.errors import RpmaskError
 from rpmask.jsonrecord import Record
-from rpmask.masks.granularity import plan_banks
+from rpmask.masks.banks import plan_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.packed_format import load_mask
 from rpmask.masks.weights import find_prunable

@@ -6,7 +6,7 @@ A block can then be computed by itself, from the inputs that it has in the model
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -33,11 +33,12 @@ class Passes:
     """Forward passes of one model over the batches, in which finished blocks replay their outputs.
 
     Where the blocks of a list are a chain, each with the output of the one before as its input, only the
-    output of the last finished one is ever read, and all finished blocks return it.
+    output of the last finished one is ever read, and all finished blocks return it. The blocks that will be
+    asked for are named; others of their lists are finished as they are when a later one is asked for.
     """
 
-    def __init__(self, model: nn.Module, batches: Batches) -> None:
-        self.base, self.batches = base_of(model), batches
+    def __init__(self, model: nn.Module, batches: Batches, blocks: Collection[str]) -> None:
+        self.base, self.batches, self._own = base_of(model), batches, frozenset(blocks)
         self._model = model
         self._index = 0
         self._outputs: dict[str, list[Any]] = {}
@@ -51,7 +52,7 @@ class Passes:
     def __enter__(self) -> Passes:
         if self._cached is not None:  # a block that is computed twice would fill the cache twice
             self._model.config.use_cache = False  # type: ignore[union-attr]
-        if self.batches:
+        if self.batches and any(_before(block) not in self._own for block in self._own):
             self._order = self._called_once({k: v[:1] for k, v in self.batches[0].items()})
         return self
 
@@ -62,10 +63,7 @@ class Passes:
             self._model.config.use_cache = self._cached  # type: ignore[union-attr]
 
     def calls(self, name: str) -> list[Call]:
-        """For every batch, what computes a block by itself; or else the whole model, where none calls it.
-
-        Blocks of its list that come before it and were left out are finished as they are.
-        """
+        """For every batch, what computes a block by itself; or else the whole model, where none calls it."""
         for skipped in self._skipped(name):
             outputs = [call() for call in self._calls(skipped) if call is not None]
             if len(outputs) == len(self.batches):
@@ -76,27 +74,28 @@ class Passes:
         ]
 
     def _skipped(self, name: str) -> list[str]:
-        """The blocks of the same list that a pass calls once, before this one, and that are not finished."""
-        siblings, _, number = name.rpartition(".")
-        if not number.isdecimal() or int(number) == 0:
-            return []
-        if f"{siblings}.{int(number) - 1}" in self._finished:
-            return []
+        """Blocks of the same list that nobody asks for and that a pass calls once, before this one."""
         before = self._order[: self._order.index(name)] if name in self._order else []
-        own = [block for block in before if block.rpartition(".")[0] == siblings]
-        return [block for block in own if block not in self._finished]
+        siblings = name.rpartition(".")[0]
+        return [
+            block
+            for block in before
+            if block.rpartition(".")[0] == siblings and block not in self._own | self._finished
+        ]
 
     def _called_once(self, batch: dict[str, torch.Tensor]) -> list[str]:
-        """The numbered blocks that a pass calls once, in its order."""
+        """The blocks that a pass calls once, in its order."""
         called: list[str] = []
         handles = [
             module.register_forward_pre_hook(lambda *_, name=name: called.append(name))
             for name, module in self.base.named_modules()
             if name and block_of(f"{name}.weight") == name
         ]
-        self._model(**batch)
-        for handle in handles:
-            handle.remove()
+        try:
+            self._model(**batch)
+        finally:
+            for handle in handles:
+                handle.remove()
         return [name for name in called if called.count(name) == 1]
 
     def _whole_of(self, index: int) -> Call:
@@ -159,6 +158,12 @@ class Passes:
             self._whole(index)
         handle.remove()
         return passed[0] if passed else None
+
+
+def _before(block: str) -> str:
+    """The block that comes before this one in its list; the first one, and a block of no list, itself."""
+    siblings, _, number = block.rpartition(".")
+    return f"{siblings}.{max(0, int(number) - 1)}" if number.isdecimal() else block
 
 
 def _tensor(value: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rpmask.errors import RpmaskError
+from rpmask.masks.granularity import at_sparsity, parse_granularity
 from rpmask.settings import TRAINING, Checked, setting, settings_of
 from rpmask.words import percent
 
@@ -171,15 +172,13 @@ class TrainPlan(Checked, panel=TRAINING):
         """Refuse to tighten a mask of whole units in a refit, or one of N:M in a training."""
         if self.tighten is None:
             return
-        from rpmask.masks.granularity import at_sparsity, parse_granularity
-
         kind = parse_granularity(granularity).kind
-        at_sparsity(granularity, self.tighten)
         if kind == "n:m" and self.trains:
             raise RpmaskError(
                 f"A mask of {granularity} is tightened only by a refit, without a training.",
                 "Draw masks at the final sparsity, or give --epochs 0.",
             )
+        at_sparsity(granularity, self.tighten)
         if kind not in ("weight", "n:m") and not self.trains:
             raise RpmaskError(
                 f"A mask of granularity {granularity} is tightened only while its weights train.",

@@ -96,12 +96,17 @@ def refit(
     device = next(model.parameters()).device
     batches = [{name: value.to(device) for name, value in batch.items()} for batch in batches]
     whole = merged(batches)
-    with torch.no_grad(), Passes(original, whole) as dense, Passes(model, whole) as pruned:
+    with torch.no_grad():
         groups = used_together(model, mask.names, batches[0])
+    blocks = [block_of(group[0]) for group in groups]
+    with (
+        torch.no_grad(),
+        Passes(original, whole, blocks) as dense,
+        Passes(model, whole, blocks) as pruned,
+    ):
         keeps = _Keeps(mask, cut, [name for group in groups for name in group])
         for name in keeps.others:
             give_own(parameters[name], mask.keep(name))
-        blocks = [block_of(group[0]) for group in groups]
         done = 0
         for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
             own = [group for _, group in part]

@@ -76,14 +76,27 @@ def test_a_decoder_without_training_has_few_candidates_by_row(asked: Any, tmp_pa
     assert (found.screen.refit, found.screen.examples, found.screen.budget) == (None, 32, 0.0)
     assert found.sample.space.importances == ("wanda", "sparsegpt")
     assert found.sample.space.allocations == (ROW_ALLOCATION,)
-    groups = asked(*bare, "--granularity", "2:4", "--one-shot", "--sparsity", "0.5")
+    groups = asked(*bare, "--granularity", "2:4")
     assert groups.sample.space.allocations == (0.0,)
+    assert (groups.levels, groups.finetune.plan.tighten) == ((0.5,), None)
     typed = asked(*bare, "--importance", "fisher", "--k", "5", "--examples", "9").sample
     assert (typed.space.importances, typed.space.allocations) == (("fisher",), (ROW_ALLOCATION,))
     assert typed.k == 5
     assert asked("--importance", "wanda").sample.space.allocations == (0.0, 1.0)
     listed = asked(*bare, "--temperature", "0.1,0.2").sample.space
     assert (listed.temperature, listed.lists) == ((0.1, 0.2), ("temperature",))
+
+
+def test_groups_have_their_sparsity_and_are_cut_alike(asked: Any) -> None:
+    found = asked("--granularity", "1:3")
+    assert found.levels == (1 - 1 / 3,)
+    assert found.sample.space.allocations == (0.0,)
+    three = asked("--granularity", "1:3", "--levels", "0.3333,0.66667", "--sparsity", "0.6667")
+    assert (three.levels, three.finetune.plan.tighten) == ((1 - 2 / 3, 1 - 1 / 3), None)
+    tightened = asked(
+        *("--granularity", "2:4", "--levels", "0.25", "--sparsity", "0.5", "--epochs", "0")
+    )
+    assert (tightened.levels, tightened.finetune.plan.tighten) == ((0.25,), 0.5)
 
 
 def test_the_paper_has_its_own_values(asked: Any) -> None:

@@ -12,7 +12,7 @@ from toy import VOCABULARY, tiny_bert
 
 from rpmask.deploy.manifest import Manifest
 from rpmask.deploy.writing import Source, write_export
-from rpmask.masks.granularity import head_banks, neuron_banks
+from rpmask.masks.banks import head_banks, neuron_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import find_prunable

@@ -21,7 +21,7 @@ from rpmask.heads.continuation import continuations
 from rpmask.heads.language import LANGUAGE
 from rpmask.heads.metrics import compute, majority
 from rpmask.heads.splits import Encoded
-from rpmask.masks.granularity import plan_banks
+from rpmask.masks.banks import plan_banks
 from rpmask.masks.mask import Mask
 from rpmask.masks.weights import base_of, find_prunable
 from rpmask.records import DataChoice

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.granularity import Granularity, parse_granularity, plan_banks
+from rpmask.masks.banks import plan_banks
+from rpmask.masks.granularity import (
+    Granularity,
+    at_sparsity,
+    exact_sparsity,
+    group_sparsity,
+    parse_granularity,
+)
 from rpmask.masks.tiling import Tiling
 from rpmask.masks.weights import Prunable
 from rpmask.randomized_masks.group_votes import draw_in_groups, top_in_groups
@@ -198,3 +205,24 @@ def test_cold_groups_keep_the_largest() -> None:
     expected = np.argsort(np.argsort(scores, axis=1), axis=1) >= 2
     for temperature in (0.0, 1e-8):
         assert np.array_equal(draw_in_groups(scores, 2, temperature, 9, random), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "sparsity", "found"),
+    [("2:4", 0.25, "3:4"), ("1:3", 0.6667, "1:3"), ("weight", 0.3, "weight"), ("2:4", 0.5, "2:4")],
+)
+def test_groups_on_the_way(text: str, sparsity: float, found: str) -> None:
+    assert at_sparsity(text, sparsity) == found
+    exact = exact_sparsity(text, sparsity)
+    assert exact == pytest.approx(sparsity, abs=1e-4)
+    assert group_sparsity(found) in (None, exact)
+
+
+@pytest.mark.parametrize(
+    ("text", "sparsity", "says"),
+    [("2:4", 0.3, "keeps no whole number of every 4 weights"), ("16:32", 0.99, "of every 32")],
+)
+def test_sparsities_that_groups_do_not_have(text: str, sparsity: float, says: str) -> None:
+    with pytest.raises(RpmaskError, match=says) as refused:
+        at_sparsity(text, sparsity)
+    assert ("0.25, 0.5, 0.75" if text == "2:4" else "multiples of 1/32") in str(refused.value.hint)

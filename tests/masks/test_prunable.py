@@ -11,7 +11,7 @@ from torch import nn
 from toy import TenWeights, tiny_bert
 
 from rpmask.errors import RpmaskError
-from rpmask.masks.granularity import head_banks, neuron_banks
+from rpmask.masks.banks import head_banks, neuron_banks
 from rpmask.masks.weights import (
     Prunable,
     TensorWeights,

@@ -82,7 +82,7 @@ def test_the_chances_of_a_row_add_up_to_what_it_keeps(temperature: float) -> Non
     kept = random(4).integers(1, 200, 40)  # of some rows, all that have any importance
     kept[0], kept[1], kept[2] = 0, 300, 200
     with np.errstate(divide="ignore"):
-        chances = row_votes._chances(np.log(scores) / temperature, kept)
+        chances = row_votes.chances(np.log(scores) / temperature, kept)
     assert chances.sum(axis=1) == pytest.approx(kept, abs=1e-6)
     order = np.argsort(scores, axis=1)
     assert (np.diff(np.take_along_axis(chances, order, axis=1)) >= 0).all()
