@@ -1,8 +1,9 @@
-"""The table of docs/decoders.md, from its committed benchmark."""
+"""The tables of docs/decoders.md, from its committed benchmarks."""
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from typing import Any
 
 from markdown_table import table
@@ -39,6 +40,64 @@ def pruned(report: Report) -> str:
         )
     compared = [f"{NAMES[ours]}, beside {NAMES[other]}" for ours, other in pairs]
     return table(["sparsity", "dense", *names.values(), *compared], rows)
+
+
+def pools(report: Report) -> str:
+    """The selected mask of every pool beside each centre, and beside the best without draws."""
+    found, blocks = report["summary"], report["blocks"]
+    taken = Counter(found["selected"])
+    said = (
+        f"`python benchmarks/decoder_pools.py`: {found['pools']} pools of eight masks at "
+        f"{report['sparsity']:.0%} of every third block's weights, each with its own calibration blocks "
+        f"({blocks['calibration']} of {report['tokens']} tokens) and random draws. A pool has the control, "
+        f"four centres and three draws; the one nearest to the dense model on {blocks['selection']} "
+        f"selection blocks is selected, and its perplexity measured on {blocks['dev']} dev blocks. Selected "
+        "were: " + ", ".join(f"{kind} {count} times" for kind, count in taken.most_common()) + "."
+    )
+    rows = [
+        [
+            name,
+            f"{statistics.geometric_mean(ratios) - 1:+.2%}",
+            f"{min(ratios) - 1:+.2%} to {max(ratios) - 1:+.2%}",
+            f"{sum(ratio <= 1.0 for ratio in ratios)} of {len(ratios)}",
+            str(rival["clearly worse"]),
+        ]
+        for name, rival in found["selected beside"].items()
+        for ratios in [rival["ratios"]]
+    ]
+    head = [
+        "the selected mask beside",
+        "mean",
+        "from, to",
+        "no worse",
+        "worse by two standard errors",
+    ]
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def streamed(report: Report) -> str:
+    """Memory and seconds of decoders of one width, by their number of blocks."""
+    shape, calibration = report["shape"], report["calibration"]
+    said = (
+        f"`python benchmarks/streaming.py`: Llamas of random weights, {shape['hidden_size']:,} wide "
+        f"({shape['intermediate_size']:,} in the middle of a block), {calibration['blocks']} calibration "
+        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 "
+        "blocks such a model has 1.3 billion weights."
+    )
+    rows = [
+        [
+            str(model["layers"]),
+            f"{model['parameters'] / 1e6:,.0f} M",
+            f"{4 * model['parameters'] / 2**30:.2f} GiB",
+            *(
+                f"{model[part]['gib']:.2f} GiB, {model[part]['seconds']:.0f} s"
+                for part in ("calibrate", "draw", "refit")
+            ),
+        ]
+        for model in report["models"]
+    ]
+    head = ["blocks", "weights", "in fp32", "importances", "mask", "refit"]
+    return f"{said}\n\n{table(head, rows)}"
 
 
 def _perplexity(cell: Report | None) -> str:

@@ -189,6 +189,7 @@ def filled(text: str) -> str:
     measured, scaled = read("deploy"), read("scaling")
     tables = {
         "pruned": decoder_tables.pruned(read("decoders")),
+        "pools": decoder_tables.pools(read("decoder_pools")),
         "packed": runtime_tables.packed(measured),
         "runtimes": runtime_tables.runtimes(
             measured["runtimes"], "runtime, 93.75 % of single weights"
