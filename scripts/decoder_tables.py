@@ -52,7 +52,7 @@ def pools(report: Report) -> str:
         f"({blocks['calibration']} of {report['tokens']} tokens) and random draws. A pool has the control, "
         f"four centres and three draws; the one nearest to the dense model on {blocks['selection']} "
         f"selection blocks is selected, and its perplexity measured on {blocks['dev']} dev blocks. Selected "
-        "were: " + ", ".join(f"{kind} {count} times" for kind, count in taken.most_common()) + "."
+        "were: " + ", ".join(f"{kind} ({count})" for kind, count in taken.most_common()) + "."
     )
     rows = [
         [
