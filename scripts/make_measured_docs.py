@@ -190,6 +190,7 @@ def filled(text: str) -> str:
     tables = {
         "pruned": decoder_tables.pruned(read("decoders")),
         "pools": decoder_tables.pools(read("decoder_pools")),
+        "streamed": decoder_tables.streamed(read("streaming")),
         "packed": runtime_tables.packed(measured),
         "runtimes": runtime_tables.runtimes(
             measured["runtimes"], "runtime, 93.75 % of single weights"
