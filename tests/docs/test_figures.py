@@ -26,6 +26,8 @@ def test_the_page_of_measurements_is_up_to_date() -> None:
         assert text == script.filled(text)
     assert shown == [
         "pruned",
+        "pools",
+        "streamed",
         "packed",
         "runtimes",
         "decoding",
