@@ -33,8 +33,10 @@ class Passes:
     """Forward passes of one model over the batches, in which finished blocks replay their outputs.
 
     Where the blocks of a list are a chain, each with the output of the one before as its input, only the
-    output of the last finished one is ever read, and all finished blocks return it. The blocks that will be
-    asked for are named; others of their lists are finished as they are when a later one is asked for.
+    output of the last finished one is ever read, and all finished blocks return it.
+
+    `blocks` are those that `calls` will be given. Blocks between them are computed once, unchanged, and
+    replayed as well.
     """
 
     def __init__(self, model: nn.Module, batches: Batches, blocks: Collection[str]) -> None:
@@ -74,7 +76,7 @@ class Passes:
         ]
 
     def _skipped(self, name: str) -> list[str]:
-        """Blocks of the same list that nobody asks for and that a pass calls once, before this one."""
+        """Blocks of the same list, before this one, that are not among `blocks` and that a pass calls once."""
         before = self._order[: self._order.index(name)] if name in self._order else []
         siblings = name.rpartition(".")[0]
         return [

@@ -158,7 +158,9 @@ def test_blocks_that_are_not_pruned_are_computed_once(
     matrix.register_forward_pre_hook(lambda *_: calls.append(second))
     refit(short, mask, rows, Silent())
     passes = len(refitting.merged(rows))
-    assert len(calls) == 2 * passes + 3  # by each model; and once for the groups and each order
+    assert (
+        len(calls) == 2 * passes + 3
+    )  # by each model; once more for the groups, and for each order
     monkeypatch.setattr(refitting.Passes, "_skipped", lambda *_: [])
     refit(whole, mask, rows, Silent())
     assert_same(short, whole)
