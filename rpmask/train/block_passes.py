@@ -76,7 +76,7 @@ class Passes:
         ]
 
     def _skipped(self, name: str) -> list[str]:
-        """Blocks of the same list, before this one, that are not among `blocks` and that a pass calls once."""
+        """Blocks of the list, before this one, that are not among `blocks` and that a pass calls once."""
         before = self._order[: self._order.index(name)] if name in self._order else []
         siblings = name.rpartition(".")[0]
         return [
