@@ -4,19 +4,27 @@ The code of a step is its own module and every module that it imports, directly 
 only show, store or distribute results (`SHOWS`) are left out, since no number depends on them. Comments,
 docstrings and the help and limits of settings are left out as well, so editing text causes no
 retraining.
+
+Reading the code takes most of a second, so what was found is kept in a file beside the compiled modules and
+used while the size and the time of change of a module are the same, as Python does with compiled modules.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import cache
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
 import rpmask
+from rpmask.errors import RpmaskError
+from rpmask.files import write_whole
 from rpmask.jsonrecord import digest_of
 
 ROOT = Path(rpmask.__file__).parent
@@ -41,26 +49,56 @@ def step_digest(step: str, inputs: Mapping[str, Any], params: Mapping[str, Any])
 def code_version(step: str | None = None, root: Path = ROOT) -> str:
     """Return the package's version and a digest of the code that decides a step's result, or any step's."""
     folder = root / "steps"
+    known, new = _known(root), dict[str, Any]()
     files = {folder / f"{step}.py"} if step else set(folder.glob("*.py"))
-    todo = list(files)
+    todo, found = list(files), dict[str, str]()
     while todo:
-        new = set(_module(todo.pop(), root).imports) - files
-        files |= new
-        todo += new
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(f"{path.relative_to(root).as_posix()}:{_module(path, root).code};".encode())
-    return f"{rpmask.__version__}+{digest.hexdigest()[:10]}"
+        path = todo.pop()
+        name = path.relative_to(root).as_posix()
+        module = known.get(name) or {}
+        if module.get("changed") != _changed(path):
+            module = new[name] = _module(path, root)
+        found[name] = module["code"]
+        imports = {root / imported for imported in module["imports"]} - files
+        files |= imports
+        todo += imports
+    if new:
+        _keep(root, {**known, **new})
+    digest = digest_of({"modules": found})
+    return f"{rpmask.__version__}+{digest[:10]}"
 
 
-@dataclass(frozen=True)
-class _Module:
-    code: str  # without comments and docstrings
-    imports: tuple[Path, ...]  # the deciding modules that it imports, at any depth of nesting
+def _kept_in(root: Path) -> Path:
+    return Path(cache_from_source(str(root / "steps/decides.py"))).with_suffix(".json")
 
 
 @cache
-def _module(path: Path, root: Path) -> _Module:
+def _known(root: Path) -> dict[str, Any]:
+    """What earlier commands found of the modules, by name."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_kept_in(root).read_bytes())
+        if kept["found by"] == _changed(Path(__file__)):
+            return dict(kept["modules"])
+    return {}
+
+
+def _keep(root: Path, modules: dict[str, Any]) -> None:
+    _known.cache_clear()
+    kept = {"found by": _changed(Path(__file__)), "modules": modules}
+    if not sys.dont_write_bytecode:
+        with suppress(OSError, RpmaskError):  # where nothing can be written, or the disk is full
+            write_whole(_kept_in(root), json.dumps(kept).encode())
+
+
+def _changed(path: Path) -> list[int]:
+    """What tells a changed file from the one that was read."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _module(path: Path, root: Path) -> dict[str, Any]:
+    """A digest of a module without comments and docstrings, and the deciding modules that it imports."""
+    changed = _changed(path)
     tree = ast.parse(path.read_bytes())
     typed_only: set[int] = set()
     imports: list[ast.ImportFrom] = []
@@ -73,8 +111,12 @@ def _module(path: Path, root: Path) -> _Module:
             node.args, node.keywords = node.args[:1], []  # the default alone decides
         elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and _is_text(node.body):
             del node.body[0]
-    found = (path for node in imports if id(node) not in typed_only for path in _named(node, root))
-    return _Module(ast.dump(tree), tuple(path for path in found if path.is_file()))
+    found = (name for node in imports if id(node) not in typed_only for name in _named(node, root))
+    return {
+        "changed": changed,
+        "code": hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
+        "imports": sorted({name for name in found if (root / name).is_file()}),
+    }
 
 
 def _is_text(body: list[ast.stmt]) -> bool:
@@ -84,12 +126,12 @@ def _is_text(body: list[ast.stmt]) -> bool:
     return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
-def _named(node: ast.ImportFrom, root: Path) -> Iterator[Path]:
-    """Yield the paths of this package's modules that an import may mean, without those in `SHOWS`."""
+def _named(node: ast.ImportFrom, root: Path) -> Iterator[str]:
+    """Yield the names of this package's modules that an import may mean, without those in `SHOWS`."""
     package, *parts = (node.module or "").split(".")
     if package != root.name:
         return
     inside = ["/".join([*parts, alias.name]) for alias in node.names]
     for name in (f"{name}.py" for name in ("/".join(parts), *inside)):
         if not name.startswith(SHOWS) or name in DECIDES_ALL_THE_SAME:
-            yield root / name
+            yield name

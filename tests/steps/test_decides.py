@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rpmask.steps import decides
 from rpmask.steps.decides import ROOT, code_version, step_digest
 from rpmask.steps.finetune import deciding
 from rpmask.steps.requests import FinetuneRequest
@@ -23,9 +24,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def version(step: str, root: Path) -> str:
-    from rpmask.steps import decides
-
-    decides._module.cache_clear()
+    """What a new command finds."""
+    decides._known.cache_clear()
     code_version.cache_clear()
     return code_version(step, root)
 
@@ -76,6 +76,42 @@ def test_a_decision_changes_the_keys_of_the_steps_that_it_decides(
     assert after[changed] != before[changed]
     if same:
         assert after[same] == before[same]
+
+
+def test_the_code_is_read_once(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, reading = [], decides._module
+
+    def module(path: Path, root: Path) -> object:
+        read.append(path.relative_to(root).as_posix())
+        return reading(path, root)
+
+    monkeypatch.setattr(decides, "_module", module)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    first = version("finetune", copy)
+    assert "train/trainer.py" in read
+    read.clear()
+    assert version("finetune", copy) == first
+    assert read == []
+    edit(copy / "train/trainer.py", "import math", "import math\n\nMORE = 1")
+    changed = version("finetune", copy)
+    assert changed != first
+    assert read == ["train/trainer.py"]
+    for content in (b"", b"[]", b'{"found by": 1}'):
+        decides._kept_in(copy).write_bytes(content)
+        assert version("finetune", copy) == changed
+
+
+def test_an_installation_that_cannot_be_written_to(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (copy / "steps/__pycache__").write_text("no folder")
+    found = version("finetune", copy)
+    assert found == version("finetune", copy)
+    (copy / "steps/__pycache__").unlink()
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    assert found == version("finetune", copy)
+    assert not decides._kept_in(copy).exists()
 
 
 def test_an_option_that_decides_no_number_is_not_in_the_key() -> None:
