@@ -6,6 +6,7 @@ With RPMASK_TEST_GPU=1 they see the devices, for `pytest -m gpu`.
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ if os.environ.get("RPMASK_TEST_GPU") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ.pop("MLFLOW_RUN_ID", None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # commands would compile the package each time
 
 
 # The files that take longest, longest first: started last, one of them leaves the other processes idle.
@@ -39,7 +41,13 @@ LONGEST = (
 
 
 def pytest_collection_finish() -> None:
-    """Keep the imported modules out of garbage collections: each training ends with a full one."""
+    """Keep the imported modules out of garbage collections: each training ends with a full one.
+
+    Worker processes are forked from a server that a process starts once: it imports what races need.
+    """
+    from rpmask.steps.race_engine import IMPORTED_BY_WORKERS
+
+    multiprocessing.set_forkserver_preload(["__main__", *IMPORTED_BY_WORKERS])
     gc.collect()
     gc.freeze()
 

@@ -37,12 +37,14 @@ IMPORTS = (
         "matplotlib.backends.backend_agg",
     ),
     *("mlflow.genai", "mlflow.pyfunc", "mlflow.store.model_registry.sqlalchemy_store"),
-    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.transformers", "optuna", "psutil"),
+    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.tracing.processor.base_mlflow"),
+    *("mlflow.transformers", "optuna", "psutil"),
     *("rpmask.charts", "rpmask.cli.entry", "rpmask.deploy.packed", "rpmask.steps.jackpot"),
     *("rpmask.steps.pipeline", "rpmask.train.trainer", "scipy.stats", "sklearn.metrics"),
     *("sqlalchemy.dialects.sqlite", "transformers.models.bert.modeling_bert"),
     *("transformers.pipelines", "transformers.trainer"),
 )
+STEPS = ("sample", "screen", "select", "finetune", "run", "jackpot", "tune", "export")
 # Libraries read variables with these prefixes when they are imported, except for a few that they read when
 # used, and a few that they set themselves.
 READ_AT_IMPORT = (
@@ -216,7 +218,11 @@ def _load() -> None:
         importlib.import_module(name)
     from emptystore import use_template
 
+    from rpmask.steps.decides import STEP_FILES, code_version
+
     use_template()
+    for step in STEPS:
+        code_version(STEP_FILES.get(step, step))  # is read once, for all commands
     names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
     # pyarrow's allocator has a thread that it starts again after a fork.
     others = [name for name in names if not name.startswith("jemalloc")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ from rpmask.train.masked_trainer import MaskedTrainer
 from rpmask.train.observer import Silent
 from rpmask.train.plan import LABELS_ONLY, Distillation, TrainPlan
 from rpmask.train.trainer import Trained, forget_dropped, train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """Each training ends with a garbage collection, which took longer than the training."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
 
 PLAN = TrainPlan(epochs=2, batch_size=8, evaluations=2, learning_rate=1e-2, distill=LABELS_ONLY)
 
