@@ -42,6 +42,7 @@ from retention import (
     why,
 )
 from sentences import sentences
+from without_training import without_training
 
 from rpmask.words import percent
 
@@ -189,7 +190,7 @@ def page(rows: Rows) -> str:
     shown = any(row["question"] == "main" for row in rows)
     picture = f"![Retention corrected for chance over sparsity, for each task and arm]({FIGURE})\n"
     parts = [OPENING, picture if shown else "", TABLE, summary(rows), sentences(rows)]
-    return _joined(parts)
+    return _joined([*parts, *filter(None, [without_training()])])
 
 
 def appendix(rows: Rows) -> str:
