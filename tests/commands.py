@@ -18,7 +18,7 @@ from forkserver import ForkServer, fork, read_at_import
 SMALL = [
     *("--levels", "0.8,0.9375", "--k", "4", "--train-rows", "256", "--selection-rows", "100"),
     *("--examples", "80", "--epochs", "1", "--level-epochs", "1", "--threads", "1"),
-    *("--calibration-rows", "16", "--refit", "16", "--race-refit", "8"),
+    *("--calibration-rows", "16"),
     # A model trained this little retains little, and becomes champion all the same.
     *("--retain", "0.2"),
 ]
