@@ -18,7 +18,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,6 @@ def cell(
     task: str, way: str, sparsity: float, seed: int, model: str, store: Path
 ) -> dict[str, Any]:
     """One run, and what is kept of it."""
-    begun = time.perf_counter()
     rows = DENSE[task][2:]
     command = ["rpmask", "run", "--task", task, "--model", model, *rows, *options(way, sparsity)]
     found = answer([*command, "--seed", str(seed)], store)
@@ -88,7 +86,6 @@ def cell(
         "taken": {
             name: taken[name] for name in ("importance", "allocation", "temperature", "control")
         },
-        "seconds": round(time.perf_counter() - begun),
     }
 
 
@@ -114,22 +111,16 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=DENSE, default=list(DENSE))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--sparsities", nargs="+", type=float, choices=LEVELS, default=list(LEVELS))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
     asked.store.mkdir(parents=True, exist_ok=True)
     os.environ["RPMASK_GLUE_DIR"] = str(Path(os.environ["RPMASK_GLUE_DIR"]).resolve())
     for task in asked.tasks:
-        dense = [
-            "rpmask",
-            "finetune",
-            "--dense",
-            "--task",
-            task,
-            "--model",
-            str(asked.model.resolve()),
-        ]
-        model = address(answer([*dense, *DENSE[task], *RATE], asked.store)["model"])
-        for seed, sparsity, way in itertools.product(asked.seeds, (0.97, 0.99, 0.9375), asked.ways):
+        dense = ["rpmask", "finetune", "--dense", "--task", task, *DENSE[task], *RATE]
+        source = ["--model", str(asked.model.resolve())]
+        model = address(answer([*dense, *source], asked.store)["model"])
+        for sparsity, seed, way in itertools.product(asked.sparsities, asked.seeds, asked.ways):
             cells = json.loads(asked.out.read_text())["cells"] if asked.out.exists() else []
             place = (task, way, sparsity, seed)
             if any(
