@@ -27,14 +27,18 @@ def without_training() -> str:
         found = [of(cells, task, way, sparsity) for task in tasks]
         if any(found):
             lines.append([percent(sparsity), WAYS[way], *(kept(here) for here in found)])
-    return (
-        "## Without training\n\n"
+    said = [
         "`python benchmarks/untrained.py`: the same lead over chance, in %, if no training step is taken "
-        "(`run --epochs 0`). A mask is drawn in one shot and its weights are refitted, or the last refit "
-        "tightens the mask of a lower level (`--levels` 0.83, 0.9 and 0.97 for the three sparsities). The "
-        "mean is given, and the seeds in brackets; a seed chooses the calibration rows and the draws. The "
-        "dense model of a task is trained once.\n\n" + table(["sparse", "mask", *tasks], lines)
-    )
+        "(`run --epochs 0`): a mask is drawn in one shot, and its weights are refitted.",
+        "Tightened, the last refit cuts the mask of a lower level (`--levels` 0.83, 0.9 and 0.97 for the "
+        "three sparsities)."
+        if any(cell["way"] == "tightened" for cell in cells)
+        else "",
+        "The mean is given, and the seeds in brackets; a seed chooses the calibration rows and the draws. "
+        "The dense model of a task is trained once.",
+    ]
+    head = ["sparse", "mask", *tasks]
+    return f"## Without training\n\n{' '.join(filter(None, said))}\n\n{table(head, lines)}"
 
 
 def of(cells: list[dict[str, Any]], task: str, way: str, sparsity: float) -> list[dict[str, Any]]:
