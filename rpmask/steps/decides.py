@@ -6,7 +6,7 @@ docstrings and the help and limits of settings are left out as well, so editing 
 retraining.
 
 Reading the code takes most of a second, so what was found is kept in a file beside the compiled modules and
-used while the size and the time of change of a module are the same, as Python does with compiled modules.
+used while the size and the times of change of a module are the same, as Python does with compiled modules.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def _keep(root: Path, modules: dict[str, Any]) -> None:
 
 
 def _changed(path: Path) -> list[int]:
-    """What tells a changed file from the one that was read."""
+    """What tells a changed file from the one that was read; an installer may set the time of the content."""
     found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _module(path: Path, root: Path) -> dict[str, Any]:
