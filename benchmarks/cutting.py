@@ -2,12 +2,10 @@
 
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER    # writes benchmarks/cutting.json
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER --rows rates    # benchmarks/rates.json
-    RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER --rows longer   # benchmarks/longer.json
 
 FOLDER is a model fine-tuned on the task. Each row prunes it by the Fisher information with one threshold for
 all tensors, refits the kept weights, and trains them as `finetune` does, at 4e-4. Rows of `rates` have other
-rates and batches, for the same number of examples; those of `longer` train for the study's eight epochs.
-Distances are Kullback-Leibler divergences of answers from
+rates and batches, for the same number of examples. Distances are Kullback-Leibler divergences of answers from
 the dense model's, on dev and on the selection split.
 
 Rows that the file has already are not computed again.
@@ -72,10 +70,6 @@ RATES = tuple(
     for rate in (4e-4, 8e-4)
     for batch in (32, 16)
 )
-LONGER = tuple(
-    Row(0.97, 8, refit=0, tightened=0.7, batch=batch, rate=rate)
-    for batch, rate in ((32, 8e-4), (16, 8e-4), (16, 4e-4), (32, 4e-4))
-)
 CUTTING = (
     Row(0.97, 0),
     Row(0.97, 0, calibration=1024, refit=1024),
@@ -94,7 +88,7 @@ CUTTING = (
 )
 
 
-ROWS = {"cutting": CUTTING, "rates": RATES, "longer": LONGER}
+ROWS = {"cutting": CUTTING, "rates": RATES}
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def summary(pools: list[dict[str, Any]]) -> dict[str, Any]:
             other = next(one for one in by_distance if one["kind"] in allowed)
             apart = np.subtract(by_distance[0]["dev"], other["dev"])
             worse += bool(apart.mean() > 2 * apart.std(ddof=1) / math.sqrt(len(apart)) > 0)
-            ratios.append(round(math.exp(apart.mean()), 4))
+            ratios.append(round(math.exp(apart.mean()), 6))
         found[rival] = {"ratios": ratios, "clearly worse": worse}
     return {
         "pools": len(pools),

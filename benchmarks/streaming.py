@@ -3,10 +3,10 @@
     python benchmarks/streaming.py --folder EMPTY    # writes benchmarks/streaming.json
 
 Llamas of random weights are written to the folder, all as wide as one of 1.3 billion weights, which has 24
-blocks. A second process calibrates each on random tokens, draws the mask, and refits it, as
-`rpmask run --epochs 0` does for one candidate. Its memory is that which no file holds (RssAnon): weights read
-from a file are mapped, and the system may forget them. Seconds are the processor's. A number of blocks that
-the file has already is not measured again.
+blocks. A second process calibrates each on random tokens, draws the mask, and refits it, as `rpmask run
+--epochs 0` does for one candidate. Its memory is that which no file holds (RssAnon): weights read from a file
+are mapped, and the system may forget them. Seconds are the processor's. A number of blocks that the file has
+already is not measured again.
 """
 
 from __future__ import annotations

@@ -16,8 +16,6 @@ import math
 import os
 import platform
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +31,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from verbs import answer
 
 import rpmask
 from rpmask.files import write_whole
@@ -48,22 +47,6 @@ OPTIONS = (
     *("--race-rate", "4e-4", "--learning-rate", "4e-4", "--epochs", "4"),
 )
 Sentence = tuple[list[str], list[str]]
-
-
-def answer(command: list[str], store: Path) -> dict[str, Any]:
-    """What an rpmask command says with --json, run in the store's folder."""
-    print(shlex.join(command), flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "--json"],
-        cwd=store,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stdout)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def sentences(path: Path) -> list[Sentence]:

@@ -81,8 +81,8 @@ def streamed(report: Report) -> str:
     said = (
         f"`python benchmarks/streaming.py`: Llamas of random weights, {shape['hidden_size']:,} wide "
         f"({shape['intermediate_size']:,} in the middle of a block), {calibration['blocks']} calibration "
-        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and seconds. With 24 "
-        "blocks such a model has 1.3 billion weights."
+        f"blocks of {calibration['tokens']} tokens; the most memory that no file holds, and the processor's "
+        "seconds. With 24 blocks such a model has 1.3 billion weights."
     )
     rows = [
         [
@@ -90,7 +90,7 @@ def streamed(report: Report) -> str:
             f"{model['parameters'] / 1e6:,.0f} M",
             f"{4 * model['parameters'] / 2**30:.2f} GiB",
             *(
-                f"{model[part]['gib']:.2f} GiB, {model[part]['seconds']:.0f} s"
+                f"{model[part]['gib']:.2f} GiB, {model[part]['seconds']:,.0f} s"
                 for part in ("calibrate", "draw", "refit")
             ),
         ]

@@ -222,7 +222,7 @@ def _load() -> None:
 
     use_template()
     for step in STEPS:
-        code_version(STEP_FILES.get(step, step))  # is read once, for all commands
+        code_version(STEP_FILES.get(step, step))  # found once, for all commands
     names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
     # pyarrow's allocator has a thread that it starts again after a fork.
     others = [name for name in names if not name.startswith("jemalloc")]

@@ -190,7 +190,7 @@ def page(rows: Rows) -> str:
     shown = any(row["question"] == "main" for row in rows)
     picture = f"![Retention corrected for chance over sparsity, for each task and arm]({FIGURE})\n"
     parts = [OPENING, picture if shown else "", TABLE, summary(rows), sentences(rows)]
-    return _joined([*parts, *filter(None, [without_training()])])
+    return _joined([*parts, without_training()])
 
 
 def appendix(rows: Rows) -> str:

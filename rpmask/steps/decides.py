@@ -5,8 +5,8 @@ only show, store or distribute results (`SHOWS`) are left out, since no number d
 docstrings and the help and limits of settings are left out as well, so editing text causes no
 retraining.
 
-Reading the code takes most of a second, so what was found is kept in a file beside the compiled modules and
-used while the size and the times of change of a module are the same, as Python does with compiled modules.
+What was found of a module is kept in a file beside the compiled modules, and used while the module's size and
+times are the same. Python treats compiled modules alike.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def step_digest(step: str, inputs: Mapping[str, Any], params: Mapping[str, Any])
 def code_version(step: str | None = None, root: Path = ROOT) -> str:
     """Return the package's version and a digest of the code that decides a step's result, or any step's."""
     folder = root / "steps"
-    known, new = _known(root), dict[str, Any]()
+    known, read = _known(root), False
     files = {folder / f"{step}.py"} if step else set(folder.glob("*.py"))
     todo, found = list(files), dict[str, str]()
     while todo:
@@ -57,13 +57,14 @@ def code_version(step: str | None = None, root: Path = ROOT) -> str:
         name = path.relative_to(root).as_posix()
         module = known.get(name) or {}
         if module.get("changed") != _changed(path):
-            module = new[name] = _module(path, root)
+            module = known[name] = _module(path, root)
+            read = True
         found[name] = module["code"]
         imports = {root / imported for imported in module["imports"]} - files
         files |= imports
         todo += imports
-    if new:
-        _keep(root, {**known, **new})
+    if read:
+        _keep(root, known)
     digest = digest_of({"modules": found})
     return f"{rpmask.__version__}+{digest[:10]}"
 
@@ -74,7 +75,7 @@ def _kept_in(root: Path) -> Path:
 
 @cache
 def _known(root: Path) -> dict[str, Any]:
-    """What earlier commands found of the modules, by name."""
+    """What was found of the modules, by this process or earlier ones, by name."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(_kept_in(root).read_bytes())
         if kept["found by"] == _changed(Path(__file__)):
@@ -83,7 +84,6 @@ def _known(root: Path) -> dict[str, Any]:
 
 
 def _keep(root: Path, modules: dict[str, Any]) -> None:
-    _known.cache_clear()
     kept = {"found by": _changed(Path(__file__)), "modules": modules}
     if not sys.dont_write_bytecode:
         with suppress(OSError, RpmaskError):  # where nothing can be written, or the disk is full
@@ -91,7 +91,7 @@ def _keep(root: Path, modules: dict[str, Any]) -> None:
 
 
 def _changed(path: Path) -> list[int]:
-    """What tells a changed file from the one that was read; an installer may set the time of the content."""
+    """What tells a changed file from the one that was read. An installer may set the second of the three."""
     found = path.stat()
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 

@@ -17,7 +17,7 @@ from rpmask.randomized_masks.group_votes import draw_in_groups
 from rpmask.randomized_masks.keep_probability import Clock
 from rpmask.randomized_masks.vote_sampler import VoteSampler
 
-MASKS = 1000
+MASKS = 2000
 
 # weights, sparsity, temperature, votes; the votes follow from ratios of 2e-3 to 2e-1
 SETTINGS = [
