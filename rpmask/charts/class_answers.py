@@ -11,13 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.special import softmax
-from sklearn.metrics import (
-    average_precision_score,
-    confusion_matrix,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
 
 from rpmask.charts import style
 from rpmask.charts.heat_map import heat_map
@@ -33,6 +26,8 @@ LINES = [(line, hue) for line in ("-", "--") for hue in (style.BLUE, style.PURPL
 @style.styled
 def confusion(title: str, names: Sequence[str], targets: Array, logits: Array) -> Figure:
     """The shares of the answers that the rows of each label got."""
+    from sklearn.metrics import confusion_matrix
+
     answers = logits.argmax(axis=1)
     counts = confusion_matrix(targets, answers, labels=range(len(names)))
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (labels, answers)
@@ -62,12 +57,14 @@ def curves(title: str, names: Sequence[str], targets: Array, logits: Array) -> F
 
     Of two classes the second one is drawn; of more than DRAWN those with the smallest areas.
     """
+    from sklearn import metrics
+
     targets = targets.astype(int)
     chances = softmax(logits.astype(np.float64), axis=1)
     areas = {
         index: (
-            float(roc_auc_score(targets == index, chances[:, index])),
-            float(average_precision_score(targets == index, chances[:, index])),
+            float(metrics.roc_auc_score(targets == index, chances[:, index])),
+            float(metrics.average_precision_score(targets == index, chances[:, index])),
         )
         for index in (range(len(names)) if len(names) > 2 else (1,))
         if 0 < np.sum(targets == index) < len(targets)
@@ -95,9 +92,9 @@ def curves(title: str, names: Sequence[str], targets: Array, logits: Array) -> F
     for (line, hue), index in zip(LINES, lowest, strict=False):
         own, chance = targets == index, chances[:, index]
         name = str(names[index])[:14]
-        false, true, _ = roc_curve(own, chance)
+        false, true, _ = metrics.roc_curve(own, chance)
         left.plot(false, true, line, color=hue, label=f"{name} {areas[index][0]:.3f}")
-        precision, recall, _ = precision_recall_curve(own, chance)
+        precision, recall, _ = metrics.precision_recall_curve(own, chance)
         middle.plot(recall, precision, line, color=hue, label=f"{name} {areas[index][1]:.3f}")
     left.plot((0, 1), (0, 1), color=style.GREY, linewidth=1, linestyle=style.DOTTED)
     _dress(left, "ROC: area", "false positive rate", "true positive rate")
