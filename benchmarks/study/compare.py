@@ -47,6 +47,31 @@ def gap(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
     return mean(a["dev"] - b["dev"] for a, b in pairs), float(low), float(high)
 
 
+def gap_kept(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
+    """The mean difference of the share that is kept, over the seeds that both have, and its 95 % interval.
+
+    The two may have other dense models: each row is measured by its own.
+    """
+    known = {row["seed"]: row for row in others}
+    pairs = [(row, known[row["seed"]]) for row in mine if row["seed"] in known]
+    if not pairs:
+        return None
+    draws = np.mean(
+        [
+            np.divide(a["resampled"], a["dense"]) - np.divide(b["resampled"], b["dense"])
+            for a, b in pairs
+        ],
+        axis=0,
+    )
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return mean(a["retention"] - b["retention"] for a, b in pairs), float(low), float(high)
+
+
+def apart(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
+    """Which side is ahead: by the metric, or by the share that is kept if no dense model is in common."""
+    return gap(mine, others) or gap_kept(mine, others)
+
+
 def signed(found: tuple[float, float, float] | None) -> str:
     """A difference with its interval, bold where it excludes zero."""
     if found is None:

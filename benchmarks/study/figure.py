@@ -15,7 +15,13 @@ from rpmask.words import percent
 DOCS = Path(__file__).parent.parent.parent / "docs"
 FIGURE = "results.svg"
 ASIDE = 0.08  # how far an arm's dots are from the next one's, which they would hide
-COLOURS = {"magnitude": "#999999", "paper": "#D55E00", "ours": "#0072B2", "levels": "#009E73"}
+COLOURS = {
+    "magnitude": "#999999",
+    "paper": "#D55E00",
+    "ours": "#0072B2",
+    "levels": "#009E73",
+    "tightened": "#CC79A7",
+}
 
 
 def draw(rows: Rows) -> None:
