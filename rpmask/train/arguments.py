@@ -44,7 +44,7 @@ def training_arguments(
             **({} if BATCHES & plan.extra.keys() else _parts(share, at_once)),
             "per_device_eval_batch_size": at_once(64),
             "learning_rate": plan.learning_rate,
-            "warmup_steps": round(plan.warmup * steps),
+            "warmup_steps": round(plan.rising * steps),
             "weight_decay": plan.weight_decay,
             "lr_scheduler_type": SCHEDULERS[plan.schedule],
             "max_grad_norm": plan.max_grad_norm,

@@ -84,7 +84,8 @@ LABELS_ONLY = Distillation(labels=1.0, logits=0.0, hidden=0.0)
 class TrainPlan(Checked, panel=TRAINING):
     """How a model is trained.
 
-    warmup: the share of the steps over which the learning rate rises.
+    warmup: the share of the steps over which the learning rate rises. A training that tightens its mask
+    raises it until the last cut (`rising`).
     schedule: after the warm-up, the rate falls to zero (`linear`) or stays (`constant`).
     dropout: a model that lost nearly all its weights has little capacity, and the teacher whose hidden
     states it learns uses no dropout.
@@ -184,6 +185,16 @@ class TrainPlan(Checked, panel=TRAINING):
                 f"A mask of granularity {granularity} is tightened only while its weights train.",
                 "Draw masks at the final sparsity, or give --epochs a number above 0.",
             )
+
+    @property
+    def rising(self) -> float:
+        """The share of the steps over which the learning rate rises.
+
+        A model that has lost few weights forgets by a high rate what the dense model knows; one that has lost
+        most of them needs it.
+        """
+        cuts_on_the_way = self.tighten is not None and self.tighten_cuts > 1
+        return self.tighten_share if cuts_on_the_way else self.warmup
 
     @property
     def trains(self) -> bool:

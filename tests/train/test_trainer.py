@@ -339,6 +339,27 @@ def test_epochs_are_counted_in_the_rows_that_a_step_takes(
     assert training_arguments(plan, TOY_TASK, 64, tmp_path).max_steps == steps
 
 
+@pytest.mark.parametrize(
+    ("changed", "rising"),
+    [
+        ({}, 2),  # a tenth of 16 steps
+        ({"tighten": 0.9}, 11),
+        ({"tighten": 0.9, "tighten_share": 0.5}, 8),
+        ({"tighten": 0.9, "tighten_cuts": 1}, 2),  # the only cut comes first
+        ({"tighten": 0.9, "extra": {"warmup_steps": 3}}, 3),
+    ],
+)
+def test_the_rate_rises_until_the_last_cut(
+    tmp_path: Path, changed: dict[str, Any], rising: int
+) -> None:
+    plan = replace(PLAN, **changed)
+    arguments = training_arguments(plan, TOY_TASK, 64, tmp_path)
+    assert arguments.warmup_steps == rising
+    if plan.tighten and not plan.extra and plan.tighten_cuts > 1:
+        cuts = cuts_by_step(0.5, 0.9, arguments.max_steps, plan.tighten_share, plan.tighten_cuts)
+        assert max(cuts) == rising
+
+
 @pytest.mark.parametrize(("at_once", "part"), [(64, 8), (7, 4), (1, 1)])
 def test_a_batch_that_does_not_fit_into_memory_is_computed_in_parts(
     tmp_path: Path, at_once: int, part: int
