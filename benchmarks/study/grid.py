@@ -248,7 +248,7 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for arm in ONE_FACTOR:
             for task in FACTOR_TASKS:
                 yield Row("factor", arm, task, 0.9375, seed, one_changed(arm))
-    places = {0.99: ("refit-alone", "no-refit"), 0.97: SPARSER}
+    places = {0.99: ("refit-alone", "no-refit", "tightened-at-once"), 0.97: SPARSER}
     for sparsity, arms in places.items():
         for arm in arms:
             for task in TASKS:

@@ -97,10 +97,11 @@ python benchmarks/study/page.py        # these pages, from whatever rows are the
 - **(d) rpmask, by levels**: as (c), with levels of 54, 83 and 92 % before the last, trained for an epoch
   each, and 1.8 epochs at the last; a race takes a sixteenth of the steps instead of a quarter. The last two
   levels are refitted, so (d) takes more steps than the others on MRPC.
-- **(e) rpmask, tightened**: one level, of 83 %, with a race as in (d). Then the mask is tightened to its
+- **(e) rpmask, tightened**: one level, of 54 %, with a race as in (d). Then the mask is tightened to its
   sparsity in ten cuts over the first 70 % of 7 epochs, by the Fisher information of the weights as they are
-  at each cut (`--levels 0.83 --sparsity S`), at a learning rate of 8e-4. Nothing is refitted. The ten
-  calibrations take the time of at most 80 steps, which its steps do not count. It was run last.
+  at each cut (`--levels 0.54 --sparsity S`). The learning rate rises to 8e-4 at the last cut. Nothing is
+  refitted. The ten calibrations take the time of at most 80 steps, which its steps do not count. It was run
+  last.
 
 Each arm spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
 steps, on cores shared with other work, and is counted as that many; (c) therefore trains 0.6 epochs less,

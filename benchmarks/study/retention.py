@@ -103,7 +103,22 @@ def tightened_table(rows: Rows) -> str:
     return (
         "### Tightened, beside the others\n\n(e) was computed last, with dense models of its own. The table "
         "has the difference in retention, in points, seed by seed; intervals are over dev rows, for "
-        "given dense models.\n\n" + table(header, lines)
+        "given dense models." + again_said(rows) + "\n\n" + table(header, lines)
+    )
+
+
+def again_said(rows: Rows) -> str:
+    """(e) beside (d) with the same dense model and code, where (d) was run once more."""
+    said = []
+    for again in of(rows, question="factor", arm="levels-again"):
+        where = {key: again[key] for key in ("task", "sparsity", "seed", "dense")}
+        found = gap_kept(of(rows, question="main", arm="tightened", **where), [again])
+        if found:
+            said.append(f"{signed(found)} on {again['task']} {percent(again['sparsity'])}")
+    return (
+        f" With the same dense model and the same code, (e) minus (d): {', '.join(said)}."
+        if said
+        else ""
     )
 
 
