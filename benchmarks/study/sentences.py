@@ -6,41 +6,44 @@ from collections.abc import Iterator
 from itertools import product
 
 from answers import beside_origin
-from compare import Rows, gap, mean, of, points
-from grid import ARMS, SPARSITIES, TASKS
+from compare import Rows, apart, mean, of, points
+from grid import ARMS, SEEDS, SPARSITIES, TASKS
 from races import EARLY_TASKS, draws_beside_centres, ranked
 from retention import AT_CHANCE, TARGETS
 
-from rpmask.words import percent
+from rpmask.words import counted, percent
 
 LEARNT = [task for task in TASKS if task not in AT_CHANCE]
 
 
 def sentences(rows: Rows) -> str:
     """What a reader takes from the study."""
-    parts = (kept, hardest, one_shot, paper, races, draws, defaults, longer, early)
+    parts = (kept, hardest, one_shot, tightened, paper, races, draws, defaults, longer, early)
     return "\n".join(f"- {one}" for part in parts for one in part(rows)) + "\n"
 
 
 def kept(rows: Rows) -> Iterator[str]:
     """The mean over the tasks beside the target."""
-    found = []
-    for sparsity in SPARSITIES:
-        here = _by_task(rows, "levels", sparsity)
-        if len(here) == len(LEARNT):
-            whole = mean(mean(row["retention"] for row in each) for each in here.values())
-            found.append((sparsity, whole, TARGETS[sparsity]))
-    if not found:
-        return
-    places = ", ".join(percent(sparsity) for sparsity, _, _ in found)
-    shares = ", ".join(f"{whole:.1%}" for _, whole, _ in found)
-    targets = ", ".join(f"{target:.1%}" for _, _, target in found)
-    reached = sum(whole >= target for _, whole, target in found)
-    yield (
-        f"By levels (d), **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
-        f"{', '.join(LEARNT)}. The targets, set before anything was measured, were {targets}: {reached} of "
-        f"{len(found)} reached."
-    )
+    for arm, name in (("levels", "By levels (d)"), ("tightened", "Tightened (e)")):
+        found, seeds = [], SEEDS
+        for sparsity in SPARSITIES:
+            here = _by_task(rows, arm, sparsity)
+            if len(here) == len(LEARNT):
+                whole = mean(mean(row["retention"] for row in each) for each in here.values())
+                found.append((sparsity, whole, TARGETS[sparsity]))
+                seeds = min(seeds, *(len(each) for each in here.values()))
+        if not found:
+            continue
+        places = ", ".join(percent(sparsity) for sparsity, _, _ in found)
+        shares = ", ".join(f"{whole:.1%}" for _, whole, _ in found)
+        targets = ", ".join(f"{target:.1%}" for _, _, target in found)
+        reached = sum(whole >= target for _, whole, target in found)
+        few = "" if seeds == SEEDS else f", with {counted(seeds, 'seed')} so far"
+        yield (
+            f"{name}, **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
+            f"{', '.join(LEARNT)}{few}. The targets, set before anything was measured, were {targets}: "
+            f"{reached} of {len(found)} reached."
+        )
 
 
 def hardest(rows: Rows) -> Iterator[str]:
@@ -64,6 +67,17 @@ def one_shot(rows: Rows) -> Iterator[str]:
         yield (
             "Levels (d) beat one shot (c), with an interval that excludes zero, in "
             f"{len(better)} of {places} comparisons ({', '.join(better) or 'none'}) and lose in {len(worse)}."
+        )
+
+
+def tightened(rows: Rows) -> Iterator[str]:
+    """Tightening beside levels, each measured by its own dense model."""
+    better, worse, places = _compared(rows, "tightened", "levels", SPARSITIES)
+    if places:
+        yield (
+            "Tightened (e) keeps more than levels (d), with an interval that excludes zero, in "
+            f"{len(better)} of {places} comparisons ({', '.join(better) or 'none'}) and less in {len(worse)}"
+            + (f" ({', '.join(worse)})." if worse else ".")
         )
 
 
@@ -159,7 +173,7 @@ def _compared(
     better, worse, places = [], [], 0
     for sparsity, task in product(sparsities, LEARNT):
         mine, its = (_by_task(rows, one, sparsity).get(task, []) for one in (arm, other))
-        if (found := gap(mine, its)) is None:
+        if (found := apart(mine, its)) is None:
             continue
         places += 1
         _, low, high = points(found)
