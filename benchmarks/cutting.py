@@ -2,11 +2,13 @@
 
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER    # writes benchmarks/cutting.json
     RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER --rows rates    # benchmarks/rates.json
+    RPMASK_GLUE_DIR=glue python benchmarks/cutting.py --dense FOLDER --rows rising   # benchmarks/rising.json
 
 FOLDER is a model fine-tuned on the task. Each row prunes it by the Fisher information with one threshold for
-all tensors, refits the kept weights, and trains them as `finetune` does, at 4e-4. Rows of `rates` have other
-rates and batches, for the same number of examples. Distances are Kullback-Leibler divergences of answers from
-the dense model's, on dev and on the selection split.
+all tensors, refits the kept weights, and trains them at 4e-4. Rows of `rates` have other rates and batches,
+for the same number of examples. In rows of `rising` the learning rate rises for a tenth of the steps, or
+until the last cut as in `finetune --tighten`, and then falls to zero. Distances are Kullback-Leibler
+divergences of answers from the dense model's, on dev and on the selection split.
 
 Rows that the file has already are not computed again.
 """
@@ -50,7 +52,8 @@ from rpmask.train.trainer import Cuts, train
 class Row:
     """One way to a sparsity. `tightened` is the share of the training in which the mask is cut.
 
-    refit is the number of rows for a refit before the training, or after each of the cuts.
+    refit is the number of rows for a refit before the training, or after each of the cuts. rise is the share
+    of the training in which the learning rate rises.
     """
 
     sparsity: float
@@ -62,6 +65,7 @@ class Row:
     cuts: int = 10
     batch: int = 32
     rate: float = 4e-4
+    rise: float = 0.1
     precision: str = "fp32"
 
 
@@ -69,6 +73,10 @@ RATES = tuple(
     Row(0.97, 3, refit=0, tightened=0.7, batch=batch, rate=rate, precision="bf16")
     for rate in (4e-4, 8e-4)
     for batch in (32, 16)
+)
+RISING = tuple(
+    Row(0.97, 3, refit=0, tightened=0.7, rate=rate, rise=rise, precision="bf16")
+    for rate, rise in ((8e-4, 0.1), (8e-4, 0.7), (4e-4, 0.7))
 )
 CUTTING = (
     Row(0.97, 0),
@@ -88,7 +96,7 @@ CUTTING = (
 )
 
 
-ROWS = {"cutting": CUTTING, "rates": RATES}
+ROWS = {"cutting": CUTTING, "rates": RATES, "rising": RISING}
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,7 @@ def walked(task: Task, row: Row) -> dict[str, Any]:
     plan = TrainPlan(
         epochs=row.epochs,
         learning_rate=row.rate,
+        warmup=row.rise,
         batch_size=row.batch,
         precision=row.precision,
         refit=0 if row.tightened else row.refit,
