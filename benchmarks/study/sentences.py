@@ -39,10 +39,12 @@ def kept(rows: Rows) -> Iterator[str]:
         targets = ", ".join(f"{target:.1%}" for _, _, target in found)
         reached = sum(whole >= target for _, whole, target in found)
         few = "" if seeds == SEEDS else f", with {counted(seeds, 'seed')} so far"
+        asked = f"The targets, set before anything was measured, were {targets}"
+        if len(found) == 1:
+            asked = f"The target, set before anything was measured, was {targets}"
         yield (
             f"{name}, **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
-            f"{', '.join(LEARNT)}{few}. The targets, set before anything was measured, were {targets}: "
-            f"{reached} of {len(found)} reached."
+            f"{', '.join(LEARNT)}{few}. {asked}: {reached} of {len(found)} reached."
         )
 
 
@@ -57,7 +59,7 @@ def hardest(rows: Rows) -> Iterator[str]:
     worst = min(shares, key=lambda task: mean(shares[task]))
     rest = [each for task, each in shares.items() if task != worst]
     without = ", ".join(f"{mean(column):.1%}" for column in zip(*rest, strict=True))
-    yield f"{worst} loses most. Without it the means are {without}."
+    yield f"By levels, {worst} loses most. Without it the means are {without}."
 
 
 def one_shot(rows: Rows) -> Iterator[str]:
