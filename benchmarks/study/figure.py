@@ -30,7 +30,7 @@ def draw(rows: Rows) -> None:
     tasks = [task for task in TASKS if task not in AT_CHANCE and of(here, task=task)]
     if not tasks:
         return
-    figure = Figure(figsize=(2.6 * len(tasks) + 0.6, 3.0), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(tasks) + 0.6, 3.2), layout="constrained")
     for axes, task in zip(
         figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0], tasks, strict=True
     ):
@@ -61,8 +61,6 @@ def draw(rows: Rows) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel("retention, corrected for chance (%)", fontsize=9)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside lower center", ncols=len(NAMES), frameon=False, fontsize=9
-    )
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     with matplotlib.rc_context({"svg.hashsalt": "rpmask"}):
         figure.savefig(DOCS / FIGURE, metadata={"Date": None})
