@@ -150,7 +150,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "no-refit-lean-race": (*_PLAIN, "--budget", "0.1", "--epochs", "7.2"),
     "no-refit-take-evidence": (*_PLAIN, "--take", "evidence"),
     "levels-long": ("--level-epochs", "4", "--epochs", "8.8"),  # three times the budget
-    "levels-again": (),  # (d) once more, with the dense model and the code of (e)
+    "levels-again": (),  # (d) once more, with the dense model of (e)
     # (e) as it was first: from 83 % on, at a rate that rises for a tenth of the steps, then falls.
     "tightened-at-once": ("--levels", "0.83", "--set", "warmup_steps=0.1"),
     "levels-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said

@@ -108,18 +108,14 @@ def tightened_table(rows: Rows) -> str:
 
 
 def again_said(rows: Rows) -> str:
-    """(e) beside (d) with the same dense model and code, where (d) was run once more."""
+    """(e) beside (d) with the same dense model, where (d) was run once more."""
     said = []
     for again in of(rows, question="factor", arm="levels-again"):
         where = {key: again[key] for key in ("task", "sparsity", "seed", "dense")}
         found = gap_kept(of(rows, question="main", arm="tightened", **where), [again])
         if found:
             said.append(f"{signed(found)} on {again['task']} {percent(again['sparsity'])}")
-    return (
-        f" With the same dense model and the same code, (e) minus (d): {', '.join(said)}."
-        if said
-        else ""
-    )
+    return f" With the same dense model, (e) minus (d): {', '.join(said)}." if said else ""
 
 
 def targets_table(rows: Rows) -> str:
