@@ -91,6 +91,12 @@ Sixteen rows per step help CoLA and hurt SST-2; twice the rate helps SST-2.
 
 {rates}
 
+`python benchmarks/cutting.py --dense ENCODER --rows rising`: the same, with a rate that rises for a tenth of
+the steps, as in the tables above, or until the last cut, as in `finetune --tighten`; the dense model is
+another.
+
+{rising}
+
 `python benchmarks/refitting.py --dense ENCODER`: a refit on 256 rows takes as long as {low:.0f} training
 steps at 97 % sparsity and {high:.0f} at 54 %. The table has the two solvers; `chosen` is the one that rpmask
 uses for such a matrix.
@@ -174,6 +180,7 @@ def page() -> str:
         starting=tables.starting(read("starting")),
         cutting=tables.cutting(read("cutting")),
         rates=tables.rates(read("rates")),
+        rising=tables.rates(read("rising")),
         tagging=head_tables.tagging(read("tagging")),
         tagging_options=read("tagging")["options"] + f" --sparsity {read('tagging')['sparsity']}",
         walk=head_tables.walk(read("decoder_walk")),

@@ -151,11 +151,12 @@ def cutting(report: Report) -> str:
 
 
 def rates(report: Report) -> str:
-    """A row for each task, rate and batch."""
+    """A row for each task, rate, rise of the rate, and batch."""
     rows = [
         [
             row["task"],
             f"{row['rate']:g}",
+            f"{100 * row['rise']:.0f} %",
             str(row["batch"]),
             f"{row['selection_distance']:.3f}",
             f"{row['distance']:.3f}",
@@ -165,8 +166,8 @@ def rates(report: Report) -> str:
         ]
         for row in report["rows"]
     ]
-    head = ["task", "rate", "rows per step", "distance on selection", "on dev", "agreement", "kept"]
-    return table([*head, "training"], rows)
+    head = ["task", "rate", "rises for", "rows per step", "distance on selection", "on dev"]
+    return table([*head, "agreement", "kept", "training"], rows)
 
 
 def refitting(report: Report) -> str:
