@@ -75,8 +75,8 @@ RATES = tuple(
     for batch in (32, 16)
 )
 RISING = tuple(
-    Row(0.97, 3, refit=0, tightened=0.7, rate=rate, rise=rise, precision="bf16")
-    for rate, rise in ((8e-4, 0.1), (8e-4, 0.7), (4e-4, 0.7))
+    Row(0.97, 3, refit=0, tightened=0.7, rate=8e-4, rise=rise, precision="bf16")
+    for rise in (0.1, 0.7)
 )
 CUTTING = (
     Row(0.97, 0),

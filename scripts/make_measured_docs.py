@@ -91,9 +91,8 @@ Sixteen rows per step help CoLA and hurt SST-2; twice the rate helps SST-2.
 
 {rates}
 
-`python benchmarks/cutting.py --dense ENCODER --rows rising`: the same, with a rate that rises for a tenth of
-the steps, as in the tables above, or until the last cut, as in `finetune --tighten`; the dense model is
-another.
+`python benchmarks/cutting.py --dense ENCODER --rows rising`: the same, from another dense model. The rate
+rises for a tenth of the steps, as in the tables above, or until the last cut, as in `finetune --tighten`.
 
 {rising}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,46 +33,46 @@ def dense_model(row: dict[str, Any]) -> tuple[int, float]:
     return row["seed"], row["dense"]
 
 
-def gap(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
+Gap = tuple[float, float, float]  # a difference, and the ends of its interval
+
+
+def gap(mine: Rows, others: Rows) -> Gap | None:
     """The mean difference of the metric over the dense models that both have, and its 95 % interval.
 
     The interval is over the dev rows, resampled alike for both sides; the seeds are averaged within it.
     """
-    known = {dense_model(row): row for row in others}
-    pairs = [(row, known[dense_model(row)]) for row in mine if dense_model(row) in known]
+    return _gap(mine, others, same=dense_model, unit=lambda row: 1.0)
+
+
+def gap_kept(mine: Rows, others: Rows) -> Gap | None:
+    """The same of the share that is kept, seed by seed: each row is measured by its own dense model."""
+    return _gap(mine, others, same=lambda row: row["seed"], unit=lambda row: row["dense"])
+
+
+def _gap(
+    mine: Rows,
+    others: Rows,
+    same: Callable[[dict[str, Any]], Hashable],
+    unit: Callable[[dict[str, Any]], float],
+) -> Gap | None:
+    known = {same(row): row for row in others}
+    pairs = [(row, known[same(row)]) for row in mine if same(row) in known]
     if not pairs:
         return None
-    draws = np.mean([np.subtract(a["resampled"], b["resampled"]) for a, b in pairs], axis=0)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return mean(a["dev"] - b["dev"] for a, b in pairs), float(low), float(high)
+
+    def apart(name: str) -> Any:
+        return [np.divide(a[name], unit(a)) - np.divide(b[name], unit(b)) for a, b in pairs]
+
+    low, high = np.quantile(np.mean(apart("resampled"), axis=0), [0.025, 0.975])
+    return mean(apart("dev")), float(low), float(high)
 
 
-def gap_kept(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
-    """The mean difference of the share that is kept, over the seeds that both have, and its 95 % interval.
-
-    The two may have other dense models: each row is measured by its own.
-    """
-    known = {row["seed"]: row for row in others}
-    pairs = [(row, known[row["seed"]]) for row in mine if row["seed"] in known]
-    if not pairs:
-        return None
-    draws = np.mean(
-        [
-            np.divide(a["resampled"], a["dense"]) - np.divide(b["resampled"], b["dense"])
-            for a, b in pairs
-        ],
-        axis=0,
-    )
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return mean(a["retention"] - b["retention"] for a, b in pairs), float(low), float(high)
-
-
-def apart(mine: Rows, others: Rows) -> tuple[float, float, float] | None:
+def difference(mine: Rows, others: Rows) -> Gap | None:
     """Which side is ahead: by the metric, or by the share that is kept if no dense model is in common."""
     return gap(mine, others) or gap_kept(mine, others)
 
 
-def signed(found: tuple[float, float, float] | None) -> str:
+def signed(found: Gap | None) -> str:
     """A difference with its interval, bold where it excludes zero."""
     if found is None:
         return "-"
@@ -81,7 +81,7 @@ def signed(found: tuple[float, float, float] | None) -> str:
     return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def points(found: tuple[float, float, float]) -> list[float]:
+def points(found: Gap) -> list[float]:
     """A difference and its interval as they are shown, and judged by."""
     return [round(100 * value, 1) + 0.0 for value in found]  # never -0
 

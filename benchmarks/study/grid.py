@@ -111,7 +111,7 @@ class Row:
         ]
 
 
-# One factor at a time away from "ours", or from "levels" where it is named for them; of an option that is
+# One factor at a time away from "ours", or from the arm that its name begins with; of an option that is
 # given twice the last one holds. The budget is shared out anew where a factor changes what the races cost.
 _PLAIN = (*BEFORE, *UNREFITTED, "--epochs", "6")
 _FISHER = ("--importance", "fisher", "--allocation", "global")
@@ -162,7 +162,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
     *("augment", "true-fisher", "double-rate"),
-    *("levels-again", *(arm for arm in ONE_FACTOR if arm.startswith("tightened-"))),
+    *("levels-again", "tightened-at-once"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.

