@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rpmask.masks.arrays import Bools, Scores
 from rpmask.randomized_masks.draws import pick
@@ -39,12 +40,20 @@ def exchange(
     inside, outside = np.flatnonzero(keep), np.flatnonzero(free)
     count = min(exchanges(inside.size, share), outside.size)
     window = WINDOW * count
-    least = inside[np.argsort(scores[inside], kind="stable")[:window]]
-    best = outside[np.argsort(-scores[outside], kind="stable")[:window]]
+    least = inside[lowest(scores[inside], window)]
+    best = outside[lowest(-scores[outside], window)]
     found = keep.copy()
     found[least[pick(least.size, count, random)]] = False
     found[best[pick(best.size, count, random)]] = True
     return found
+
+
+def lowest(values: Scores, count: int) -> NDArray[np.intp]:
+    """The places of the lowest values in rising order, of equal ones the first: a stable sort's first."""
+    if not 0 < count < values.size:
+        return np.argsort(values, kind="stable")[:count]
+    places = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
+    return places[np.argsort(values[places], kind="stable")[:count]]
 
 
 def exchange_in_groups(

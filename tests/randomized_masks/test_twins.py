@@ -12,7 +12,7 @@ from torch import nn
 from rpmask.errors import RpmaskError
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
 from rpmask.randomized_masks.mask_generation import draw_mask
-from rpmask.randomized_masks.twins import exchange, exchange_in_groups, twin_of
+from rpmask.randomized_masks.twins import exchange, exchange_in_groups, lowest, twin_of
 from rpmask.records import MaskRecipe
 
 
@@ -88,3 +88,9 @@ def test_a_draw_with_noise_has_no_twin() -> None:
     recipe, source, tensors = drawn("weight", 0.8)
     with pytest.raises(RpmaskError, match="does not fit the temperature"):
         draw_mask(replace(recipe, temperature=0.2, swapped=0.001), source, tensors)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 399, 400, 900])
+def test_the_lowest_values_are_those_of_a_stable_sort(count: int) -> None:
+    values = np.random.default_rng(2).integers(0, 30, 400).astype(np.float32)  # many are equal
+    assert lowest(values, count).tolist() == np.argsort(values, kind="stable")[:count].tolist()
