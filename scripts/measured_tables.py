@@ -270,7 +270,7 @@ def memory(report: Report) -> str:
     """What a masked step holds beside a plain one."""
     peaks, found = report["bytes"]["above_plain"], report["bytes"]
     held = {
-        "mask: one bool per prunable weight; the peak of a step does not rise": found[
+        "mask: one byte per prunable weight; the peak of a step does not rise": found[
             "one bool a prunable weight"
         ],
         "saved by frozen embeddings: their gradient; twice as much again for moments": found[

@@ -1,4 +1,4 @@
-"""Holding a mask costs one bool a prunable weight, and masking gradients allocates nothing."""
+"""Holding a mask costs one byte per prunable weight; applying it, room for one tensor at a time."""
 
 from __future__ import annotations
 
@@ -40,13 +40,12 @@ def mask() -> Mask:
     return Mask.from_bools({"0.weight": keep, "1.weight": ~keep})
 
 
-def test_a_hold_is_one_bool_a_weight(model: nn.Module, mask: Mask) -> None:
-    held = [keep for _, _, keep in MaskHold(model, mask)._held]
-    assert {keep.dtype for keep in held} == {torch.bool}
-    assert sum(keep.nbytes for keep in held) == mask.total()
+def test_a_hold_is_one_byte_per_weight(model: nn.Module, mask: Mask) -> None:
+    held = [bits for _, _, bits in MaskHold(model, mask)._held]
+    assert sum(bits.nbytes for bits in held) == mask.total()
 
 
-def test_gradients_are_masked_where_they_are(model: nn.Module, mask: Mask) -> None:
+def test_gradients_are_masked_in_place(model: nn.Module, mask: Mask) -> None:
     hold = MaskHold(model, mask)
     with allocations() as plain:
         model(torch.ones(1, SIZE)).square().mean().backward()
@@ -56,9 +55,22 @@ def test_gradients_are_masked_where_they_are(model: nn.Module, mask: Mask) -> No
     hold.apply()
     both = 2 * 4 * SIZE * SIZE
     assert both <= max(plain) < 1.5 * both
-    assert max(masked) <= max(plain) + 1024
+    assert max(masked) <= max(plain) + 4 * SIZE * SIZE + 1024
     assert hold.verify() <= mask.kept()
     for name, parameter in (("0.weight", model[0].weight), ("1.weight", model[1].weight)):
         assert parameter.grad is not None
         assert not parameter.grad[~mask.keep(name)].any()
         assert parameter.grad[mask.keep(name)].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_dropped_weights_become_zero_and_kept_ones_stay(
+    model: nn.Module, mask: Mask, dtype: torch.dtype
+) -> None:
+    weight = model.to(dtype)[0].weight
+    keep = mask.keep("0.weight")
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight[~keep] = torch.nan
+    MaskHold(model, mask).apply()
+    assert torch.equal(weight, before.where(keep, 0.0))

@@ -279,7 +279,7 @@ def test_no_epochs_only_refit(tmp_path: Path) -> None:
 
 def test_a_refilled_zero_stops_the_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refill(self: MaskHold) -> None:
-        _, parameter, keep = self._held[0]
+        parameter, keep = next(iter(self.kept.items()))
         with torch.no_grad():
             parameter[~keep] = 1.0
 
