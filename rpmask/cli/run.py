@@ -13,10 +13,11 @@ from rpmask.cli.space import SPACE_OPTIONS, TypedSpace, fit_groups, refuse_space
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.masks.granularity import exact_sparsity, group_sparsity
+from rpmask.randomized_masks import paper
 from rpmask.ranks import world_size
 from rpmask.settings import setting
 from rpmask.steps.defaults import Untrained, starting_point, task_defaults
-from rpmask.steps.requests import FinetuneRequest, RunRequest
+from rpmask.steps.requests import RunRequest
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class TypedLevels:
         None,
         "Rising sparsities, or cubic:N. If they end below --sparsity, the last training tightens the mask to "
         "it, or with --epochs 0 the last refit does",
-        none="0.54,0.83,0.92 and --sparsity",
+        none="0.54; for the demo, language models and --recipe paper 0.54,0.83,0.92 and --sparsity",
     )
     one_shot: bool = setting(False, "One level, straight to --sparsity", "--one-shot")
     sparsity: float | None = setting(
@@ -57,14 +58,7 @@ def run(
     refuse_space(given, recipe=request.sample.recipe)
     if "precision" in given:  # resolve it once: a second measurement might come out otherwise
         given["precision"] = resolve_precision(given["precision"])
-    request = requested(given, space)
-    granularity = request.sample.granularity
-    chosen = chosen_levels(levels, granularity)
-    request = replace(request, levels=tuple(exact_sparsity(granularity, s) for s in chosen))
-    if levels.sparsity is not None:
-        sparsity = exact_sparsity(granularity, levels.sparsity)
-        if request.levels[-1] < sparsity:
-            request = replace(request, finetune=tightened(request.finetune, sparsity))
+    request = with_levels(requested(given, space), levels)
     refuse_pace(given, request.finetune.plan.trains)
     request.check()
     sampling = request.sample
@@ -125,13 +119,13 @@ def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunReques
     sample, screen, plan = request.sample, request.screen, request.finetune.plan
     if sample.recipe == "default":
         sample = replace(sample, k=given.get("k", usual.k), space=usual.space)
+    refitted = replace(plan, refit=given.get("refit", usual.rows), tighten=None)
     return replace(
         request,
+        levels=paper.LEVELS,
         level_epochs=given.get("level_epochs", 0.0),
         distilled_epochs=given.get("distilled_epochs", 0.0),
-        finetune=replace(
-            request.finetune, plan=replace(plan, refit=given.get("refit", usual.rows))
-        ),
+        finetune=replace(request.finetune, plan=refitted),
         sample=replace(sample, calibration_rows=given.get("calibration_rows", usual.rows)),
         screen=replace(
             screen,
@@ -143,13 +137,21 @@ def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunReques
     )
 
 
-def tightened(request: FinetuneRequest, sparsity: float) -> FinetuneRequest:
-    """A training that tightens its mask to a sparsity."""
-    return replace(request, plan=replace(request.plan, tighten=sparsity))
+def with_levels(request: RunRequest, typed: TypedLevels) -> RunRequest:
+    """The request with the levels as given; if they end below the last sparsity, it tightens the mask."""
+    granularity = request.sample.granularity
+    chosen, last = chosen_levels(request, typed)
+    levels = tuple(exact_sparsity(granularity, level) for level in chosen)
+    last = exact_sparsity(granularity, last)
+    plan = replace(request.finetune.plan, tighten=last if levels[-1] < last else None)
+    return replace(request, levels=levels, finetune=replace(request.finetune, plan=plan))
 
 
-def chosen_levels(typed: TypedLevels, granularity: str) -> tuple[float, ...]:
-    """The levels as given: a list, a schedule, or the paper's up to the last sparsity; of N:M only that."""
+def chosen_levels(request: RunRequest, typed: TypedLevels) -> tuple[tuple[float, ...], float]:
+    """The levels and the last sparsity: a list, a schedule, or the usual levels below the last sparsity.
+
+    Of N:M there is only the last.
+    """
     from rpmask.randomized_masks.levels import check_levels, parse_levels
 
     sparsity = typed.sparsity
@@ -160,9 +162,11 @@ def chosen_levels(typed: TypedLevels, granularity: str) -> tuple[float, ...]:
                 f"--one-shot is one level, and --levels asks for {len(chosen)}.",
                 "Leave one of the two out.",
             )
-        return chosen
-    usual = RunRequest().levels
-    fixed = group_sparsity(granularity)
-    last = (fixed or usual[-1]) if sparsity is None else sparsity
-    before = () if typed.one_shot or fixed else tuple(level for level in usual if level < last)
-    return check_levels((*before, last))
+        return chosen, chosen[-1] if sparsity is None else sparsity
+    fixed = group_sparsity(request.sample.granularity)
+    last = (fixed or request.sparsity) if sparsity is None else sparsity
+    none = typed.one_shot or fixed
+    before = () if none else tuple(level for level in request.levels if level < last)
+    levels = check_levels((*before, last))
+    tightens = before and request.finetune.plan.tighten is not None
+    return (before if tightens else levels), last

@@ -30,12 +30,15 @@ class Untrained(Record):
 class TaskDefaults(Record):
     """The defaults that depend on the task: how long `run` takes, and what trains.
 
+    The levels end at the last sparsity, or before it if the training of the last one `tightens` its mask.
     level_epochs trains every level but the last, epochs the last, at learning_rate. budget is the race's
     share of K full epochs, and candidates are compared on `examples`. Importances are computed on
     calibration_rows.
     """
 
-    epochs: float = 6.0
+    levels: tuple[float, ...] = (0.54,)
+    tightens: bool = True
+    epochs: float = 18.0
     level_epochs: float = 2.0
     learning_rate: float = TrainPlan.learning_rate
     budget: float = 0.25
@@ -50,6 +53,8 @@ class TaskDefaults(Record):
 # every batch: at 93.75 % it keeps 98.2 % when their embeddings train and 95.7 % when they do not.
 TASK_DEFAULTS = {
     "demo": TaskDefaults(
+        levels=paper.LEVELS,
+        tightens=False,
         epochs=0.5,
         level_epochs=0.5,
         learning_rate=3e-4,
@@ -65,6 +70,8 @@ TASK_DEFAULTS = {
 # SmolLM2-135M by magnitude, the hidden term is 2081 and the logits term 0.65.
 KIND_DEFAULTS = {
     "language": TaskDefaults(
+        levels=paper.LEVELS,
+        tightens=False,
         epochs=1.0,
         level_epochs=0.5,
         learning_rate=1e-4,
@@ -102,12 +109,14 @@ def starting_point(recipe: str, task: str, kind: str | None = None) -> RunReques
     plan = base.finetune.plan
     plan = replace(
         plan,
+        tighten=base.sparsity if defaults.tightens else None,
         epochs=defaults.epochs,
         learning_rate=defaults.learning_rate,
         distill=replace(plan.distill, hidden=defaults.distill_hidden),
     )
     base = replace(
         base,
+        levels=defaults.levels,
         sample=replace(base.sample, calibration_rows=defaults.calibration_rows),
         screen=replace(base.screen, budget=defaults.budget, examples=defaults.examples),
         finetune=replace(base.finetune, plan=plan),
@@ -120,6 +129,7 @@ def _paper(base: RunRequest) -> RunRequest:
     """The public recipe; where it differs on purpose is the table of docs/concepts.md."""
     plan = replace(
         base.finetune.plan,
+        tighten=None,
         epochs=paper.EPOCHS,
         learning_rate=paper.LEARNING_RATE,
         batch_size=paper.BATCH_SIZE,

@@ -37,12 +37,12 @@ class MaskedTrainer(transformers.Trainer):
         task: TaskSpec,
         terms: Distillation,
         hold: MaskHold,
-        last_cut: int | None = None,
+        tightens: bool = False,
         **keywords: Any,
     ) -> None:
         super().__init__(*arguments, **keywords)
         self._task, self._terms, self._hold = task, terms, hold
-        self._last_cut = last_cut
+        self._tightens = tightens
         self._teacher: LiveTeacher | RowCachedTeacher | None = None
         self._full_length: int | None = None
         # The loss below is a mean over the batch; the Trainer divides it under accumulation.
@@ -102,8 +102,8 @@ class MaskedTrainer(transformers.Trainer):
         return evaluation_order(eval_dataset).tolist()
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Weights can be the best only after the last cut."""
-        if self._last_cut is not None and self.state.global_step <= self._last_cut:
+        """A training that tightens keeps its last weights: before them cuts follow, or the rate is high."""
+        if self._tightens and self.state.global_step < self.state.max_steps:
             return False
         return bool(super()._determine_best_metric(metrics, trial))
 
@@ -111,7 +111,7 @@ class MaskedTrainer(transformers.Trainer):
         self._hold.verify()
         with current_names(self.model):
             super()._save(output_dir, state_dict)
-        if self._last_cut is not None and output_dir is not None:
+        if self._tightens and output_dir is not None:
             save_mask(self._hold.mask, Path(output_dir) / CHECKPOINT_MASK)
 
 

@@ -90,8 +90,8 @@ class TrainPlan(Checked, panel=TRAINING):
     dropout: a model that lost nearly all its weights has little capacity, and the teacher whose hidden
     states it learns uses no dropout.
     refit, freeze_embeddings: None leaves the choice to the step, which knows where the mask comes from.
-    tighten: the sparsity that cuts during the training reach, from that of the mask it begins with. Weights
-    can be the best only after the last cut. Without a training, one cut during the refit reaches it.
+    tighten: the sparsity that cuts during the training reach, from that of the mask it begins with. The last
+    weights are kept. Without a training, one cut during the refit reaches it.
     evaluate_every: steps between evaluations; 0 spreads `evaluations` over the training.
     max_grad_norm: where gradients are clipped; 0 clips nothing.
     """
@@ -137,7 +137,9 @@ class TrainPlan(Checked, panel=TRAINING):
         at_least=0,
     )
     evaluations: int = setting(
-        6, "Evaluations on the selection split; the best weights are kept", at_least=1
+        6,
+        "Evaluations on the selection split; the best weights are kept, the last if the mask is tightened",
+        at_least=1,
     )
     patience: int = setting(
         0, "Stop after this many evaluations without improvement; 0 never stops", at_least=0
@@ -161,12 +163,17 @@ class TrainPlan(Checked, panel=TRAINING):
     evaluate_every: int = setting(0, at_least=0)
 
     def check(self) -> None:
-        """Refuse cuts that neither a training nor a refit makes."""
+        """Refuse cuts that neither a training nor a refit makes, and a training that stops before them."""
         super().check()
         if self.tighten is not None and not self.trains and self.refit == 0:
             raise RpmaskError(
                 "A mask is tightened while its weights train or are refitted, and both are left out.",
                 "Draw masks at the final sparsity, or give --epochs or --refit a number above 0.",
+            )
+        if self.tighten is not None and self.patience:
+            raise RpmaskError(
+                "A training that tightens its mask keeps the last weights, so it cannot stop early.",
+                "Leave --patience out, or --tighten.",
             )
 
     def check_granularity(self, granularity: str) -> None:

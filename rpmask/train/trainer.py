@@ -131,7 +131,7 @@ def train(
         task=task,
         terms=plan.distill,
         hold=hold,
-        last_cut=max(tightening.by_step) if tightening else None,
+        tightens=tightening is not None,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     with ExitStack() as stack:

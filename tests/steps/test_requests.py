@@ -60,6 +60,7 @@ def test_statistics_need_a_row(kind: type[SampleRequest] | type[JackpotRequest],
             "0.75 is that of 1:4 masks, not of 2:4",
         ),
         (FinetuneRequest(plan=TrainPlan(tighten=0.9, epochs=0, refit=0)), "both are left out"),
+        (FinetuneRequest(plan=TrainPlan(tighten=0.9, patience=2)), "cannot stop early"),
         (
             RunRequest(
                 sample=SampleRequest(granularity="head"),
