@@ -10,6 +10,7 @@ import pytest
 
 from rpmask.cli import entry
 from rpmask.errors import RpmaskError
+from rpmask.randomized_masks.paper import LEVELS
 from rpmask.randomized_masks.paper import TERMS as PAPER_TERMS
 from rpmask.records import ROW_ALLOCATION, SearchSpace
 from rpmask.steps import pipeline
@@ -47,12 +48,39 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_demo_has_its_own_defaults(asked: Any) -> None:
     demo = asked()
+    assert (demo.levels, demo.finetune.plan.tighten) == (LEVELS, None)
+    assert asked("--sparsity", "0.9").levels == (0.54, 0.83, 0.9)
     assert (demo.finetune.plan.epochs, demo.level_epochs, demo.screen.budget) == (0.5, 0.5, 0.08)
     assert demo.finetune.plan.distill == Distillation()
     assert demo.finetune.plan.dropout == 0.0
     assert demo.select.take == "best"
     assert asked("--take", "evidence").select.take == "evidence"
     assert asked("--epochs", "3", "--budget", "0.5").finetune.plan.epochs == 3.0
+
+
+@pytest.mark.parametrize(
+    ("options", "levels", "tighten"),
+    [
+        ("", (0.54,), 0.9375),
+        ("--sparsity 0.99", (0.54,), 0.99),
+        ("--sparsity 0.5", (0.5,), None),
+        ("--one-shot", (0.9375,), None),
+        ("--levels 0.8,0.9", (0.8, 0.9), None),
+        ("--levels 0.8,0.9 --sparsity 0.95", (0.8, 0.9), 0.95),
+        ("--granularity 2:4", (0.5,), None),
+        ("--epochs 0", LEVELS, None),
+        ("--recipe paper", LEVELS, None),
+        ("--recipe paper --sparsity 0.97", (*LEVELS, 0.97), None),
+    ],
+)
+def test_a_run_races_once_and_its_training_tightens_the_mask(
+    asked: Any, tmp_path: Path, options: str, levels: tuple[float, ...], tighten: float | None
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text,label\n" + "a fine day,good\na wet day,bad\n" * 20)
+    data = ("--task", "weather", "--train", str(rows), "--dev", str(rows))
+    found = asked(*data, "--model", ".", *options.split())
+    assert (found.levels, found.finetune.plan.tighten) == (levels, tighten)
 
 
 @pytest.mark.parametrize("recipe", ["default", "paper"])
