@@ -154,7 +154,11 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "tightened-unperturbed": ("--augment", "0"),
     # (e) as it was first: from 83 % on, at a rate that rises for a tenth of the steps, then falls.
     "tightened-at-once": ("--levels", "0.83", "--set", "warmup_steps=0.1", "--augment", "0"),
-    "levels-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said
+    "tightened-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said
+        *("--epochs", "18", "--budget", "0.25", "--augment", "0"),
+        *("--race-rate", "2e-4", "--learning-rate", "1.5e-4"),
+    ),
+    "levels-defaults": (  # those that it had before
         *("--level-epochs", "2", "--epochs", "6", "--budget", "0.25"),
         *("--race-rate", "2e-4", "--learning-rate", "1.5e-4"),
     ),
@@ -163,7 +167,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
     *("augment", "true-fisher", "double-rate"),
-    *("levels-again", "tightened-at-once"),
+    *("levels-again", "tightened-at-once", "tightened-defaults"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.

@@ -58,7 +58,7 @@ def run(
     refuse_space(given, recipe=request.sample.recipe)
     if "precision" in given:  # resolve it once: a second measurement might come out otherwise
         given["precision"] = resolve_precision(given["precision"])
-    request = with_levels(requested(given, space), levels)
+    request = with_levels(requested(given, space), levels, given)
     refuse_pace(given, request.finetune.plan.trains)
     request.check()
     sampling = request.sample
@@ -137,13 +137,17 @@ def _untrained(request: RunRequest, given: Given, usual: Untrained) -> RunReques
     )
 
 
-def with_levels(request: RunRequest, typed: TypedLevels) -> RunRequest:
+def with_levels(request: RunRequest, typed: TypedLevels, given: Given) -> RunRequest:
     """The request with the levels as given; if they end below the last sparsity, it tightens the mask."""
-    granularity = request.sample.granularity
+    sampling, plan = request.sample, request.finetune.plan
     chosen, last = chosen_levels(request, typed)
-    levels = tuple(exact_sparsity(granularity, level) for level in chosen)
-    last = exact_sparsity(granularity, last)
-    plan = replace(request.finetune.plan, tighten=last if levels[-1] < last else None)
+    levels = tuple(exact_sparsity(sampling.granularity, level) for level in chosen)
+    last = exact_sparsity(sampling.granularity, last)
+    tightens = levels[-1] < last
+    if tightens and sampling.recipe == "default" and "epochs" not in given:
+        usual = task_defaults(sampling.task, given.get("kind")).tightening_epochs
+        plan = replace(plan, epochs=usual or plan.epochs)
+    plan = replace(plan, tighten=last if tightens else None)
     return replace(request, levels=levels, finetune=replace(request.finetune, plan=plan))
 
 

@@ -30,15 +30,15 @@ class Untrained(Record):
 class TaskDefaults(Record):
     """The defaults that depend on the task: how long `run` takes, and what trains.
 
-    The levels end at the last sparsity, or before it if the training of the last one `tightens` its mask.
-    level_epochs trains every level but the last, epochs the last, at learning_rate. budget is the race's
-    share of K full epochs, and candidates are compared on `examples`. Importances are computed on
-    calibration_rows.
+    level_epochs trains every level but the last, epochs the last, at learning_rate; where that training
+    tightens the mask it has tightening_epochs. If these are None, the levels end at the last sparsity and
+    nothing is tightened. budget is the race's share of K full epochs, and candidates are compared on
+    `examples`. Importances are computed on calibration_rows.
     """
 
     levels: tuple[float, ...] = (0.54,)
-    tightens: bool = True
-    epochs: float = 18.0
+    epochs: float = 6.0
+    tightening_epochs: float | None = 18.0
     level_epochs: float = 2.0
     learning_rate: float = TrainPlan.learning_rate
     budget: float = 0.25
@@ -54,8 +54,8 @@ class TaskDefaults(Record):
 TASK_DEFAULTS = {
     "demo": TaskDefaults(
         levels=paper.LEVELS,
-        tightens=False,
         epochs=0.5,
+        tightening_epochs=None,
         level_epochs=0.5,
         learning_rate=3e-4,
         budget=0.08,
@@ -71,8 +71,8 @@ TASK_DEFAULTS = {
 KIND_DEFAULTS = {
     "language": TaskDefaults(
         levels=paper.LEVELS,
-        tightens=False,
         epochs=1.0,
+        tightening_epochs=None,
         level_epochs=0.5,
         learning_rate=1e-4,
         examples=64,
@@ -109,7 +109,7 @@ def starting_point(recipe: str, task: str, kind: str | None = None) -> RunReques
     plan = base.finetune.plan
     plan = replace(
         plan,
-        tighten=base.sparsity if defaults.tightens else None,
+        tighten=base.sparsity if defaults.tightening_epochs else None,
         epochs=defaults.epochs,
         learning_rate=defaults.learning_rate,
         distill=replace(plan.distill, hidden=defaults.distill_hidden),

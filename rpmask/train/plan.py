@@ -97,7 +97,10 @@ class TrainPlan(Checked, panel=TRAINING):
     """
 
     epochs: float = setting(
-        6.0, "Epochs of training; in `run`, of the last level. 0 only refits", at_least=0
+        6.0,
+        "Epochs of training; in `run`, of the last level, which has 18 if it tightens the mask (the demo and "
+        "language models do not). 0 only refits",
+        at_least=0,
     )
     max_steps: int = -1
     learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0)
