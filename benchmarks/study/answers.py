@@ -75,8 +75,8 @@ def factor_table(rows: Rows) -> str:
         "without refitting, and trains 0.6 epochs longer. *race-labels* are at 2e-4 as well. Where "
         "*train-embeddings* and *refit-alone* took the same mask they are the same training. *unraced* "
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
-        "nothing. *defaults* from (d) is `rpmask run` with its default epochs, races and learning rates. "
-        "*at-once* from (e) begins at 83 %, and its rate rises for a tenth of the steps only.\n\n"
+        "nothing. *defaults* from (e) is `rpmask run` with its default epochs, races and learning rates, "
+        "from (d) with those that it had when levels were its default.\n\n"
         + table([*header, "to unchanged, points", "steps"], lines)
     )
 
@@ -156,18 +156,19 @@ def jackpot_said(rows: Rows) -> str:
 
 
 MORE_STEPS = {
-    "levels-defaults": "`rpmask run` with its default epochs, races and learning rates",
+    "tightened-defaults": "`rpmask run` with its default epochs, races and learning rates",
+    "levels-defaults": "`rpmask run` as it was when levels were its default",
     "levels-long": "(d) with three times the steps",
 }
 
 
 def longer_said(rows: Rows) -> list[str]:
-    """What is kept in more steps than the comparison's, beside (d) in those."""
+    """What is kept in more steps than the comparison's, beside the arm in those."""
     said = []
     for arm, what in MORE_STEPS.items():
         each = [
             f"{mine['retention']:.1%} on {mine['task']} {percent(mine['sparsity'])} in "
-            f"{sum(mine['steps'].values()):,} steps, (d) {its['retention']:.1%} in "
+            f"{sum(mine['steps'].values()):,} steps, {ORIGINS[its['arm']]} {its['retention']:.1%} in "
             f"{sum(its['steps'].values()):,} (seed {mine['seed']})"
             for mine, its in beside_origin(rows, arm)
         ]

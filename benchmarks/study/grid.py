@@ -152,8 +152,6 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "levels-long": ("--level-epochs", "4", "--epochs", "8.8"),  # three times the budget
     "levels-again": (),  # (d) once more, with the dense model of (e)
     "tightened-unperturbed": ("--augment", "0"),
-    # (e) as it was first: from 83 % on, at a rate that rises for a tenth of the steps, then falls.
-    "tightened-at-once": ("--levels", "0.83", "--set", "warmup_steps=0.1", "--augment", "0"),
     "tightened-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said
         *("--epochs", "18", "--budget", "0.25", "--augment", "0"),
         *("--race-rate", "2e-4", "--learning-rate", "1.5e-4"),
@@ -167,7 +165,7 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
     *("augment", "true-fisher", "double-rate"),
-    *("levels-again", "tightened-at-once", "tightened-defaults"),
+    *("levels-again", "tightened-defaults"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
@@ -253,10 +251,7 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
         for arm in ONE_FACTOR:
             for task in FACTOR_TASKS:
                 yield Row("factor", arm, task, 0.9375, seed, one_changed(arm))
-    places = {
-        0.99: ("refit-alone", "no-refit", "tightened-at-once", "tightened-unperturbed"),
-        0.97: SPARSER,
-    }
+    places = {0.99: ("refit-alone", "no-refit", "tightened-unperturbed"), 0.97: SPARSER}
     for sparsity, arms in places.items():
         for arm in arms:
             for task in TASKS:

@@ -99,20 +99,20 @@ python benchmarks/study/page.py        # these pages, from whatever rows are the
   levels are refitted, so (d) takes more steps than the others on MRPC.
 - **(e) rpmask, tightened**: one level, of 54 %, with a race as in (d). Then the mask is tightened to its
   sparsity in ten cuts over the first 70 % of 7 epochs, by the Fisher information of the weights as they are
-  at each cut (`--levels 0.54 --sparsity S`). The learning rate rises to 8e-4 at the last cut. Nothing is
-  refitted. The ten calibrations take the time of at most 80 steps, which its steps do not count. It was run
-  last.
+  at each cut (`--levels 0.54 --sparsity S`). The learning rate rises to 8e-4 at the last cut, and the last
+  weights are kept. It learns four perturbed copies of each row as well (`--augment 4`). Nothing is refitted.
+  The ten calibrations take the time of at most 80 steps, which its steps do not count. It was run last.
 
 Each arm spends {BUDGET:g} epochs of training steps in all, races included. Refitting took the time of REFITS
-steps, on cores shared with other work, and is counted as that many; (c) therefore trains 0.6 epochs less,
-and yet takes some percent more steps than (a) on MRPC and RTE, whose epochs are short. *Retention* is the
-sparse model's dev metric over the dense one's. *Corrected* for chance it is (sparse - majority) / (dense -
+steps, on cores shared with other work, and is counted as that many; (c) therefore trains 0.6 epochs less, and
+yet takes some percent more steps than (a) on MRPC and RTE, whose epochs are short. *Retention* is the sparse
+model's dev metric over the dense one's. *Corrected* for chance it is (sparse - majority) / (dense -
 majority), since a broken model keeps most of the plain figure if one class is frequent. *Selection* is the
 metric on the selection split after the last step; dev is evaluated with the weights that are best on that
-split. *Agreement* is the share of dev rows that the sparse model classifies as the dense one does, and in
-brackets the same for always giving the dense model's most frequent answer. Differences and their intervals
-are from the seeds whose dense model both arms have in common. (e) has none in common with the others, and is
-compared by retention.
+split, of (e) the last ones. *Agreement* is the share of dev rows that the sparse model classifies as the
+dense one does, and in brackets the same for always giving the dense model's most frequent answer. Differences
+and their intervals are from the seeds whose dense model both arms have in common. (e) has none in common with
+the others, and is compared by retention.
 
 Dev was read once per training. Some defaults were chosen after dev of some rows had been seen: that `run`
 takes the top-ranked mask of a race, that weights are refitted, that races learn from the dense model, and

@@ -116,15 +116,17 @@ def draws(rows: Rows) -> Iterator[str]:
 
 def defaults(rows: Rows) -> Iterator[str]:
     """`rpmask run` as it stands."""
-    found = [mine for mine, _ in beside_origin(rows, "levels-defaults")]
+    found = [mine for mine, _ in beside_origin(rows, "tightened-defaults")]
     if found:
         each = ", ".join(f"{row['task']} {row['retention']:.0%}" for row in found)
         steps = sum(sum(row["steps"].values()) for row in found)
-        its = sum(sum(one["steps"].values()) for _, one in beside_origin(rows, "levels-defaults"))
+        its = sum(
+            sum(one["steps"].values()) for _, one in beside_origin(rows, "tightened-defaults")
+        )
         yield (
             f"`rpmask run` with its default learning rates, epochs and races keeps at "
             f"{percent(found[0]['sparsity'])} (one seed each): {each}, in {steps / its:.1f} times the steps "
-            "of (d)."
+            "of (e)."
         )
 
 
