@@ -36,7 +36,7 @@ class TaskDefaults(Record):
     `examples`. Importances are computed on calibration_rows.
     """
 
-    levels: tuple[float, ...] = (0.54,)
+    levels: tuple[float, ...] = paper.LEVELS[:1]
     epochs: float = 6.0
     tightening_epochs: float | None = 18.0
     level_epochs: float = 2.0
