@@ -250,8 +250,10 @@ def _reused(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
 
 
 def deciding(request: FinetuneRequest) -> dict[str, Any]:
-    """Return the options that decide what is trained."""
-    return request.without("retain")
+    """Return the options that decide what is trained; those that say nothing here have their defaults."""
+    usual = TrainPlan()
+    unsaid = {name: getattr(usual, name) for name in _without(request.plan)}
+    return replace(request, plan=replace(request.plan, **unsaid)).without("retain")
 
 
 def _without(plan: TrainPlan) -> tuple[str, ...]:

@@ -118,9 +118,14 @@ def test_an_option_that_decides_no_number_is_not_in_the_key() -> None:
     usual = FinetuneRequest()
     strict = replace(usual, retain=0.99)
     longer = replace(usual, plan=TrainPlan(epochs=7))
+    slower = replace(
+        usual, plan=TrainPlan(tighten_share=0.5, tighten_cuts=4)
+    )  # of what is not tightened
+    tightened = replace(usual, plan=TrainPlan(tighten=0.9))
 
     def key(request: FinetuneRequest) -> str:
         return step_digest("finetune", {}, deciding(request))
 
-    assert key(strict) == key(usual)
+    assert key(strict) == key(slower) == key(usual)
     assert key(longer) != key(usual)
+    assert key(replace(tightened, plan=TrainPlan(tighten=0.9, tighten_share=0.5))) != key(tightened)
