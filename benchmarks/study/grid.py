@@ -154,6 +154,10 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
     "tightened-unperturbed": ("--augment", "0"),
     "tightened-defaults": (  # the epochs, rates and races of `rpmask run` if nothing is said
         *("--epochs", "18", "--budget", "0.25", "--augment", "0"),
+        *("--race-rate", "2e-4", "--learning-rate", "4e-4"),
+    ),
+    "tightened-slowly": (  # at the rate of a training that does not tighten
+        *("--epochs", "18", "--budget", "0.25", "--augment", "0"),
         *("--race-rate", "2e-4", "--learning-rate", "1.5e-4"),
     ),
     "levels-defaults": (  # those that it had before
@@ -165,7 +169,10 @@ ONE_FACTOR: dict[str, tuple[str, ...]] = {
 SPARSER = (
     *("unraced", "take-control", "labels-only", "no-hidden", "no-logits", "calibration-2048"),
     *("augment", "true-fisher", "double-rate"),
-    *("levels-again", "tightened-defaults"),
+    "levels-again",
+)
+MORE_SEEDS = (  # at 97 %, with every seed
+    *("levels-long", "tightened-defaults", "tightened-slowly", "tightened-unperturbed"),
 )
 FACTOR_TASKS = ("rte", "cola", "mrpc", "sst2")
 # Masks alone: one race of every one for an epoch, and a training that is only there to end the command.
@@ -258,5 +265,5 @@ def rows(seeds: int = SEEDS) -> Iterator[Row]:
                 yield Row("factor", arm, task, sparsity, 0, one_changed(arm))
     for seed in range(seeds):
         for task in TASKS:
-            for arm in ("levels-long", "tightened-unperturbed"):
+            for arm in MORE_SEEDS:
                 yield Row("factor", arm, task, 0.97, seed, one_changed(arm))

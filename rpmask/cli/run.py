@@ -144,9 +144,9 @@ def with_levels(request: RunRequest, typed: TypedLevels, given: Given) -> RunReq
     levels = tuple(exact_sparsity(sampling.granularity, level) for level in chosen)
     last = exact_sparsity(sampling.granularity, last)
     tightens = levels[-1] < last
-    if tightens and sampling.recipe == "default" and "epochs" not in given:
-        usual = task_defaults(sampling.task, given.get("kind")).tightening_epochs
-        plan = replace(plan, epochs=usual or plan.epochs)
+    usual = task_defaults(sampling.task, given.get("kind")).tightened
+    if tightens and usual and plan.trains and sampling.recipe == "default":
+        plan = fill(replace(plan, **vars(usual)), given)
     plan = replace(plan, tighten=last if tightens else None)
     return replace(request, levels=levels, finetune=replace(request.finetune, plan=plan))
 

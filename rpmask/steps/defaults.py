@@ -27,18 +27,24 @@ class Untrained(Record):
 
 
 @dataclass(frozen=True)
+class Tightened(Record):
+    """The defaults of a last training that tightens its mask."""
+
+    epochs: float = 18.0
+    learning_rate: float = 4e-4
+
+
+@dataclass(frozen=True)
 class TaskDefaults(Record):
     """The defaults that depend on the task: how long `run` takes, and what trains.
 
-    level_epochs trains every level but the last, epochs the last, at learning_rate; where that training
-    tightens the mask it has tightening_epochs. If these are None, the levels end at the last sparsity and
-    nothing is tightened. budget is the race's share of K full epochs, and candidates are compared on
-    `examples`. Importances are computed on calibration_rows.
+    level_epochs trains every level but the last, epochs the last, at learning_rate. If `tightened` is None,
+    the levels end at the last sparsity and nothing is tightened. budget is the race's share of K full
+    epochs, and candidates are compared on `examples`. Importances are computed on calibration_rows.
     """
 
     levels: tuple[float, ...] = paper.LEVELS[:1]
     epochs: float = 6.0
-    tightening_epochs: float | None = 18.0
     level_epochs: float = 2.0
     learning_rate: float = TrainPlan.learning_rate
     budget: float = 0.25
@@ -46,6 +52,7 @@ class TaskDefaults(Record):
     freeze_embeddings: bool = True
     calibration_rows: int = SampleRequest.calibration_rows
     untrained: Untrained = field(default_factory=Untrained)
+    tightened: Tightened | None = field(default_factory=Tightened)
     distill_hidden: float = Distillation.hidden
 
 
@@ -55,7 +62,7 @@ TASK_DEFAULTS = {
     "demo": TaskDefaults(
         levels=paper.LEVELS,
         epochs=0.5,
-        tightening_epochs=None,
+        tightened=None,
         level_epochs=0.5,
         learning_rate=3e-4,
         budget=0.08,
@@ -72,7 +79,7 @@ KIND_DEFAULTS = {
     "language": TaskDefaults(
         levels=paper.LEVELS,
         epochs=1.0,
-        tightening_epochs=None,
+        tightened=None,
         level_epochs=0.5,
         learning_rate=1e-4,
         examples=64,
@@ -109,7 +116,7 @@ def starting_point(recipe: str, task: str, kind: str | None = None) -> RunReques
     plan = base.finetune.plan
     plan = replace(
         plan,
-        tighten=base.sparsity if defaults.tightening_epochs else None,
+        tighten=base.sparsity if defaults.tightened else None,
         epochs=defaults.epochs,
         learning_rate=defaults.learning_rate,
         distill=replace(plan.distill, hidden=defaults.distill_hidden),

@@ -59,20 +59,21 @@ def test_the_demo_has_its_own_defaults(asked: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "levels", "tighten", "epochs"),
+    ("options", "levels", "tighten", "pace"),
     [
-        ("", (0.54,), 0.9375, 18),
-        ("--sparsity 0.99", (0.54,), 0.99, 18),
-        ("--sparsity 0.99 --epochs 4", (0.54,), 0.99, 4),
-        ("--sparsity 0.5", (0.5,), None, 6),
-        ("--one-shot", (0.9375,), None, 6),
-        ("--levels 0.8,0.9", (0.8, 0.9), None, 6),
-        ("--levels 0.8,0.9 --sparsity 0.95", (0.8, 0.9), 0.95, 18),
-        ("--granularity 2:4", (0.5,), None, 6),
-        ("--epochs 0", LEVELS, None, 0),
-        ("--recipe paper", LEVELS, None, 10),
-        ("--recipe paper --sparsity 0.97", (*LEVELS, 0.97), None, 10),
-        ("--recipe paper --levels 0.9 --sparsity 0.97", (0.9,), 0.97, 10),
+        ("", (0.54,), 0.9375, (18, 4e-4)),
+        ("--sparsity 0.99", (0.54,), 0.99, (18, 4e-4)),
+        ("--sparsity 0.99 --epochs 4", (0.54,), 0.99, (4, 4e-4)),
+        ("--learning-rate 8e-4", (0.54,), 0.9375, (18, 8e-4)),
+        ("--sparsity 0.5", (0.5,), None, (6, 1.5e-4)),
+        ("--one-shot", (0.9375,), None, (6, 1.5e-4)),
+        ("--levels 0.8,0.9", (0.8, 0.9), None, (6, 1.5e-4)),
+        ("--levels 0.8,0.9 --sparsity 0.95", (0.8, 0.9), 0.95, (18, 4e-4)),
+        ("--granularity 2:4", (0.5,), None, (6, 1.5e-4)),
+        ("--epochs 0", LEVELS, None, (0, 1.5e-4)),
+        ("--recipe paper", LEVELS, None, (10, 5e-5)),
+        ("--recipe paper --sparsity 0.97", (*LEVELS, 0.97), None, (10, 5e-5)),
+        ("--recipe paper --levels 0.9 --sparsity 0.97", (0.9,), 0.97, (10, 5e-5)),
     ],
 )
 def test_a_run_races_once_and_its_training_tightens_the_mask(
@@ -81,14 +82,15 @@ def test_a_run_races_once_and_its_training_tightens_the_mask(
     options: str,
     levels: tuple[float, ...],
     tighten: float | None,
-    epochs: float,
+    pace: tuple[float, float],
 ) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("text,label\n" + "a fine day,good\na wet day,bad\n" * 20)
     data = ("--task", "weather", "--train", str(rows), "--dev", str(rows))
     found = asked(*data, "--model", ".", *options.split())
     plan = found.finetune.plan
-    assert (found.levels, plan.tighten, plan.epochs) == (levels, tighten, epochs)
+    assert (found.levels, plan.tighten) == (levels, tighten)
+    assert (plan.epochs, plan.learning_rate) == pace
 
 
 @pytest.mark.parametrize("recipe", ["default", "paper"])
