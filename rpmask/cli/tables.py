@@ -165,10 +165,14 @@ def run_table(result: dict[str, Any]) -> list[Table | str]:
         "@champion": result["champion"] or {"name": "none yet", "version": "-"},
     }
     registry = [(alias, one["name"], str(one["version"])) for alias, one in models.items()]
-    title = f"{result['task']}: {result['levels'][-1]['finetune']['primary']}"
+    last = result["levels"][-1]
+    title = f"{result['task']}: {last['finetune']['primary']}"
+    raced = percent(last["sparsity"])
+    tightened = raced != percent(last["finetune"]["sparsity"])
     return [
         plain_table(title, columns, rows),
-        "* on the selection split, after the race; dense and trained are on dev",
+        f"* on the selection split, after the race{f' at {raced}' if tightened else ''}; "
+        "dense and trained are on dev",
         plain_table("in the registry", ("alias", "model", "version"), registry),
     ]
 

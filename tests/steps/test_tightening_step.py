@@ -9,6 +9,8 @@ import pytest
 from commands import answer, rpmask
 from mlflow import MlflowClient
 
+from rpmask.cli.tables import run_table
+
 ROWS = ("--task", "demo", "--train-rows", "300", "--selection-rows", "60", "--threads", "1")
 RACE = ("--k", "2", "--budget", "0.05", "--rungs", "1", "--twins", "0", "--examples", "60")
 
@@ -28,6 +30,7 @@ def test_a_run_whose_levels_end_below_its_sparsity_tightens(
     (level,) = result["levels"]  # type: ignore[misc]
     trained, chosen = level["finetune"], level["select"]
     assert (level["sparsity"], trained["sparsity"]) == (0.5, 0.9)
+    assert "after the race at 50%; dense" in str(run_table(result)[1])
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     run = client.get_run(trained["run_id"])
     path = client.download_artifacts(trained["run_id"], "finetune.json", str(folder))
