@@ -77,8 +77,7 @@ def factor_table(rows: Rows) -> str:
         "trains Fisher information with one threshold for 7.4 epochs; its steps count a race that decides "
         "nothing. *defaults* from (e) is `rpmask run` with its default epochs, races and learning rates, "
         "*slowly* the same at 1.5e-4 in training, and *defaults* from (d) what it was when levels were its "
-        "default.\n\n"
-        + table([*header, "to unchanged, points", "steps"], lines)
+        "default.\n\n" + table([*header, "to unchanged, points", "steps"], lines)
     )
 
 
