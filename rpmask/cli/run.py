@@ -16,7 +16,7 @@ from rpmask.masks.granularity import exact_sparsity, group_sparsity
 from rpmask.randomized_masks import paper
 from rpmask.ranks import world_size
 from rpmask.settings import setting
-from rpmask.steps.defaults import Untrained, starting_point, task_defaults
+from rpmask.steps.defaults import Tightened, Untrained, starting_point, task_defaults
 from rpmask.steps.requests import RunRequest
 
 
@@ -39,6 +39,7 @@ class TypedLevels:
 @verb(
     skip=("like", "alpha", "teacher", "evaluations", "patience", "tighten"),
     defaults={
+        "where the mask is tightened": fill(starting_point("default", ""), vars(Tightened())),
         "for the demo": starting_point("default", "demo"),
         "for wikitext2": starting_point("default", "wikitext2"),
         "with --recipe paper": starting_point("paper", ""),

@@ -137,5 +137,5 @@ def _bits(keep: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _zero_where_dropped(values: torch.Tensor, bits: torch.Tensor) -> None:
-    """In place, and also for NaN; takes half the time of torch.where."""
+    """In place, and also for NaN; quicker than torch.where."""
     values.view(INTEGERS[values.element_size()]).bitwise_and_(bits)

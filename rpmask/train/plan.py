@@ -97,14 +97,10 @@ class TrainPlan(Checked, panel=TRAINING):
     """
 
     epochs: float = setting(
-        6.0,
-        "Epochs of training; in `run`, of the last level: 18 where that tightens the mask. 0 only refits",
-        at_least=0,
+        6.0, "Epochs of training; in `run`, of the last level. 0 only refits", at_least=0
     )
     max_steps: int = -1
-    learning_rate: float = setting(
-        1.5e-4, "Peak learning rate; in `run`, 4e-4 where the last level tightens the mask", above=0
-    )
+    learning_rate: float = setting(1.5e-4, "Peak learning rate", above=0)
     batch_size: int = setting(32, "Rows per step", at_least=1)
     warmup: float = 0.1
     weight_decay: float = setting(0.01, at_least=0)
