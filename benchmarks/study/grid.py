@@ -19,7 +19,7 @@ TASKS = {  # how long its dense model is trained, and what is read of it
 SPARSITIES = (0.9375, 0.97, 0.99)
 BUDGET = 8.0  # epochs of the train split, races included: what every arm may spend
 # Higher rates than the defaults, for an encoder this narrow; the rows of "rate" are there to judge them.
-TRAINING = ("--precision", "bf16", "--learning-rate", "4e-4")
+TRAINING = ("--learning-rate", "4e-4")
 COMMON = (*TRAINING, "--dense-rate", "1e-4")
 K = 8
 SEEDS = 3
@@ -79,6 +79,7 @@ class Row:
         str, ...
     ] = ()  # a jackpot search from the selected mask, and the training after it
     after: tuple[str, ...] = ()
+    precision: str = "bf16"
 
     @property
     def name(self) -> str:
@@ -90,6 +91,7 @@ class Row:
         return [
             *("rpmask", "run", "--task", self.task, "--model", model),
             *("--sparsity", f"{self.sparsity:g}", "--seed", str(self.seed)),
+            *("--precision", self.precision),
             *COMMON,
             *TASKS[self.task],
             *(option.format(sparsity=self.sparsity) for option in self.options),
@@ -107,7 +109,8 @@ class Row:
         """The training of the mask that the search found."""
         return [
             *("rpmask", "finetune", "--from", found, "--task", self.task),
-            *("--seed", str(self.seed), *TRAINING, *self.after, "--experiment", "study"),
+            *("--seed", str(self.seed), "--precision", self.precision, *TRAINING),
+            *(*self.after, "--experiment", "study"),
         ]
 
 

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -249,10 +250,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=1, help="Rows at a time.")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--precision",
+        default="bf16",
+        help="fp32 where bf16 is slow (rpmask doctor); the row says so.",
+    )
     parser.add_argument("--list", action="store_true", help="Show what would be walked.")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
-    planned = list(rows(arguments.seeds))
+    planned = [replace(row, precision=arguments.precision) for row in rows(arguments.seeds)]
     named = {  # in the order of the patterns
         row.name: row for pattern in arguments.only for row in planned if fnmatch(row.name, pattern)
     }
