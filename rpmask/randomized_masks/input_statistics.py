@@ -7,14 +7,14 @@ fitted anew (Optimal Brain Surgeon); SparseGPT prunes by that (arXiv 2301.00774)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from rpmask.masks.weights import base_of, block_of
 from rpmask.train.batches import real_rows
-from rpmask.train.block_passes import Batches, Passes, used_together
+from rpmask.train.block_passes import Batches, Passes, owner_of, used_together, watching
 from rpmask.train.observer import Observer
 
 KINDS = ("wanda", "sparsegpt")
@@ -47,68 +47,57 @@ def input_statistics(
     with Passes(model, batches, blocks) as passes:
         for done, (block, names) in enumerate(zip(blocks, parts, strict=True), start=1):
             calls = passes.calls(block)
-            sums = InputSums(base, names, kinds)
-            outputs = []
-            for batch, call in zip(batches, calls, strict=True):
-                sums.real = batch.get("attention_mask")
-                outputs.append(call())
-            for kind, values in sums.close().items():
+            sums, outputs = InputSums(base, kinds), []
+            with watching(base, names, sums.add):
+                for batch, call in zip(batches, calls, strict=True):
+                    sums.real = batch.get("attention_mask")
+                    outputs.append(call())
+            for kind, values in sums.statistics().items():
                 found[kind] |= values
             passes.replay(block, outputs)
             observer.progress(done, len(blocks), "calibration")
     if others := [name for name in tensors if name not in used]:
-        sums = InputSums(base, others, kinds)
-        for batch in batches:
-            sums.real = batch.get("attention_mask")
-            base(**batch)
-        for kind, values in sums.close().items():
+        sums = InputSums(base, kinds)
+        with watching(base, others, sums.add):
+            for batch in batches:
+                sums.real = batch.get("attention_mask")
+                base(**batch)
+        for kind, values in sums.statistics().items():
             found[kind] |= values
     return found
 
 
 class InputSums:
-    """Sums over the inputs of the modules that own the given tensors.
+    """Sums over the inputs of the modules that own tensors (`watching`).
 
     `real` is the attention mask of the current batch. Modules with the very same input share one Gram matrix.
     """
 
-    def __init__(self, base: nn.Module, tensors: Sequence[str], kinds: Sequence[str]) -> None:
+    def __init__(self, base: nn.Module, kinds: Sequence[str]) -> None:
         self.real: torch.Tensor | None = None
-        self._kinds = [kind for kind in KINDS if kind in kinds]
+        self._base, self._kinds = base, kinds
         self._squares: dict[str, torch.Tensor] = {}  # by tensor, (in,)
         self._grams: dict[str, torch.Tensor] = {}  # by the first tensor with an input, (in, in)
         self._first: dict[str, str] = {}
         self._last: tuple[str, torch.Tensor] | None = None
-        self._handles = []
-        for name in tensors:
-            module = base.get_submodule(name.rpartition(".")[0])
-            self._handles.append(module.register_forward_pre_hook(self._hook(name, module)))
 
-    def _hook(
-        self, name: str, module: nn.Module
-    ) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-        channels = 1 if isinstance(module, nn.Conv2d) else -1  # the axis of the input units
+    def add(self, name: str, given: torch.Tensor) -> None:
+        """Add what the module that owns a tensor receives."""
+        channels = 1 if isinstance(owner_of(self._base, name), nn.Conv2d) else -1  # of the inputs
+        rows = real_rows(given.detach().float().movedim(channels, -1), self.real)  # (rows, in)
+        if "wanda" in self._kinds:
+            _add(self._squares, name, rows.square().sum(0))
+        if "sparsegpt" not in self._kinds:
+            return
+        if name not in self._first:
+            shares = self._last is not None and self._last[1] is given
+            self._first[name] = self._last[0] if self._last and shares else name
+        if self._first[name] == name:
+            _add(self._grams, name, rows.T @ rows)
+        self._last = (self._first[name], given)
 
-        def add(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
-            given = arguments[0]
-            rows = real_rows(given.detach().float().movedim(channels, -1), self.real)  # (rows, in)
-            if "wanda" in self._kinds:
-                _add(self._squares, name, rows.square().sum(0))
-            if "sparsegpt" not in self._kinds:
-                return
-            if name not in self._first:
-                shares = self._last is not None and self._last[1] is given
-                self._first[name] = self._last[0] if self._last and shares else name
-            if self._first[name] == name:
-                _add(self._grams, name, rows.T @ rows)
-            self._last = (self._first[name], given)
-
-        return add
-
-    def close(self) -> dict[str, dict[str, torch.Tensor]]:
+    def statistics(self) -> dict[str, dict[str, torch.Tensor]]:
         """The statistics, by kind and tensor: (in,)."""
-        for handle in self._handles:
-            handle.remove()
         found: dict[str, dict[str, torch.Tensor]] = {}
         if "wanda" in self._kinds:
             found["wanda"] = {name: squares.sqrt() for name, squares in self._squares.items()}

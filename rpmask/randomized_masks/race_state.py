@@ -40,19 +40,11 @@ def captured(
     return safetensors.torch.save(arrays)
 
 
-def notes_of(content: bytes) -> dict[str, torch.Tensor]:
-    """The notes in a captured state."""
-    arrays = safetensors.torch.load(content)
-    return {
-        name.removeprefix(_NOTE): value for name, value in arrays.items() if name.startswith(_NOTE)
-    }
-
-
 @torch.no_grad()
 def restore(
     model: nn.Module, optimizer: torch.optim.Optimizer, hold: MaskHold, content: bytes
-) -> None:
-    """Load a captured state into a model with the starting weights and a new optimizer."""
+) -> dict[str, torch.Tensor]:
+    """Load a captured state into a model with the starting weights and a new optimizer; its notes."""
     kept = hold.kept
     arrays = safetensors.torch.load(content)
     for name, buffer in model.named_buffers():
@@ -70,3 +62,6 @@ def restore(
                 parameter.copy_(full)
             else:
                 optimizer.state[parameter][part] = full
+    return {
+        name.removeprefix(_NOTE): value for name, value in arrays.items() if name.startswith(_NOTE)
+    }

@@ -30,7 +30,7 @@ from rpmask.randomized_masks.race_score import (
     from_tensors,
     mean_of,
 )
-from rpmask.randomized_masks.race_state import captured, notes_of, restore
+from rpmask.randomized_masks.race_state import captured, restore
 from rpmask.randomized_masks.race_training import RaceTraining, rate_share, regular, stops
 from rpmask.streams import generator
 from rpmask.tasks.spec import TaskSpec
@@ -146,8 +146,7 @@ class RaceWorker:
             )
             evaluations: list[Evaluation] = []  # those that a score may count
             if leg.state is not None:
-                restore(self._model, optimizer, hold, leg.state)
-                evaluations = from_tensors(notes_of(leg.state))
+                evaluations = from_tensors(restore(self._model, optimizer, hold, leg.state))
             self._model.train()
             total, train_seconds = 0.0, 0.0
             at = leg.from_step if leg.state is not None else 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
 from rpmask.masks.weights import base_of, block_of, is_matrix
 
@@ -71,7 +71,7 @@ class Passes:
             if len(outputs) == len(self.batches):
                 self.replay(skipped, outputs)
         return [
-            self._whole_of(index) if call is None else call
+            partial(self._whole, index) if call is None else call
             for index, call in enumerate(self._calls(name))
         ]
 
@@ -100,33 +100,33 @@ class Passes:
                 handle.remove()
         return [name for name in called if called.count(name) == 1]
 
-    def _whole_of(self, index: int) -> Call:
-        return lambda: self._whole(index)
-
     def _calls(self, name: str) -> list[Call | None]:
         """What computes a block, for every batch whose pass calls it."""
         block = self.base.get_submodule(name)
 
-        def at(stop: Callable[[Any], None]) -> RemovableHandle:
-            return block.register_forward_pre_hook(
-                lambda _, given, named: stop((given, named)), with_kwargs=True
-            )
+        reached: list[tuple[Any, dict[str, Any]]] = []
+
+        def stop(_: nn.Module, given: Any, named: dict[str, Any]) -> None:
+            reached.append((given, named))
+            raise Stop
 
         found: list[Call | None] = []
         for index in range(len(self.batches)):
-            reached = self._run(index, at)
-            if reached is None:
+            reached.clear()
+            handle = block.register_forward_pre_hook(stop, with_kwargs=True)
+            with suppress(Stop):
+                self._whole(index)
+            handle.remove()
+            if not reached:
                 found.append(None)
-            else:
-                given, named = reached
-                # A block that is computed twice would add to a cache twice.
-                named |= {key: None for key in CACHES if key in named}
-                if any(
-                    _tensor(o[index]) is _tensor((*given, *named.values()))
-                    for o in self._outputs.values()
-                ):
-                    self._chained.add(name)
-                found.append(lambda given=given, named=named: block(*given, **named))  # type: ignore[misc]
+                continue
+            given, named = reached[0]
+            # A block that is computed twice would add to a cache twice.
+            named |= {key: None for key in CACHES if key in named}
+            first = _tensor((*given, *named.values()))
+            if any(_tensor(outputs[index]) is first for outputs in self._outputs.values()):
+                self._chained.add(name)
+            found.append(partial(block, *given, **named))
         return found
 
     def replay(self, name: str, outputs: list[Any]) -> None:
@@ -146,20 +146,6 @@ class Passes:
     def _whole(self, index: int) -> Any:
         self._index = index
         return self._model(**self.batches[index])
-
-    def _run(self, index: int, hook: Callable[[Callable[[Any], None]], RemovableHandle]) -> Any:
-        """Run one batch until the hook calls stop, and return what it passed; None if it never does."""
-        passed: list[Any] = []
-
-        def stop(value: Any) -> None:
-            passed.append(value)
-            raise Stop
-
-        handle = hook(stop)
-        with suppress(Stop):
-            self._whole(index)
-        handle.remove()
-        return passed[0] if passed else None
 
 
 def _before(block: str) -> str:
@@ -184,19 +170,9 @@ def used_together(
     """The matrices that a pass uses once, in that order; those with the very same input are in one group."""
     used: list[tuple[str, torch.Tensor]] = []
     base = base_of(model)
-    handles = []
-    for name in names:
-        if is_matrix(owner := owner_of(base, name)):
-
-            def note(_: nn.Module, inputs: Any, name: str = name) -> None:
-                used.append((name, inputs[0]))
-
-            handles.append(owner.register_forward_pre_hook(note))
-    try:
+    matrices = [name for name in names if is_matrix(owner_of(base, name))]
+    with watching(base, matrices, lambda name, given: used.append((name, given))):
         model(**batch)
-    finally:
-        for handle in handles:
-            handle.remove()
     times = Counter(name for name, _ in used)
     groups: list[list[str]] = []
     before = None

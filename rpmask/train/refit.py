@@ -12,11 +12,12 @@ it has in the pruned model, and refitted again, before the matrices after it are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,17 +53,8 @@ class Refitted:
     mask: Mask
 
 
-class Cut(Protocol):
-    """Finds which kept weights of a matrix go."""
-
-    def __call__(
-        self,
-        name: str,
-        scores: torch.Tensor,  # (out, in)
-        keep: torch.Tensor,  # (out, in)
-        /,
-    ) -> torch.Tensor:
-        """The weights that are still kept, (out, in)."""
+# What a matrix still keeps, from its name, its scores and what it kept, all (out, in).
+Cut = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def refit_batches(data: Split, rows: int, seed: int) -> list[dict[str, torch.Tensor]]:
@@ -104,8 +96,14 @@ def refit(
         Passes(original, whole, blocks) as dense,
         Passes(model, whole, blocks) as pruned,
     ):
-        keeps = _Keeps(mask, cut, [name for group in groups for name in group])
-        for name in keeps.others:
+        others = sorted(set(mask.names) - {name for group in groups for name in group})
+        if cut is not None and others:
+            raise RpmaskError(
+                f"The mask can be tightened only by training: '{others[0]}' cannot be refitted.",
+                "Give --epochs a number above 0, or draw masks at the final sparsity.",
+            )
+        keeps = _Keeps(mask, cut)
+        for name in others:
             give_own(parameters[name], mask.keep(name))
         done = 0
         for block, part in groupby(zip(blocks, groups, strict=True), key=itemgetter(0)):
@@ -124,35 +122,17 @@ def refit(
                 pruned.replay(block, outputs[1])
             observer.progress(done, len(groups), "refit")
     model.train(training)
-    return Refitted(sum(len(group) for group in groups), keeps.mask())
+    after = mask if cut is None else Mask.from_bools(keeps.after)
+    return Refitted(sum(len(group) for group in groups), after)
 
 
+@dataclass(frozen=True)
 class _Keeps:
-    """What a mask keeps of each matrix, and less of it after a cut."""
+    """The mask before its cut, what cuts it, and what each matrix keeps after that, in its shape."""
 
-    def __init__(self, mask: Mask, cut: Cut | None, matrices: list[str]) -> None:
-        self.cut, self._mask = cut, mask
-        self.others = sorted(set(mask.names) - set(matrices))  # that are not refitted
-        self._after: dict[str, torch.Tensor] = {}
-        if cut is not None and self.others:
-            raise RpmaskError(
-                f"The mask can be tightened only by training: '{self.others[0]}' cannot be refitted.",
-                "Give --epochs a number above 0, or draw masks at the final sparsity.",
-            )
-
-    def before(self, name: str) -> torch.Tensor:
-        """The weights kept before the cut, in the tensor's shape."""
-        return self._mask.keep(name)
-
-    def set(self, name: str, keep: torch.Tensor) -> None:
-        """The weights kept after the cut."""
-        self._after[name] = keep
-
-    def mask(self) -> Mask:
-        """The mask after all cuts."""
-        if self.cut is None:
-            return self._mask
-        return Mask.from_bools({name: self._after[name] for name in self._mask.names})
+    mask: Mask
+    cut: Cut | None
+    after: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def _refit_block(
@@ -220,7 +200,7 @@ class _Equations:
         for name in group:
             layer, original = owner_of(pruned.base, name), _with_bias(owner_of(dense.base, name))
             turned = not isinstance(layer, nn.Linear)
-            keep = keeps.before(name)
+            keep = keeps.mask.keep(name)
             by_unit = keep.T if turned else keep
             gram, cross = self._gram.to(original.device), self._cross.to(original.device)
             target, biased = cross @ original, layer.bias is not None
@@ -230,7 +210,7 @@ class _Equations:
                 norms = gram.diagonal()[:-1].sqrt()
                 scores = solved[:-1].T.abs() * (norms if bool(norms.any()) else 1.0)
                 by_unit = keeps.cut(name, scores.cpu(), by_unit)
-                keeps.set(name, by_unit.T if turned else by_unit)
+                keeps.after[name] = by_unit.T if turned else by_unit
                 solved = solve_kept(gram, target, original, by_unit, biased, guess=solved)
             _matrix(layer).copy_(solved[:-1])
             if layer.bias is not None:

@@ -25,6 +25,7 @@ from rpmask.randomized_masks.input_statistics import InputSums
 from rpmask.randomized_masks.mask_generation import draw_mask
 from rpmask.records import ROW_ALLOCATION, MaskRecipe
 from rpmask.tasks.passages import read_language
+from rpmask.train.block_passes import watching
 from rpmask.train.evaluate import evaluate
 from rpmask.train.observer import Silent
 from rpmask.train.refit import refit, refit_batches
@@ -141,10 +142,11 @@ def test_importances_block_by_block_are_those_of_whole_passes(
     model, data = decoder(llama_config()).eval(), blocks(tmp_path, 60, 0)
     names = [tensor.name for tensor in find_prunable(model)]
     found = calibrate(model, data, SPEC, names, kinds, seed=0, observer=Silent())
-    sums = InputSums(model.model, names, kinds)
-    for start in range(0, len(data), 4):
-        model.model(data.batch(np.arange(start, min(start + 4, len(data))))["input_ids"])
-    for kind, expected in sums.close().items():
+    sums = InputSums(model.model, kinds)
+    with watching(model.model, names, sums.add):
+        for start in range(0, len(data), 4):
+            model.model(data.batch(np.arange(start, min(start + 4, len(data))))["input_ids"])
+    for kind, expected in sums.statistics().items():
         assert set(found[kind].tensors) == set(names) == set(expected)
         for name in names:
             assert torch.equal(found[kind].tensors[name], expected[name]), name
