@@ -41,19 +41,8 @@ class Schedule(Protocol):
         """A step is carried out inside the block, or its finished run is reused."""
 
 
-@dataclass
-class Looking:
-    """The runs of finished steps that were found, in order."""
-
-    found: list[str] = field(default_factory=list)
-
-
 class Unfinished(Exception):
     """A step that has not finished yet was looked up."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(step)
-        self.step = step
 
 
 class SilentConsole:
@@ -77,7 +66,7 @@ class Context:
     parent: str | None = None
     # The verb that was asked for, and the run file that says how; it is kept with the verb's own run.
     run_file: tuple[str, Callable[[], str]] | None = None
-    looking: Looking | None = None  # steps are looked up, and none is begun
+    looking: list[str] | None = None  # steps are looked up and none is begun; the finished runs
     schedule: Schedule | None = None  # hears of every step, to tell the time left
     system_metrics: bool = False  # logged to the run of every step
     folder: Path = field(default_factory=lambda: Path(STATE_FOLDER))

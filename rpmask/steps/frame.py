@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rpmask.jsonrecord import Record
 from rpmask.steps.context import Context, Unfinished
 from rpmask.steps.decides import step_digest
+from rpmask.tracking.step import Step
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart, StepRun
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a step's result depends on, and how its MLflow run is labelled.
-
-    `inputs`, `decides` and the code form the step's key: a finished run with the same key is reused.
-    """
-
-    name: str  # the verb
-    title: str  # the name of the MLflow run
-    task: str
-    level: int
-    sparsity: float | None
-    inputs: Mapping[str, Any]  # ids and digests of what the step reads
-    decides: Mapping[str, Any]  # parameters that can change the result
-    params: Mapping[str, Any]  # parameters that the MLflow run shows
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,28 +36,19 @@ def run_step(
     reuse: Callable[[StepRun], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the result of the step's finished run (through `reuse`, if given), or do the work."""
+    from rpmask.tracking.monitoring import system_metrics
     from rpmask.tracking.open_run import finished_run, open_run
-    from rpmask.tracking.runs import StepKey
 
-    key = StepKey(
-        step=step.name,
-        key=step_digest(step.name, step.inputs, step.decides),
-        name=step.title,
-        task=step.task,
-        level=step.level,
-        sparsity=step.sparsity,
-        params=step.params,
-        tags=step.tags,
-    )
+    step = replace(step, key=step_digest(step.name, step.inputs, step.decides))
     if context.looking is not None:
-        finished = finished_run(context.tracker, key)
+        finished = finished_run(context.tracker, step)
         if finished is None:
-            raise Unfinished(step.name)
-        context.looking.found.append(finished.run_id)
+            raise Unfinished
+        context.looking.append(finished.run_id)
         return finished.result()
     with (
         context.schedule.during(step.name) if context.schedule else nullcontext(),
-        open_run(context.tracker, key, force=context.force, parent=context.parent) as run,
+        open_run(context.tracker, step, force=context.force, parent=context.parent) as run,
     ):
         if run.reused:
             context.console.say(
@@ -83,15 +57,9 @@ def run_step(
             return reuse(run) if reuse else run.result()
         if context.parent is None and context.run_file and context.run_file[0] == step.name:
             run.log_text(f"{step.name}.yaml", context.run_file[1]())
-        with _monitored(run) if context.system_metrics else nullcontext():
+        with system_metrics(run) if context.system_metrics else nullcontext():
             done = work(run)
         return run.finish(done.result, done.note, **done.seconds)
-
-
-def _monitored(run: StepRun) -> AbstractContextManager[None]:
-    from rpmask.tracking.monitoring import system_metrics
-
-    return system_metrics(run)
 
 
 def log_outputs(

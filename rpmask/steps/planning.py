@@ -17,12 +17,12 @@ from rpmask.jsonrecord import Record
 from rpmask.lottery_jackpots.plan import SearchPlan
 from rpmask.randomized_masks.early_evaluation import most_racing, most_steps
 from rpmask.randomized_masks.substeps import usual_substeps
-from rpmask.steps.context import Context, Looking, SilentConsole, Unfinished, available_cores
-from rpmask.steps.inputs import Prepared, load_data, prepare
+from rpmask.records import DataChoice
+from rpmask.steps.context import Context, SilentConsole, Unfinished, available_cores
+from rpmask.steps.inputs import load_data, prepare
 from rpmask.steps.race_plan import plan_race, resolve_race
 from rpmask.steps.requests import SampleRequest, ScreenRequest
 from rpmask.steps.timing import Timings, measure
-from rpmask.tasks.spec import TaskSpec
 from rpmask.train.arguments import planned_interval, planned_steps
 from rpmask.train.plan import TrainPlan
 
@@ -89,25 +89,20 @@ class Work:
 class Planner:
     """Plans the parts of one command, on the rows of one task."""
 
-    def __init__(self, task: str, folder: str, prepared: Prepared) -> None:
-        self._task, self.folder, self._prepared = task, folder, prepared
+    def __init__(self, task: str, model: str, data: DataChoice, context: Context) -> None:
+        from rpmask.tracking.registry import fetch, is_mlflow_address
 
-    @property
-    def rows(self) -> int:
-        """The rows of an epoch."""
-        return len(self._prepared.train)
-
-    @property
-    def spec(self) -> TaskSpec:
-        """The task."""
-        return self._prepared.spec
+        read = load_data(task, data)
+        self.spec = read.spec
+        self.folder = fetch(context.tracker, model) if is_mlflow_address(model) else model
+        self._prepared = prepare(read, data, self.folder)
+        self.rows = len(self._prepared.train)  # of an epoch
 
     def sample(self, request: SampleRequest, level: int, sparsity: float, before: float) -> Work:
         """Draw a pool."""
         kinds = [kind for kind in request.space.importances if kind != "magnitude"]
         rows = min(request.calibration_rows, self.rows)
-        usual = 1 if request.has_groups else usual_substeps(sparsity, before, request.granularity)
-        substeps = request.substeps or usual
+        substeps = request.substeps or usual_substeps(sparsity, before, request.granularity)
 
         def cost(timings: Timings) -> float:
             calibrated = rows * timings.calibration_row
@@ -122,7 +117,7 @@ class Planner:
 
     def screen(self, request: ScreenRequest, k: int, level: int, sparsity: float) -> Work:
         """Race a pool."""
-        race = resolve_race(request, self._task, sparsity)
+        race = resolve_race(request, self.spec.name, sparsity)
         training, rules = plan_race(race, self.rows, k, race.twins)
         steps = most_steps(k, race.twins, rules.rungs, rules.eta)
         racing = most_racing(k, race.twins, rules.rungs, rules.eta)
@@ -217,22 +212,6 @@ class Planner:
         )
 
 
-def planner(task: str, model: str, data: Any, context: Context) -> Planner:
-    """A planner for a task with a model."""
-    read = load_data(task, data)
-    folder = model_folder(model, context)
-    return Planner(read.spec.name, folder, prepare(read, data, folder))
-
-
-def model_folder(model: str, context: Context) -> str:
-    """The folder of a model; a registered one is fetched."""
-    from rpmask.tracking.registry import fetch, is_mlflow_address, pin
-
-    return (
-        fetch(context.tracker, pin(context.tracker, model)) if is_mlflow_address(model) else model
-    )
-
-
 def looked_up(context: Context, count: int, *walks: Callable[[Context], Any]) -> list[str]:
     """The finished runs that a command's parts would reuse, found by walks through its steps.
 
@@ -245,14 +224,14 @@ def looked_up(context: Context, count: int, *walks: Callable[[Context], Any]) ->
         return []  # nothing has run here, and no store is made
     if context.force:
         return []
-    looking = Looking()
-    inner = replace(context, looking=looking, console=SilentConsole(), schedule=None)
-    inner.__dict__["tracker"] = context.tracker  # they share one connection
     for number, walk in enumerate(walks, start=1):
+        found: list[str] = []
+        inner = replace(context, looking=found, console=SilentConsole(), schedule=None)
+        inner.__dict__["tracker"] = context.tracker  # they share one connection
         try:
             walk(inner)
         except Unfinished:
             continue
         if number < len(walks):
-            return looking.found * count
-    return looking.found[:count]
+            return found[-1:] * count
+    return found[:count]

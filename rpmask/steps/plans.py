@@ -12,7 +12,7 @@ from rpmask.steps.jackpot import jackpot
 from rpmask.steps.jackpot_request import DRAWN_STARTS, JackpotRequest
 from rpmask.steps.jackpot_start import find_start
 from rpmask.steps.pipeline import distilling, run_levels, training_at, walk
-from rpmask.steps.planning import Plan, Planner, Work, looked_up, planner
+from rpmask.steps.planning import Plan, Planner, Work, looked_up
 from rpmask.steps.race_engine import race_threads
 from rpmask.steps.requests import FinetuneRequest, RunRequest, ScreenRequest, TuneRequest
 from rpmask.steps.resolve import resolve
@@ -25,7 +25,7 @@ from rpmask.train.plan import LABELS_ONLY, TrainPlan
 def plan_run(request: RunRequest, context: Context) -> Plan:
     """The plan of the whole pipeline."""
     first = request.sample
-    plans = planner(first.task, first.model, first.data, context)
+    plans = Planner(first.task, first.model, first.data, context)
     works = dense_works(plans, request)
     if request.distilled_epochs:
         works.append(plans.finetune(distilling(request), 0, 0.0))
@@ -49,7 +49,7 @@ def plan_run(request: RunRequest, context: Context) -> Plan:
 def plan_tune(request: TuneRequest, context: Context) -> Plan:
     """The plan of a tuning: as many races as fit into its steps if none stops early."""
     first = request.sample
-    plans = planner(first.task, first.start or first.model, first.data, context)
+    plans = Planner(first.task, first.start or first.model, first.data, context)
     usual = RunRequest()
     threads = race_threads(request.screen)
     plan = replace(usual.finetune.plan, seed=first.seed, threads=threads)
@@ -73,7 +73,7 @@ def plan_screen(request: ScreenRequest, context: Context, source: str) -> Plan:
     """The plan of a race."""
     tracker = context.tracker
     pool = tracker.artifacts.record(tracker.step_of(source, "sample"), "pool.json", Pool)
-    plans = planner(pool.task, pool.start, pool.data, context)
+    plans = Planner(pool.task, pool.start, pool.data, context)
     works = [plans.screen(request, len(pool.candidates), pool.level, pool.sparsity)]
     found = looked_up(context, 1, lambda inner: screen(request, inner, source))
     return plans.finished(
@@ -89,7 +89,7 @@ def plan_screen(request: ScreenRequest, context: Context, source: str) -> Plan:
 def plan_finetune(request: FinetuneRequest, context: Context, source: str) -> Plan:
     """The plan of a training under a mask."""
     mask = resolve(source, context, ("select", "jackpot"))
-    plans = planner(mask.task, mask.weights, mask.data, context)
+    plans = Planner(mask.task, mask.weights, mask.data, context)
     sparsity = request.plan.tighten or mask.sparsity
     works = [
         plans.finetune(request.plan, max(1, mask.level), sparsity, drawn=mask.step == "select")
@@ -102,7 +102,7 @@ def plan_dense(
     request: FinetuneRequest, context: Context, *, task: str, model: str, data: DataChoice
 ) -> Plan:
     """The plan of a dense training."""
-    plans = planner(task, model, data, context)
+    plans = Planner(task, model, data, context)
     plan = replace(request.plan, distill=LABELS_ONLY)
     works = [plans.finetune(plan, 0, 0.0)]
     found = looked_up(
@@ -116,7 +116,7 @@ def plan_dense(
 def plan_jackpot(request: JackpotRequest, context: Context) -> Plan:
     """The plan of a search."""
     start, plan = find_start(request, context), request.plan
-    plans = planner(start.task, start.weights, start.data, context)
+    plans = Planner(start.task, start.weights, start.data, context)
     works: list[Work] = []
     if start.mask_digest is None:
         usual = RunRequest()

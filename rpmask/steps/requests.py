@@ -112,17 +112,12 @@ class SampleRequest(Checked):
                 "--recipe paper draws around magnitude at its own temperature and ratios.",
                 "Leave --temperature, --sample-ratio, --importance and --allocation out, or the recipe.",
             )
-        if (self.substeps or 1) > 1 and self.has_groups:
+        if (self.substeps or 1) > 1 and ":" in self.granularity:
             raise RpmaskError(
                 f"--granularity {self.granularity} fixes the sparsity, so there is nothing to reach in "
                 f"{self.substeps} sub-steps.",
                 "Leave --substeps out.",
             )
-
-    @property
-    def has_groups(self) -> bool:
-        """Whether masks keep N of every M weights, which fixes their sparsity."""
-        return ":" in self.granularity
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from rpmask.deploy.measure import pinned
 from rpmask.heads.splits import Split
-from rpmask.jsonrecord import Record
-from rpmask.masks.mask import Mask
 from rpmask.masks.weights import (
     Prunable,
     TensorWeights,
@@ -47,17 +45,12 @@ from rpmask.train.refit import refit, refit_batches
 STEPS, LONGEST = 8, 10.0  # timed steps, and the seconds after which no other is begun
 EVALUATED, CALIBRATED, REFITTED = 128, 8, 32  # rows
 FEWEST = 2  # rows that are evaluated, and with which an evaluation is warmed up
-LARGE, PART = (
-    50_000_000,
-    8,
-)  # prunable weights from which the refit of an eighth of the blocks is timed
-REFIT_PASSES = (
-    4.0  # of a row through the model, in evaluated rows: two models, forwards and products
-)
+LARGE, PART = 50_000_000, 8  # prunable weights from which an eighth of the blocks is refitted
+REFIT_PASSES = 4.0  # evaluated rows that take as long as one row: two models, forwards and products
 
 
 @dataclass(frozen=True)
-class Timings(Record):
+class Timings:
     """Seconds of each part on this machine, the model's parameters, and the memory of this process.
 
     step is a training step without the teacher, whose answers a training keeps; teacher is one batch of it.
@@ -66,7 +59,6 @@ class Timings(Record):
 
     step: float
     teacher: float
-    batch_size: int
     row: float
     calibration_row: float
     refit: float
@@ -95,48 +87,30 @@ def measure(
 
     A refit and a calibration only if `data_aware`, steps of a training only if something `trains`.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads))
-    random = torch.get_rng_state()
-    try:
-        return _measure(folder, prepared, plan, sparsity, data_aware, trains)
-    finally:
-        torch.set_num_threads(before)
-        torch.set_rng_state(random)
-
-
-def _measure(
-    folder: str,
-    prepared: Prepared,
-    plan: TrainPlan,
-    sparsity: float,
-    data_aware: bool,
-    trains: bool,
-) -> Timings:
     spec, split = prepared.spec, prepared.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     attentions = plan.distill.attention > 0
-    model = load_classifier(
-        folder, spec, seed=plan.seed, attentions=attentions, dropout=plan.dropout
-    ).to(device)
-    tensors = find_prunable(model, (), ())
-    row = _evaluated_row(model, prepared)
-    calibration_row = refitted = 0.0
-    if data_aware:
-        rows = training_order(split, min(CALIBRATED, len(split)), 1, plan.seed)[0]
-        names = [tensor.name for tensor in tensors]
-        started = time.perf_counter()
-        calibrate(model, split, spec, names, ["fisher"], seed=0, observer=Silent(), rows=rows)
-        calibration_row = (time.perf_counter() - started) / len(rows)
-        refitted = _refit(model, tensors, split, sparsity, plan.seed)
-    step = teaching = 0.0
-    if trains:
-        teacher = copy.deepcopy(model).eval() if plan.distill.needs_teacher else None
-        step, teaching = _step(model, teacher, split, plan, prepared)
+    with pinned(max(1, threads)), torch.random.fork_rng(devices=[]):
+        model = load_classifier(
+            folder, spec, seed=plan.seed, attentions=attentions, dropout=plan.dropout
+        ).to(device)
+        tensors = find_prunable(model, (), ())
+        row = _evaluated_row(model, prepared)
+        calibration_row = refitted = 0.0
+        if data_aware:
+            rows = training_order(split, min(CALIBRATED, len(split)), 1, plan.seed)[0]
+            names = [tensor.name for tensor in tensors]
+            started = time.perf_counter()
+            calibrate(model, split, spec, names, ["fisher"], seed=0, observer=Silent(), rows=rows)
+            calibration_row = (time.perf_counter() - started) / len(rows)
+            refitted = _refit(model, tensors, split, sparsity, plan.seed)
+        step = teaching = 0.0
+        if trains:
+            teacher = copy.deepcopy(model).eval() if plan.distill.needs_teacher else None
+            step, teaching = _step(model, teacher, split, plan, prepared)
     return Timings(
         step=step,
         teacher=teaching,
-        batch_size=min(plan.batch_size, len(split)),
         row=row,
         calibration_row=calibration_row,
         refit=refitted,
@@ -166,18 +140,14 @@ def _refit(
     first = blocks[: max(1, len(blocks) // PART)] if total > LARGE else blocks
     some = [tensor for tensor in tensors if block_of(tensor.name) in first]
     pruned = sharing(model)
-    mask = _magnitude(pruned, some, sparsity)
+    weights = TensorWeights(pruned)
+    digest = weights_digest(weights, some)
+    recipe = MaskRecipe(weights_digest=digest, seed=0, sparsity=sparsity, temperature=0.0)
+    mask = draw_mask(recipe, weights, some)
     batches = refit_batches(split, min(REFITTED, len(split)), seed)
     started = time.perf_counter()
     refit(pruned, mask, batches, Silent())
     return (time.perf_counter() - started) * total / sum(tensor.numel for tensor in some)
-
-
-def _magnitude(model: nn.Module, tensors: Any, sparsity: float) -> Mask:
-    weights = TensorWeights(model)
-    digest = weights_digest(weights, tensors)
-    recipe = MaskRecipe(weights_digest=digest, seed=0, sparsity=sparsity, temperature=0.0)
-    return draw_mask(recipe, weights, tensors)
 
 
 def _step(

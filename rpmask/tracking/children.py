@@ -31,14 +31,14 @@ def log_child(
     known: str | None,
 ) -> str:
     """Write the run of one candidate and close it; `known` is the id of the run if it exists already."""
-    client, key = run.tracker.client, run.key
+    client = run.tracker.client
     own = {f"rpmask.{name}": value for name, value in tags.items()}
     base = {
         PARENT: run.run_id,
         "rpmask.step": "candidate",
         "rpmask.candidate": str(candidate),
-        "rpmask.task": key.task,
-        "rpmask.level": str(key.level),
+        "rpmask.task": run.step.task,
+        "rpmask.level": str(run.step.level),
     }
     now = int(time.time() * 1000)
     with signals_deferred(run.tracker.uri):  # otherwise a stop here leaves the run open

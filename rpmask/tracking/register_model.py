@@ -56,7 +56,7 @@ def writer_of(model: Any, reader: Any) -> Writer:
 
 
 def register(
-    step: StepRun,
+    run: StepRun,
     write: Writer,
     task: TaskSpec,
     *,
@@ -69,24 +69,24 @@ def register(
 
     max_length is that of the texts it was trained on.
     """
-    client = step.tracker.client
+    client = run.tracker.client
     name = model_name(task.name)
-    version = _registered_before(step, name)
+    version = _registered_before(run, name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         write(folder / "model", folder / "components" / reader_of(task)[0])
         files = files_digest(folder)
         if version is None:
-            _delete_unregistered(step)
-            logged = _log(step, folder, task, description, max_length)
-            with signals_deferred(step.tracker.uri), hushed():
+            _delete_unregistered(run)
+            logged = _log(run, folder, task, description, max_length)
+            with signals_deferred(run.tracker.uri), hushed():
                 version = mlflow.register_model(f"models:/{logged}", name).version
-    if files_digest(Path(fetch(step.tracker, f"models:/{name}/{version}"))) != files:
+    if files_digest(Path(fetch(run.tracker, f"models:/{name}/{version}"))) != files:
         raise RunFailed(
             f"Version {version} of '{name}' does not hold the files that were written.",
             "The artifact store changed or lost a file; run the step again.",
         )
-    for key, value in {**tags, "rpmask.run": step.run_id, FILES: files}.items():
+    for key, value in {**tags, "rpmask.run": run.run_id, FILES: files}.items():
         client.set_model_version_tag(name, str(version), key, value)
     client.update_model_version(name, str(version), description)
     for alias in aliases:
@@ -94,41 +94,41 @@ def register(
     return {"name": name, "version": int(version), "alias": aliases[0] if aliases else None}
 
 
-def _registered_before(step: StepRun, name: str) -> str | None:
+def _registered_before(run: StepRun, name: str) -> str | None:
     """The version that an interrupted attempt of this run registered."""
-    if not step.resumed:
+    if not run.resumed:
         return None
-    query = f"{clause('name', name)} and run_id = '{step.run_id}'"
-    versions = step.tracker.client.search_model_versions(query)
+    query = f"{clause('name', name)} and run_id = '{run.run_id}'"
+    versions = run.tracker.client.search_model_versions(query)
     found = [version for version in versions if version.name == name]
     return str(found[0].version) if found else None
 
 
-def _delete_unregistered(step: StepRun) -> None:
+def _delete_unregistered(run: StepRun) -> None:
     """Delete models that an interrupted attempt of this run logged, even in part, but did not register."""
-    if not step.resumed:
+    if not run.resumed:
         return
-    client = step.tracker.client
-    query = f"source_run_id = '{step.run_id}'"
-    for logged in client.search_logged_models([step.tracker.experiment_id], filter_string=query):
+    client = run.tracker.client
+    query = f"source_run_id = '{run.run_id}'"
+    for logged in client.search_logged_models([run.tracker.experiment_id], filter_string=query):
         client.delete_logged_model(logged.model_id)
         location = urlsplit(logged.artifact_location)
         if location.scheme in ("", "file"):
             shutil.rmtree(unquote(location.path), ignore_errors=True)
 
 
-def _log(step: StepRun, folder: Path, task: TaskSpec, description: str, max_length: int) -> str:
+def _log(run: StepRun, folder: Path, task: TaskSpec, description: str, max_length: int) -> str:
     """Log the folder as a model of this run; the model's id.
 
     `mlflow.transformers.log_model` writes the same files, but imports transformers and builds a pipeline.
     """
-    step.flush()  # the model is given the metrics that the run has by now
-    tracker, run_id = step.tracker, step.run_id
+    run.flush()  # the model is given the metrics that the run has by now
+    tracker, run_id = run.tracker, run.run_id
     client = tracker.client
-    run = client.get_run(run_id)
-    data, datasets = run.data, logged_datasets(run)
+    stored = client.get_run(run_id)
+    data, datasets = stored.data, logged_datasets(stored)
     logged = client.create_logged_model(
-        tracker.experiment_id, name=_name(step.key.name), source_run_id=run_id, params=data.params
+        tracker.experiment_id, name=_name(run.step.title), source_run_id=run_id, params=data.params
     )
     model_id: str = logged.model_id
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])

@@ -21,6 +21,7 @@ from rpmask.jsonrecord import digest_of, finite
 from rpmask.tracking.manifest import MANIFEST, TAG, digest_of_file, manifest_text
 from rpmask.tracking.points import PointFile
 from rpmask.tracking.signals import signals_deferred
+from rpmask.tracking.step import Step
 from rpmask.tracking.tracker import NOTE, Tracker
 
 if TYPE_CHECKING:
@@ -30,20 +31,6 @@ RESULT = "result.json"
 FLUSH_POINTS = 200
 FLUSH_SECONDS = 5.0
 PARENT = "mlflow.parentRunId"
-
-
-@dataclass(frozen=True)
-class StepKey:
-    """What a step's MLflow run is found by (`key`) and labelled with."""
-
-    step: str
-    key: str
-    name: str
-    task: str
-    level: int
-    sparsity: float | None
-    params: Mapping[str, Any]
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,17 +48,17 @@ class StepRun:
     def __init__(
         self,
         tracker: Tracker,
-        key: StepKey,
+        step: Step,
         run_id: str,
         *,
         reused: bool = False,
         resumed: Run | None = None,
     ) -> None:
-        self.tracker, self.key, self.run_id, self.reused = tracker, key, run_id, reused
+        self.tracker, self.step, self.run_id, self.reused = tracker, step, run_id, reused
         self.resumed = resumed is not None
         self._ended = reused
         self._client = tracker.client
-        self._work = tracker.folder / "work" / digest_of([tracker.place, key.key])[:16]
+        self._work = tracker.folder / "work" / digest_of([tracker.place, step.key])[:16]
         self._points: list[Metric] = []
         self._flushed = time.monotonic()
         self._started = self._seconds_saved = time.monotonic()
@@ -183,8 +170,8 @@ class StepRun:
             folder.mkdir()
             for chart, picture in zip(charts, pictures, strict=True):
                 (folder / f"{chart.name}.png").write_bytes(picture.png)
-            html = page(self.key.name, intro, pictures)
-            (folder / f"{self.key.step}.html").write_text(html, encoding="utf-8")
+            html = page(self.step.title, intro, pictures)
+            (folder / f"{self.step.name}.html").write_text(html, encoding="utf-8")
             self.log_folder(Path(temporary))
 
     @contextmanager
@@ -207,10 +194,10 @@ class StepRun:
         document = {
             "run_id": self.run_id,
             "experiment": self.tracker.experiment,
-            "task": self.key.task,
-            "model": self.key.params.get("model"),
-            "level": self.key.level,
-            "sparsity": self.key.sparsity,
+            "task": self.step.task,
+            "model": self.step.params.get("model"),
+            "level": self.step.level,
+            "sparsity": self.step.sparsity,
             "seconds": {
                 "total": round(self.seconds, 3),
                 **{part: round(spent, 3) for part, spent in seconds.items()},

@@ -22,18 +22,19 @@ from rpmask.steps.resolve import MASK_FILE, Resolved
 from rpmask.tracking import register_model as registering
 from rpmask.tracking import registry
 from rpmask.tracking.open_run import open_run
-from rpmask.tracking.runs import StepKey
+from rpmask.tracking.step import Step
 from rpmask.tracking.tracker import Tracker
 
-KEY = StepKey(
-    step="finetune",
-    key="0" * 64,
-    name="one",
+KEY = Step(
+    name="finetune",
+    title="one",
     task="toy",
     level=1,
     sparsity=0.9,
+    inputs={},
+    decides={},
     params={},
-    tags={},
+    key="0" * 64,
 )
 RESULT = FinetuneResult(
     selection_run_id="chosen",

@@ -18,7 +18,8 @@ from rpmask.masks.mask import Mask
 from rpmask.masks.weights import block_of
 from rpmask.results import JackpotResult
 from rpmask.steps import timing
-from rpmask.steps.planning import Part, Plan
+from rpmask.steps.context import Context, Unfinished
+from rpmask.steps.planning import Part, Plan, looked_up
 
 STEPS = ("sample", "screen", "select", "finetune")
 
@@ -124,6 +125,19 @@ def test_no_training_is_timed_where_there_is_none(
     whole, part = refitted
     assert {block_of(name) for name in part} < {block_of(name) for name in whole}
     assert len(part) <= len(whole) / 2
+
+
+def test_a_step_that_two_walks_find_counts_once(tmp_path: Path) -> None:
+    """A tuning that is looked up as a whole meets its dense training, and so do its parts."""
+    context = Context(f"sqlite:///{tmp_path}/mlflow.db", folder=tmp_path / ".rpmask")
+    assert context.tracker
+
+    def walk(inner: Context) -> None:
+        assert inner.looking is not None
+        inner.looking.append("dense")
+        raise Unfinished
+
+    assert looked_up(context, 3, walk, walk) == ["dense"]
 
 
 def test_time_left_follows_the_speed_so_far(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,9 @@ from test_points import KEY
 from rpmask.cli.tracking import Tracking
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
-from rpmask.steps.frame import Done, Step, run_step
+from rpmask.steps.frame import Done, run_step
 from rpmask.tracking import monitoring
 from rpmask.tracking.runs import StepRun
-
-STEP = Step(KEY.step, KEY.name, KEY.task, KEY.level, KEY.sparsity, {}, {}, {})
 
 
 def logged(context: Context, client: MlflowClient, wait: bool) -> set[str]:
@@ -30,7 +28,7 @@ def logged(context: Context, client: MlflowClient, wait: bool) -> set[str]:
             time.sleep(0.1)
         return Done({}, "")
 
-    return set(client.get_run(run_step(STEP, context, work)["run_id"]).data.metrics)
+    return set(client.get_run(run_step(KEY, context, work)["run_id"]).data.metrics)
 
 
 def test_they_are_logged_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

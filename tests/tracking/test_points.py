@@ -8,18 +8,19 @@ from mlflow import MlflowClient
 
 from rpmask.tracking.children import log_child
 from rpmask.tracking.open_run import open_run
-from rpmask.tracking.runs import StepKey
+from rpmask.tracking.step import Step
 from rpmask.tracking.tracker import Tracker
 
-KEY = StepKey(
-    step="finetune",
-    key="0" * 64,
-    name="one",
+KEY = Step(
+    name="finetune",
+    title="one",
     task="demo",
     level=1,
     sparsity=0.9,
+    inputs={},
+    decides={},
     params={},
-    tags={},
+    key="0" * 64,
 )
 
 
