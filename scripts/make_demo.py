@@ -29,7 +29,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from rpmask.files import write_whole
-from rpmask.heads.splits import Encoded, encode
+from rpmask.heads.classification import CLASSIFICATION
+from rpmask.heads.splits import Encoded
 from rpmask.masks.mask import Mask
 from rpmask.masks.masked import MaskHold
 from rpmask.masks.weights import TensorWeights, find_prunable, weights_digest
@@ -183,7 +184,7 @@ def main() -> None:
     train = mixed[:TRAIN]
     tokenizer = make_tokenizer()
     as_tokens = {
-        name: encode(Dataset.from_list(data), tokenizer, DEMO, 64)
+        name: CLASSIFICATION.inputs.encode(Dataset.from_list(data), tokenizer, DEMO, 64)
         for name, data in (("stream", stream), ("train", train), ("dev", dev))
     }
     model = make_model(len(tokenizer))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.errors import RpmaskError
-from rpmask.heads.classes import UNKNOWN
 from rpmask.heads.head import Array, Column
 from rpmask.tasks.passages import CONTINUES, ROW, TEXT
 from rpmask.tasks.spec import TaskSpec
@@ -54,14 +53,9 @@ class Blocks:
         for i, start in enumerate(range(0, count * max_length, max_length)):
             last = start + max_length - 1
             blocks[i] = Block(tokens[start : last + 1], int(ends[last] - ends[start]))
-        return Encoded(
-            features=[{"input_ids": block.tokens, "labels": block.tokens} for block in blocks],
-            labels=blocks,
-            pad={"input_ids": 0, "labels": UNKNOWN},
-            special=frozenset(reader.all_special_ids),
-            max_length=max_length,
-            logit_bytes=4 * len(reader) * max_length,
-        )
+        features = [{"input_ids": block.tokens, "labels": block.tokens} for block in blocks]
+        logit_bytes = 4 * len(reader) * max_length
+        return Encoded.of(features, blocks, reader, max_length, logit_bytes=logit_bytes)
 
     def batch(
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int

@@ -1,4 +1,4 @@
-"""What all heads share whose units are classes: configuration, losses, draws, and the names of classes."""
+"""What several heads share: those whose units are rows, and those whose answers are classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.heads.head import LogitTerms, Units
+from rpmask.tasks.metrics import score
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -17,8 +18,28 @@ UNKNOWN = -100  # the target that PyTorch's cross-entropy ignores
 UNKNOWN_UNIT = -1  # in the labels of a row with several units: one without a known target
 
 
+class RowAnswers:
+    """The part of `Answers` that is the same where a row is one unit."""
+
+    unit = "row"
+
+    def units(self, outputs: Any, labels: torch.Tensor) -> Units:
+        """Each row."""
+        return Units(outputs.logits, labels)
+
+    def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
+        """GLUE's metrics."""
+        return score(spec, np.asarray(predictions), np.asarray(references))
+
+    def report(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
+        """The same through the `evaluate` library."""
+        from rpmask.tasks.evaluate_metrics import report_answers
+
+        return report_answers(spec, np.asarray(predictions), np.asarray(references))
+
+
 class ClassAnswers:
-    """The part of `Answers` that is the same for all these heads."""
+    """The part of `Answers` that is the same where a unit's answer is a class."""
 
     has_confidence = True
     keeps_logits = True
@@ -26,23 +47,45 @@ class ClassAnswers:
 
     def config(self, spec: TaskSpec) -> dict[str, Any]:
         """The classes, by index and by name."""
-        return config(spec.labels)
+        return {
+            "num_labels": len(spec.labels),
+            "id2label": dict(enumerate(spec.labels)),
+            "label2id": {label: i for i, label in enumerate(spec.labels)},
+        }
 
     def is_config(self, config: Mapping[str, Any], spec: TaskSpec) -> bool:
-        """Whether the classes are the task's."""
-        return is_config(config, spec.labels)
+        """Whether the classes are the task's, in this order."""
+        found = config.get("id2label") or {}
+        return bool(found == {str(index): label for index, label in enumerate(spec.labels)})
 
     def labels(self, config: Any) -> tuple[str, ...]:
-        """The classes' names."""
-        return names(config)
+        """The classes' names, in the order of the logits."""
+        return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
 
     def losses(self, units: Units) -> torch.Tensor:
-        """Cross-entropy."""
-        return cross_entropy(units)
+        """Cross-entropy. A unit with the target UNKNOWN has no loss."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(units.logits.float(), units.targets, reduction="none")
 
     def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
-        """Divergence or cross-entropy from the teacher's softened shares, a mean over units."""
-        return divergence(student.logits, teacher.logits, terms)
+        """The mean distance from the teacher's shares, both at the temperature of the terms.
+
+        `cross-entropy` is a mean over units and classes, `divergence` over units.
+        """
+        from torch.nn import functional as F
+
+        t = terms.temperature
+        ours, theirs = (each.logits.float() / t for each in (student, teacher))
+        if terms.logit_loss == "cross-entropy":
+            shares = F.softmax(theirs, dim=-1)  # (units, classes)
+            return (t * t) * -(shares * F.log_softmax(ours, dim=-1)).mean()
+        return (t * t) * F.kl_div(
+            F.log_softmax(ours, dim=-1),
+            F.log_softmax(theirs, dim=-1),
+            reduction="batchmean",
+            log_target=True,
+        )
 
     def softened(self, logits: torch.Tensor, temperature: float) -> torch.Tensor:
         """Divided by the temperature."""
@@ -50,63 +93,12 @@ class ClassAnswers:
 
     def drawn(self, logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         """A class for each unit, drawn with the model's probabilities."""
-        return drawn(logits, random)
+        import torch
 
-
-def config(labels: Sequence[str]) -> dict[str, Any]:
-    """The classes as a configuration names them."""
-    return {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: i for i, label in enumerate(labels)},
-    }
-
-
-def is_config(config: Mapping[str, Any], labels: Sequence[str]) -> bool:
-    """Whether a config.json has these classes, in this order."""
-    found = config.get("id2label") or {}
-    return bool(found == {str(index): label for index, label in enumerate(labels)})
-
-
-def names(config: Any) -> tuple[str, ...]:
-    """The classes of a configuration, in the order of the logits."""
-    return tuple(str(label) for _, label in sorted((config.id2label or {}).items()))
-
-
-def cross_entropy(units: Units) -> torch.Tensor:
-    """Of every unit: (units,). A unit with the target UNKNOWN has no loss."""
-    from torch.nn import functional as F
-
-    return F.cross_entropy(units.logits.float(), units.targets, reduction="none")
-
-
-def divergence(student: torch.Tensor, teacher: torch.Tensor, terms: LogitTerms) -> torch.Tensor:
-    """The mean distance of logits, (units, classes), from the teacher's, at the temperature of the terms.
-
-    `cross-entropy` is a mean over units and classes, `divergence` over units.
-    """
-    from torch.nn import functional as F
-
-    t = terms.temperature
-    if terms.logit_loss == "cross-entropy":
-        shares = F.softmax(teacher.float() / t, dim=-1)  # (units, classes)
-        return (t * t) * -(shares * F.log_softmax(student.float() / t, dim=-1)).mean()
-    return (t * t) * F.kl_div(
-        F.log_softmax(student.float() / t, dim=-1),
-        F.log_softmax(teacher.float() / t, dim=-1),
-        reduction="batchmean",
-        log_target=True,
-    )
-
-
-def drawn(logits: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """A class for each unit, drawn with the model's probabilities."""
-    import torch
-
-    outputs = logits.detach().float().cpu()
-    below = outputs.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (units, classes - 1)
-    labels = (random.random((len(outputs), 1)) > below).sum(axis=1)
-    return torch.from_numpy(labels).to(logits.device)
+        outputs = logits.detach().float().cpu()
+        below = outputs.softmax(-1).cumsum(-1).numpy()[:, :-1]  # (units, classes - 1)
+        labels = (random.random((len(outputs), 1)) > below).sum(axis=1)
+        return torch.from_numpy(labels).to(logits.device)
 
 
 def index(label: Any, names: Sequence[Sequence[str]], outputs: int) -> int:

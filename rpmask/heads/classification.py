@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.heads import classes
-from rpmask.heads.head import Array, Column, Head, Units
+from rpmask.heads.head import Array, Column, Head
 from rpmask.heads.outputs import checked
 from rpmask.heads.texts import Texts
-from rpmask.tasks.metrics import score
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     import torch
 
 
-class Classes(classes.ClassAnswers):
+class Classes(classes.RowAnswers, classes.ClassAnswers):
     """A row is one unit, and its answer a class."""
 
-    unit = "row"
     metrics: tuple[str, ...] = ("accuracy",)
-
-    def units(self, outputs: Any, labels: torch.Tensor) -> Units:
-        """Each row."""
-        return Units(outputs.logits, labels)
 
     def predicted(
         self, spec: TaskSpec, logits: Array, labels: Array, examples: Array
@@ -38,16 +32,6 @@ class Classes(classes.ClassAnswers):
         """The most frequent class."""
         most = np.bincount(np.asarray(labels), minlength=len(spec.labels)).argmax()
         return np.full(len(labels), most)
-
-    def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """GLUE's metrics."""
-        return score(spec, np.asarray(predictions), np.asarray(references))
-
-    def report(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """The same through the `evaluate` library."""
-        from rpmask.tasks.evaluate_metrics import report_answers
-
-        return report_answers(spec, np.asarray(predictions), np.asarray(references))
 
     def answer(
         self, logits: torch.Tensor, marks: Any, rows: Sequence[Any], labels: Sequence[str]

@@ -10,7 +10,7 @@ starts without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -33,10 +33,6 @@ class Units:
     logits: torch.Tensor  # (units, classes)
     targets: torch.Tensor  # (units,)
     examples: torch.Tensor | None = None  # (units,)
-
-    def aiming_at(self, targets: torch.Tensor) -> Units:
-        """The same answers with other targets."""
-        return replace(self, targets=targets)
 
 
 class LogitTerms(Protocol):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpmask.errors import RpmaskError, RunFailed
+from rpmask.errors import RpmaskError
 from rpmask.heads import classes
 from rpmask.heads.blocks import Blocks
 from rpmask.heads.continuation import continuations
 from rpmask.heads.head import Array, Column, Head, Units
-from rpmask.heads.outputs import mean_by_example
+from rpmask.heads.outputs import check_finite, mean_by_example
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class NextTokens(classes.ClassAnswers):
             np.concatenate(targets), return_inverse=True, return_counts=True
         )
         losses = -np.log(counts / counts.sum())[place]
-        return np.array([part.mean() for part in np.split(losses, _starts(targets))])
+        ends = np.cumsum([len(part) for part in targets])
+        return np.array([part.mean() for part in np.split(losses, ends[:-1])])
 
     def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
         """Perplexity and bits a byte of blocks, from the mean loss of each. All have as many tokens."""
@@ -81,12 +82,7 @@ class NextTokens(classes.ClassAnswers):
                 f"There are no blocks to score task '{spec.name}' on.",
                 "The split must not be empty.",
             )
-        broken = int(np.sum(~np.isfinite(losses)))
-        if broken:
-            raise RunFailed(
-                f"The model's outputs are not finite for {broken} of {len(losses)} blocks.",
-                "Training diverged: lower the learning rate, or train in fp32.",
-            )
+        check_finite(losses[:, None], "block")
         nats = sum(
             loss * (len(block.tokens) - 1) for loss, block in zip(losses, references, strict=True)
         )
@@ -123,11 +119,6 @@ class NextTokens(classes.ClassAnswers):
     def answer_columns(self, labels: bool) -> tuple[Column, ...]:
         """The text and its continuation."""
         return (Column("text"), Column("continuation"))
-
-
-def _starts(parts: Sequence[Array]) -> Array:
-    """Where every part but the first begins in all of them, one after another."""
-    return np.cumsum([len(part) for part in parts])[:-1]
 
 
 LANGUAGE = Head(

@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpmask.heads.classes import RowAnswers
 from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
 from rpmask.heads.outputs import checked
 from rpmask.heads.texts import Texts
-from rpmask.tasks.metrics import score
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     import torch
 
 
-class Numbers:
+class Numbers(RowAnswers):
     """A row is one unit, and its answer a number, which has no confidence to scale or soften."""
 
     has_confidence = False
     keeps_logits = True
     lower_is_better = False
-    unit = "row"
     metrics: tuple[str, ...] = ("pearson", "spearmanr")
 
     def config(self, spec: TaskSpec) -> dict[str, Any]:
@@ -38,10 +37,6 @@ class Numbers:
     def labels(self, config: Any) -> tuple[str, ...]:
         """None."""
         return ()
-
-    def units(self, outputs: Any, labels: torch.Tensor) -> Units:
-        """Each row."""
-        return Units(outputs.logits, labels)
 
     def losses(self, units: Units) -> torch.Tensor:
         """Squared error. A target that is not a number is not known."""
@@ -84,16 +79,6 @@ class Numbers:
         """The mean of the labels."""
         labels = np.asarray(labels)
         return np.full(len(labels), labels.mean())
-
-    def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """GLUE's metrics."""
-        return score(spec, np.asarray(predictions), np.asarray(references))
-
-    def report(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """The same through the `evaluate` library."""
-        from rpmask.tasks.evaluate_metrics import report_answers
-
-        return report_answers(spec, np.asarray(predictions), np.asarray(references))
 
     def answer(
         self, logits: torch.Tensor, marks: Any, rows: Sequence[Any], labels: Sequence[str]

@@ -26,7 +26,6 @@ from rpmask.heads.windows import (
     PADDING,
     START,
     Question,
-    fillers,
     marks,
     read_windows,
     unmarked,
@@ -63,15 +62,8 @@ class Windows:
         for feature, window, owner in zip(features, windows, owners, strict=True):
             feature["labels"] = marks(window, known[owner])
         questions = [Question(c, tuple(a)) for c, a in zip(contexts, answers, strict=True)]
-        return Encoded(
-            features=features,
-            labels=with_windows(questions, windows, owners),
-            pad=fillers(features[0], reader),
-            pad_left=reader.padding_side == "left",
-            special=frozenset(reader.all_special_ids),
-            max_length=max_length,
-            examples=owners,
-        )
+        marked = with_windows(questions, windows, owners)
+        return Encoded.of(features, marked, reader, max_length, examples=owners)
 
     def batch(
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int
@@ -85,9 +77,7 @@ class Windows:
         features, windows, owners = read_windows(questions, contexts, reader, max_length)
         for feature, window in zip(features, windows, strict=True):
             feature["labels"] = unmarked(window)
-        left = reader.padding_side == "left"
-        pad = fillers(features[0], reader)
-        made = Encoded(features, owners, pad, pad_left=left, max_length=max_length)
+        made = Encoded.of(features, owners, reader, max_length)
         known = with_windows([Question(context) for context in contexts], windows, owners)
         batch = made.batch(np.arange(len(windows)))
         return {**batch, "labels": Asked(batch["labels"], known, owners)}
@@ -134,7 +124,7 @@ class Ends(classes.ClassAnswers):
 
     def logit_term(self, student: Units, teacher: Units, terms: LogitTerms) -> torch.Tensor:
         """Divergence or cross-entropy from the teacher's softened shares of the tokens, without padding."""
-        found = classes.divergence(student.logits, teacher.logits, terms)
+        found = super().logit_term(student, teacher, terms)
         if terms.logit_loss == "cross-entropy":  # a mean over units and classes
             found = found * teacher.logits.numel() / (teacher.logits > IMPOSSIBLE / 2).sum()
         return found

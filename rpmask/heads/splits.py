@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from rpmask.heads.classes import UNKNOWN, UNKNOWN_UNIT
-from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,6 +42,28 @@ class Encoded(torch.utils.data.Dataset[dict[str, Any]]):
     max_length: int | None = None
     examples: np.ndarray | None = None  # (rows,)
     logit_bytes: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        features: list[dict[str, Any]],
+        labels: np.ndarray,
+        reader: Any,
+        max_length: int,
+        **more: Any,
+    ) -> Encoded:
+        """Rows as a tokenizer made them; in their `labels`, padding counts as no unit."""
+        pad = {"input_ids": reader.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
+        pad["labels"] = UNKNOWN
+        return cls(
+            features,
+            labels,
+            pad={name: filler for name, filler in pad.items() if name in features[0]},
+            pad_left=reader.padding_side == "left",
+            special=frozenset(reader.all_special_ids),
+            max_length=max_length,
+            **more,
+        )
 
     def __len__(self) -> int:
         return len(self.features)
@@ -195,22 +216,6 @@ class ImageRows(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 Split = Encoded | ImageRows
-
-
-def encode(split: Dataset, tokenizer: Any, spec: TaskSpec, max_length: int) -> Encoded:
-    """Tokenise a split; labels become class indices or floats."""
-    pairs = split["text_pair"][:] if spec.pair else None
-    tokens = tokenizer(split["text"][:], pairs, truncation=True, max_length=max_length)
-    fillers = {"input_ids": tokenizer.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
-    names = [name for name in fillers if name in tokens]
-    return Encoded(
-        features=[{name: tokens[name][i] for name in names} for i in range(len(split))],
-        labels=np.asarray(split["label"][:], dtype=np.int64 if spec.labels else np.float32),
-        pad={name: fillers[name] for name in names},
-        pad_left=tokenizer.padding_side == "left",
-        special=frozenset(tokenizer.all_special_ids),
-        max_length=max_length,
-    )
 
 
 def encode_images(split: Dataset, processor: Any) -> ImageRows:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rpmask.errors import RpmaskError
 from rpmask.heads.head import Column
 from rpmask.tasks.spec import TaskSpec
@@ -25,10 +27,15 @@ class Texts:
     packages: tuple[str, ...] = ()
 
     def encode(self, rows: Any, reader: Any, spec: TaskSpec, max_length: int) -> Split:
-        """Tokenise a split."""
-        from rpmask.heads.splits import encode
+        """Tokenise a split; labels become class indices or floats."""
+        from rpmask.heads.splits import Encoded
 
-        return encode(rows, reader, spec, max_length)
+        pairs = rows["text_pair"][:] if spec.pair else None
+        tokens = reader(rows["text"][:], pairs, truncation=True, max_length=max_length)
+        names = [name for name in KNOWN if name in tokens]
+        features = [{name: tokens[name][i] for name in names} for i in range(len(rows))]
+        labels = np.asarray(rows["label"][:], dtype=np.int64 if spec.labels else np.float32)
+        return Encoded.of(features, labels, reader, max_length)
 
     def batch(
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int

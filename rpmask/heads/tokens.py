@@ -42,15 +42,8 @@ class Words:
         tags = [np.asarray(each, dtype=np.int64) for each in rows["tags"][:]]
         labels = np.empty(len(tags), dtype=object)  # (rows,), of (words,)
         labels[:] = tags
-        features, pad = align(rows["tokens"][:], tags, reader, max_length)
-        return Encoded(
-            features=features,
-            labels=labels,
-            pad=pad,
-            pad_left=reader.padding_side == "left",
-            special=frozenset(reader.all_special_ids),
-            max_length=max_length,
-        )
+        features = align(rows["tokens"][:], tags, reader, max_length)
+        return Encoded.of(features, labels, reader, max_length)
 
     def batch(
         self, rows: Sequence[Any], reader: Any, *, pair: bool | None, max_length: int
@@ -60,9 +53,8 @@ class Words:
 
         words = [of_words(row) for row in rows]
         tags = [np.full(len(row), classes.UNKNOWN_UNIT) for row in words]
-        features, pad = align(words, tags, reader, max_length)
-        left = reader.padding_side == "left"
-        made = Encoded(features, np.arange(len(words)), pad, pad_left=left, max_length=max_length)
+        features = align(words, tags, reader, max_length)
+        made = Encoded.of(features, np.arange(len(words)), reader, max_length)
         return dict(made.batch(np.arange(len(words))))
 
     def columns(self, pair: bool | None) -> tuple[Column, ...]:

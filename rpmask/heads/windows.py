@@ -109,12 +109,6 @@ def unmarked(window: Window) -> list[int]:
     return [UNKNOWN_UNIT] * len(window.characters)
 
 
-def fillers(feature: Feature, reader: Any) -> dict[str, int]:
-    """What pads each list of a row."""
-    every = {"input_ids": reader.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
-    return {name: filler for name, filler in every.items() if name in feature} | {"labels": PADDING}
-
-
 def _tokens(window: Window, answer: tuple[str, int] | None) -> tuple[int, int] | None:
     """The first and the last token of an answer; None if the window does not have all of it."""
     if answer is None:

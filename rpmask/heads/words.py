@@ -29,8 +29,8 @@ def of_words(row: Any) -> list[str]:
 
 def align(
     rows: Sequence[Sequence[str]], tags: Sequence[Array], reader: Any, max_length: int
-) -> tuple[list[Feature], dict[str, int]]:
-    """Tokenise rows of words; `labels` holds a word's tag at its first token. Also what pads each list.
+) -> list[Feature]:
+    """Tokenise rows of words; `labels` holds a word's tag at its first token.
 
     Words without a token, such as one of control characters, are read as unknown.
     """
@@ -54,9 +54,7 @@ def align(
         for word, place in first.items():
             labels[place] = int(row[word])
         feature["labels"] = labels
-    fillers = {"input_ids": reader.pad_token_id or 0, "attention_mask": 0, "token_type_ids": 0}
-    pad = {name: filler for name, filler in fillers.items() if name in tokens[0]}
-    return tokens, {**pad, "labels": NO_WORD}
+    return tokens
 
 
 def _tokenise(

@@ -84,7 +84,7 @@ def calibrate(
                     sums["fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))
         if "true-fisher" in sums:
             softened = replace(units, logits=answers.softened(units.logits, SOFTENED))
-            drawn = softened.aiming_at(answers.drawn(softened.logits, random))
+            drawn = replace(softened, targets=answers.drawn(softened.logits, random))
             loss = example_means(answers.losses(drawn), drawn.examples, len(group)).mean()
             for name, grad in _gradients(loss, parameters):
                 sums["true-fisher"][name].addcmul_(grad, grad, value=1.0 / len(groups))

@@ -70,20 +70,20 @@ def test_confidence_is_scaled_over_rows_and_not_over_words() -> None:
 def test_the_first_token_of_a_word_carries_its_tag() -> None:
     reader = load_tokenizer("demo")
     words = ["the", "chefzq", "kitchen"]
-    features, pad = align([words], [np.array([0, 1, 3])], reader, 32)
+    features = align([words], [np.array([0, 1, 3])], reader, 32)
     pieces = reader.convert_ids_to_tokens(features[0]["input_ids"])
     placed = {p: label for p, label in enumerate(features[0]["labels"]) if label != NO_WORD}
     assert list(placed.values()) == [0, 1, 3]
     places = list(placed)
     assert (pieces[0], pieces[-1], places[0]) == ("[CLS]", "[SEP]", 1)
     assert pieces[places[2]].startswith("kitchen"[:2])
-    assert pad["labels"] == NO_WORD
+    assert Encoded.of(features, np.arange(1), reader, 32).pad["labels"] == NO_WORD
 
 
 def test_words_beyond_the_longest_input_count_as_outside() -> None:
     reader = load_tokenizer("demo")
     words, tags = ["chef"] * 10, np.ones(10, dtype=np.int64)
-    features, _ = align([words], [tags], reader, 6)
+    features = align([words], [tags], reader, 6)
     seen = sum(label != NO_WORD for label in features[0]["labels"])
     assert 0 < seen < 10
     logits = np.zeros((seen, 4))
@@ -99,7 +99,7 @@ def test_words_beyond_the_longest_input_count_as_outside() -> None:
 def test_a_word_without_a_token_is_read_as_unknown() -> None:
     reader = load_tokenizer("demo")
     words = ["chef", "\u200b", "kitchen"]
-    features, _ = align([words], [np.array([1, 0, 3])], reader, 32)
+    features = align([words], [np.array([1, 0, 3])], reader, 32)
     assert [label for label in features[0]["labels"] if label != NO_WORD] == [1, 0, 3]
     pieces = reader.convert_ids_to_tokens(features[0]["input_ids"])
     assert "[UNK]" in pieces
@@ -119,10 +119,10 @@ def test_the_constant_answer_is_the_most_frequent_tag() -> None:
 def test_perturbed_rows_have_words_and_no_tags() -> None:
     reader = load_tokenizer("demo")
     tags = np.array([1, 3])
-    features, pad = align([["chef", "kitchen"]], [tags], reader, 32)
+    features = align([["chef", "kitchen"]], [tags], reader, 32)
     labels = np.empty(1, dtype=object)
     labels[0] = tags
-    data = Encoded(features, labels, pad, special=frozenset(reader.all_special_ids))
+    data = Encoded.of(features, labels, reader, 32)
     batch = with_perturbed(data, 1, seed=0).batch(np.arange(2))
     width = batch["labels"].shape[1]
     given = SimpleNamespace(logits=torch.zeros(2, width, len(TAGS)))
