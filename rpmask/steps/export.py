@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpmask.deploy.bench import BenchRow, bench, longest
+from rpmask.deploy.bench import BenchRow
 from rpmask.deploy.exported import Exported, on_cpu
 from rpmask.deploy.manifest import CARD, HUB, Manifest, is_export, open_export, read_manifest
 from rpmask.deploy.measure import pinned
@@ -25,12 +25,11 @@ from rpmask.errors import RpmaskError
 from rpmask.heads.registry import head_of
 from rpmask.steps.context import Context, versions
 from rpmask.steps.deploy_requests import FASTEST, ExportRequest
-from rpmask.steps.fastest_form import fastest_form
+from rpmask.steps.fastest_form import fastest_form, timed
 from rpmask.steps.frame import Done, Step, log_outputs, run_step
 from rpmask.steps.inputs import Prepared, load_data, prepare
 from rpmask.steps.publish import card_facts
 from rpmask.steps.resolve import Resolved, resolve_version
-from rpmask.tasks.spec import TaskSpec
 from rpmask.train.models import load_classifier
 from rpmask.words import percent
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart, StepRun
 
 BATCH = 16  # rows compared at once
-SHAPES = ((1, 32), (1, 128))  # shapes that an export is timed on; `bench` times others
-SECONDS = 2.0
 
 
 def pinned_request(request: ExportRequest, context: Context) -> ExportRequest:
@@ -92,7 +89,10 @@ def _write(
     from rpmask.tracking.registry import fetch
 
     data = load_data(found.task, found.data)
-    if request.form in _left_out(data.spec):
+    head = head_of(data.spec)
+    # A text is continued by a module of torch.
+    left_out = ("onnx",) if head.generate is not None else ()
+    if request.form in left_out:
         raise RpmaskError(
             "A language model continues a text token by token, which an ONNX file of it does not do.",
             "Export it as packed, csr or dense.",
@@ -109,7 +109,11 @@ def _write(
     )
     form, chosen = request.form, ""
     if form == FASTEST:
-        form, chosen = _fastest(source, prepared)
+        if not head.inputs.are_text:
+            raise RpmaskError(
+                "This model answers images, and the forms are timed on texts.", "Give --to a form."
+            )
+        form, chosen = fastest_form(source, left_out)
         context.console.say(f"The form is {form}, {chosen}.")
     context.console.say(f"Exporting {found.weights} as {form}, compared on {request.rows} rows.")
     described = Manifest(
@@ -130,19 +134,6 @@ def _write(
     return manifest, _timed(source, exported)
 
 
-def _left_out(spec: TaskSpec) -> tuple[str, ...]:
-    """Return the forms that cannot answer for this head: a text is continued by a module of torch."""
-    return ("onnx",) if head_of(spec).generate is not None else ()
-
-
-def _fastest(source: Source, prepared: Prepared) -> tuple[str, str]:
-    if not head_of(prepared.spec).inputs.are_text:
-        raise RpmaskError(
-            "This model answers images, and the forms are timed on texts.", "Give --to a form."
-        )
-    return fastest_form(source, _shapes(source), SECONDS, _left_out(prepared.spec))
-
-
 def _batches(prepared: Prepared, rows: int) -> tuple[Batch, ...]:
     """Return the first rows of the selection split in batches."""
     split = prepared.selection
@@ -157,18 +148,7 @@ def _timed(source: Source, exported: Exported) -> tuple[BenchRow, ...]:
     if not exported.head.inputs.are_text:
         return ()
     runtimes = Runtimes({DENSE: on_cpu(source.model), exported.manifest.form: exported.logits})
-    return bench(
-        runtimes,
-        _shapes(source),
-        vocabulary=source.model.config.vocab_size,
-        names=tuple(source.batches[0]),
-        seconds=SECONDS,
-    )
-
-
-def _shapes(source: Source) -> list[tuple[int, int]]:
-    most = longest(source.model.config)
-    return sorted({(batch, min(tokens, most)) for batch, tokens in SHAPES})
+    return timed(runtimes, source)
 
 
 def _check_free(out: Path) -> None:

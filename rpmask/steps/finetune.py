@@ -31,7 +31,7 @@ from rpmask.steps.inputs import (
     read_as,
     source_digest,
 )
-from rpmask.steps.promotion import SELECTION, promote_again, promotion
+from rpmask.steps.promotion import SELECTION, promotion
 from rpmask.steps.requests import FinetuneRequest
 from rpmask.steps.resolve import MASK_FILE, Resolved, resolve
 from rpmask.steps.training import Training, fit
@@ -239,14 +239,19 @@ def _kind(found: Resolved) -> str:
 
 def _reused(request: FinetuneRequest, run: StepRun) -> dict[str, Any]:
     """Return the stored result; the champion is decided again, since `--retain` may have changed."""
-    stored = run.result()
-    result = run.tracker.artifacts.record(run.run_id, "finetune.json", FinetuneResult)
+    from rpmask.tracking.registry import CHAMPION
+
+    stored, tracker = run.result(), run.tracker
+    result = tracker.artifacts.record(run.run_id, "finetune.json", FinetuneResult)
     if stored["promoted"] or not result.selection:
         return stored
-    if promote_again(run, result, request.retain):
-        model = {**stored["model"], "alias": "champion"}
-        return {**stored, "promoted": True, "model": model}
-    return stored
+    model = {**stored["model"], "alias": CHAMPION}
+    with promotion(tracker, result, request.retain) as promoted:
+        if promoted:
+            tracker.client.set_registered_model_alias(
+                model["name"], CHAMPION, str(model["version"])
+            )
+    return {**stored, "promoted": True, "model": model} if promoted else stored
 
 
 def deciding(request: FinetuneRequest) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rpmask.tasks.hub_table import is_on_hub
 from rpmask.tasks.registry import KNOWN_SPECS, get_spec, known_name
 from rpmask.tasks.registry import load_task as load_data
 from rpmask.tasks.spec import TaskData, TaskSpec
+from rpmask.tracking.manifest import digest_of_file
 from rpmask.train.model_place import locate
 
 if TYPE_CHECKING:
@@ -111,13 +112,8 @@ def source_digest(tracker: Tracker, source: str) -> str:
     place = locate(source)
     folders = {Path(part) for part in (place.weights, place.tokenizer, place.processor)}
     files = [path for folder in folders for path in folder.glob("*") if path.suffix in MODEL_FILES]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        with path.open("rb") as file:
-            digest.update(
-                f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode()
-            )
-    return digest.hexdigest()
+    text = "".join(f"{path.name}:{digest_of_file(path)};" for path in sorted(files))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def data_params(data: DataChoice) -> dict[str, Any]:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rpmask.direction import best_of, is_better, retention
 from rpmask.results import FinetuneResult
 
 if TYPE_CHECKING:
-    from rpmask.tracking.runs import StepRun
     from rpmask.tracking.tracker import Tracker
 
 SAME_SPARSITY = 1e-6
@@ -45,27 +44,12 @@ def beats(
     A sparser model must keep at least `retain` of the dense model's metric there; a denser one never wins.
     """
     sparsity = float(reigning.get("rpmask.sparsity", 0.0))
+    ours, lower = result.selection[result.primary], result.lower_is_better
     if abs(result.sparsity - sparsity) < SAME_SPARSITY:
-        ours = result.selection[result.primary]
-        return is_better(ours, its_metric, lower=result.lower_is_better)
-    return result.sparsity > sparsity and kept_on_selection(result) >= retain
-
-
-def kept_on_selection(result: FinetuneResult) -> float:
-    """Return the share of the dense model's metric that is kept on the selection split."""
-    ours, dense = (each[result.primary] for each in (result.selection, result.dense_selection))
-    return retention(ours, dense, lower=result.lower_is_better)
-
-
-def promote_again(run: StepRun, result: FinetuneResult, retain: float) -> bool:
-    """Decide about a finished training again, since `retain` may have changed."""
-    from rpmask.tracking.registry import CHAMPION, move_alias
-
-    model: Mapping[str, Any] = run.result()["model"]
-    with promotion(run.tracker, result, retain) as promoted:
-        if promoted:
-            move_alias(run.tracker, model["name"], model["version"], CHAMPION)
-    return promoted
+        return is_better(ours, its_metric, lower=lower)
+    if result.sparsity < sparsity:
+        return False
+    return retention(ours, result.dense_selection[result.primary], lower=lower) >= retain
 
 
 def _selection_of(tracker: Tracker, reigning: Mapping[str, str], result: FinetuneResult) -> float:

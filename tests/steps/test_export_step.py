@@ -44,7 +44,7 @@ PAIRS = [
 @pytest.fixture
 def context(road: Road, client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Context:
     folder, _ = road
-    monkeypatch.setattr("rpmask.steps.export.SECONDS", 0.1)
+    monkeypatch.setattr("rpmask.steps.fastest_form.SECONDS", 0.1)
     return Context(tracking_uri=f"sqlite:///{folder}/mlflow.db", folder=folder / ".rpmask")
 
 
