@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rpmask.records import Score
+from rpmask.train.observer import Observer, Silent
 
 if TYPE_CHECKING:
     from rpmask.cli.time_left import TimeLeft
@@ -42,12 +42,12 @@ class TalkingConsole:
             self._console.print(escape(message), soft_wrap=True)
 
     @contextmanager
-    def working(self, title: str) -> Iterator[Bar | Lines]:
+    def working(self, title: str) -> Iterator[Observer]:
         """Show progress while the block runs."""
         if self._quiet:
-            yield Lines(title, silent=True)
+            yield Silent()
         elif not self._console.is_terminal:
-            yield Lines(title, silent=False, left=self.left)
+            yield Lines(title, self.left)
         else:
             with Progress(
                 TextColumn("{task.description}"),
@@ -63,7 +63,7 @@ class TalkingConsole:
                 yield Bar(display, title, self.left)
 
 
-class Bar:
+class Bar(Silent):
     """An observer that moves a bar."""
 
     def __init__(self, display: Progress, title: str, left: TimeLeft | None = None) -> None:
@@ -78,18 +78,12 @@ class Bar:
             left = f"{self._left} in all"
         self._display.update(self._task, completed=done, total=total, left=left)
 
-    def metric(self, name: str, value: float, step: int) -> None:
-        """Ignore metrics; a bar shows none."""
 
-    def rung(self, score: Score) -> None:
-        """Ignore rungs; the bar shows their progress."""
-
-
-class Lines:
+class Lines(Silent):
     """An observer that writes a line every few seconds, for logs."""
 
-    def __init__(self, title: str, silent: bool, left: TimeLeft | None = None) -> None:
-        self._title, self._silent, self._left = title, silent, left
+    def __init__(self, title: str, left: TimeLeft | None = None) -> None:
+        self._title, self._left = title, left
         self._said = time.monotonic()
 
     def progress(self, done: int, total: int, what: str) -> None:
@@ -97,13 +91,7 @@ class Lines:
         if self._left is not None:
             self._left.progress(done, total, what)
         now = time.monotonic()
-        if not self._silent and now - self._said > PLAIN_SECONDS:
+        if now - self._said > PLAIN_SECONDS:
             self._said = now
             left = f"; {self._left} in all" if self._left else ""
             print(f"{self._title}: {done} of {total} {what}{left}", file=sys.stderr, flush=True)
-
-    def metric(self, name: str, value: float, step: int) -> None:
-        """Ignore metrics; the lines show none."""
-
-    def rung(self, score: Score) -> None:
-        """Ignore rungs; the lines show their progress."""

@@ -130,16 +130,13 @@ def _call(verb: Verb, options: dict[str, Any]) -> Result:
 
 @contextmanager
 def as_called() -> Iterator[None]:
-    """The block of a function that a program calls: errors as on the command line, the store as it was."""
-    with _expected_errors(), _store_of_the_caller():
-        yield
+    """The block of a function that a program calls: errors as on the command line, the store as it was.
 
-
-@contextmanager
-def _expected_errors() -> Iterator[None]:
-    """Turn a full disk or an unreachable store into an `RpmaskError`, as the command line does."""
+    MLflow sets MLFLOW_TRACKING_URI to the store that a call names.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    before = os.environ.get(STORE)
     try:
         yield
     except RpmaskError:
@@ -149,14 +146,6 @@ def _expected_errors() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-@contextmanager
-def _store_of_the_caller() -> Iterator[None]:
-    """Keep MLFLOW_TRACKING_URI, which MLflow sets to the store that a call names."""
-    before = os.environ.get(STORE)
-    try:
-        yield
     finally:
         if before is None:
             os.environ.pop(STORE, None)

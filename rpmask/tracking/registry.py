@@ -156,11 +156,6 @@ def champion_runs(tracker: Tracker, tasks: set[str]) -> set[str]:
     }
 
 
-def move_alias(tracker: Tracker, name: str, version: int, alias: str) -> None:
-    """Point an alias at another version."""
-    tracker.client.set_registered_model_alias(name, alias, str(version))
-
-
 def _location(client: MlflowClient, source: str) -> str:
     """The URI of the files of `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/ID/PATH`."""
     kind, _, rest = source.partition(":/")

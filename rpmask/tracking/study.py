@@ -23,7 +23,7 @@ from rpmask.records import RacedCandidate, SearchSpace
 from rpmask.tracking.journal import open_journal
 from rpmask.tracking.locks import hold_lock
 from rpmask.tracking.proposing import LAST, Proposal, proposal_of, seeded_sampler, suggest
-from rpmask.tracking.trials import TrialRecord, importances, trial_record
+from rpmask.tracking.trials import importances
 
 if TYPE_CHECKING:
     from rpmask.tracking.runs import Chart
@@ -236,9 +236,9 @@ class Study:
         known: str | None = self._study.user_attrs.get(KIND)
         return known or ("loss" if has_results else None)
 
-    def history(self) -> list[TrialRecord]:
-        """Every trial, in the order of asking."""
-        return [trial_record(trial) for trial in self._study.get_trials(deepcopy=False)]
+    def history(self) -> list[FrozenTrial]:
+        """Every trial, in the order of asking; the value of a pruned one is that of its last rung."""
+        return self._study.get_trials(deepcopy=False)
 
     def charts(self, measured: str) -> list[Chart]:
         """Its history, importances and parallel coordinates; `measured` names the value of a trial."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import TrialState
 from optuna.visualization import matplotlib as plots
 
 from rpmask.tracking.runs import Chart
-from rpmask.tracking.trials import importances, trial_record
+from rpmask.tracking.trials import importances
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def study_charts(study: Study, measured: str) -> list[Chart]:
     """Draw the charts; `measured` names the value of a trial. Optuna draws complete trials only."""
     trials = study.get_trials(deepcopy=False)
-    states = Counter(trial_record(trial).state for trial in trials)
+    states = Counter(
+        "failed" if trial.state == TrialState.FAIL else trial.state.name.lower() for trial in trials
+    )
     complete = states["complete"]
     counts = ", ".join(f"{number} {state}" for state, number in states.items() if number)
     shares = importances(study)

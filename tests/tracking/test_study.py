@@ -41,7 +41,7 @@ def knobs(asked: list[Proposal]) -> list[tuple[float, float, str, float]]:
 
 
 def states(study: Study) -> list[str]:
-    return [told.state for told in study.history()]
+    return [told.state.name.lower() for told in study.history()]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
@@ -78,10 +78,10 @@ def test_what_is_told(tmp_path: Path) -> None:
     study.tell(2, raced("failed", math.nan))
     study.tell(0, raced("finished", 0.9, 0.1))  # told before: nothing changes
     history = study.history()
-    assert [(t.state, t.value) for t in history] == [
+    assert [(t.state.name.lower(), t.value) for t in history] == [
         ("complete", 0.5),
         ("pruned", 0.8),
-        ("failed", None),
+        ("fail", None),
     ]
 
 
@@ -90,7 +90,7 @@ def test_abandoning_one_pool_leaves_the_others_open(tmp_path: Path) -> None:
     ask(study, "first", 2)
     ask(study, "second", 1)
     study.abandon("second")
-    assert states(study) == ["running", "running", "failed"]
+    assert states(study) == ["running", "running", "fail"]
     assert study.owners() == {"first"}
 
 
@@ -100,7 +100,7 @@ def test_lost_trials_are_proposed_again_first(tmp_path: Path) -> None:
     study.requeue("lost")
     again = ask(study, "next", 3)
     assert knobs(again)[:2] == knobs(lost)
-    assert states(study) == ["failed", "failed", "running", "running", "running"]
+    assert states(study) == ["fail", "fail", "running", "running", "running"]
 
 
 def test_a_study_keeps_its_space(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_study_learns_from_one_kind_of_value(tmp_path: Path) -> None:
     assert study.tell(asked[1].trial, RacedCandidate(0, "recipe", "mask", "finished", (near,)))
     assert not study.tell(asked[2].trial, raced("finished", 0.1))  # it would lead all distances
     assert study.tell(asked[3].trial, RacedCandidate(0, "recipe", "mask", "stopped", (near,)))
-    assert states(ledger(tmp_path)) == ["failed", "complete", "failed", "pruned"]
+    assert states(ledger(tmp_path)) == ["fail", "complete", "fail", "pruned"]
     assert [told.value for told in study.history()][1::2] == [0.2, 0.2]
     assert study.kind == "distance"
 
