@@ -41,12 +41,13 @@ class Source:
         from rpmask.tracking.registry import run_of
 
         if self.run is not None:
+            context.require_store()
             if "task" in given:
                 own = context.tracker.task_of(run_of(context.tracker, self.run))
                 check_task_of(self.run, own, given)
             return self.run
         task = known_name(self.task)
-        run_id = context.tracker.latest(step, task)
+        run_id = context.latest(step, task)
         context.console.say(f"Continuing from the latest {step} of '{task}': run {run_id}.")
         given["from_"] = run_id  # the run file names it, so that it reproduces the run
         return run_id

@@ -29,13 +29,17 @@ def chosen_uri(uri: str | None) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def store_exists(uri: str | None) -> bool:
+    """Whether there is a store to read; connecting to a SQLite file that is not there would make one."""
+    path = _database(chosen_uri(uri))
+    return path is None or _has_content(path)
+
+
 def require_store(uri: str | None) -> None:
-    """Refuse a SQLite store that does not exist: a verb that only reads must not create an empty one."""
-    uri = chosen_uri(uri)
-    path = _database(uri)
-    if path is not None and not _has_content(path):
+    """Refuse a store that does not exist, for a verb that only reads."""
+    if not store_exists(uri):
         raise RpmaskError(
-            f"There is no tracking store at {uri}.",
+            f"There is no tracking store at {chosen_uri(uri)}.",
             "Correct --tracking-uri or MLFLOW_TRACKING_URI, or go to the folder that holds mlflow.db; "
             "`rpmask sample` and `rpmask run` make a new store.",
         )

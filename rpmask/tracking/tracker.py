@@ -108,12 +108,7 @@ class Tracker:
         for run in self.find(step=step, task=task):
             if is_result(run):
                 return str(run.info.run_id)
-        raise RpmaskError(
-            f"There is no finished `{step}` of the task '{task}' in the experiment "
-            f"'{self.experiment}'.",
-            f"Run `rpmask {step} --task {shlex.quote(task)}` first, or name a run with --from RUN_ID. "
-            "The order is sample, screen, select, finetune.",
-        )
+        raise none_finished(step, task, self.experiment)
 
     def step_of(self, run_id: str, step: str) -> str:
         """The run's id, if it is a finished run of this step."""
@@ -179,3 +174,12 @@ class Tracker:
 def is_result(run: Run) -> bool:
     """Whether a run finished and holds a result, rather than a note that an earlier run holds it."""
     return run.info.status == "FINISHED" and "rpmask.reused" not in run.data.tags
+
+
+def none_finished(step: str, task: str, experiment: str) -> RpmaskError:
+    """The error of a verb that would continue from the latest run of a step, where there is none."""
+    return RpmaskError(
+        f"There is no finished `{step}` of the task '{task}' in the experiment '{experiment}'.",
+        f"Run `rpmask {step} --task {shlex.quote(task)}` first, or name a run with --from RUN_ID. "
+        "The order is sample, screen, select, finetune.",
+    )

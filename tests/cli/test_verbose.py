@@ -11,13 +11,15 @@ from commands import rpmask
 
 @pytest.mark.parametrize("option", ["--verbose", "-v"])
 def test_verbose_shows_logs_and_the_traceback(option: str, tmp_path: Path) -> None:
-    done = rpmask(["screen", option], tmp_path, cold=True)  # a forked command copies a new database
+    model = ["--model", "models:/rpmask-demo@champion"]
+    # A forked command copies a new database.
+    done = rpmask(["sample", *model, option], tmp_path, cold=True)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "INFO mlflow.store.db" in done.stderr  # a new database is made
     assert "Traceback" in done.stderr
     *_, error, hint = done.stderr.splitlines()
-    assert error.startswith("error: There is no finished `sample`")
+    assert error.startswith("error: There is no model")
     assert hint.startswith("hint:")
 
 

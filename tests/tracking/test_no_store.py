@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from commands import rpmask
 
 from rpmask.errors import RpmaskError
 from rpmask.steps.context import Context
@@ -34,6 +35,22 @@ def test_reading_creates_no_store(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(RpmaskError, match="no tracking store at sqlite:///"):
         verb(Context(tracking_uri=uri))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["screen", "select", "finetune"])
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [([], "There is no finished"), (["--from", RUN], "There is no tracking store")],
+)
+def test_a_verb_that_continues_creates_none(
+    verb: str, source: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    done = rpmask([verb, *source], tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
