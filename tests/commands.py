@@ -24,6 +24,10 @@ SMALL = [
 ]
 
 
+# Makes a store, and ends with exit code 2.
+NEW_STORE = ["sample", "--model", "models:/rpmask-demo@champion"]
+
+
 def clean_environment() -> dict[str, str]:
     """This process's environment without the tracking address that MLflow exports once it is used."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}

@@ -76,13 +76,12 @@ class ClassAnswers:
         from torch.nn import functional as F
 
         t = terms.temperature
-        ours, theirs = (each.logits.float() / t for each in (student, teacher))
         if terms.logit_loss == "cross-entropy":
-            shares = F.softmax(theirs, dim=-1)  # (units, classes)
-            return (t * t) * -(shares * F.log_softmax(ours, dim=-1)).mean()
+            shares = F.softmax(teacher.logits.float() / t, dim=-1)  # (units, classes)
+            return (t * t) * -(shares * F.log_softmax(student.logits.float() / t, dim=-1)).mean()
         return (t * t) * F.kl_div(
-            F.log_softmax(ours, dim=-1),
-            F.log_softmax(theirs, dim=-1),
+            F.log_softmax(student.logits.float() / t, dim=-1),
+            F.log_softmax(teacher.logits.float() / t, dim=-1),
             reduction="batchmean",
             log_target=True,
         )

@@ -80,16 +80,16 @@ class Context:
         return Tracker(self.tracking_uri, self.experiment, folder=self.folder)
 
     def latest(self, step: str, task: str) -> str:
-        """The latest finished run of a step for a task; a store that does not exist has none."""
-        from rpmask.tracking.server import store_exists
+        """The latest finished run of a step for a task; no store is made to look for it."""
+        from rpmask.tracking.server import would_be_new
         from rpmask.tracking.tracker import none_finished
 
-        if not store_exists(self.tracking_uri):
+        if would_be_new(self.tracking_uri):
             raise none_finished(step, task, self.experiment)
         return self.tracker.latest(step, task)
 
     def require_store(self) -> None:
-        """Refuse a tracking store that does not exist, for a verb that only reads: it must not create one."""
+        """Refuse a tracking store that does not exist, for a verb that needs what is in it."""
         from rpmask.tracking.server import require_store
 
         require_store(self.tracking_uri)

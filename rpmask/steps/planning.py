@@ -90,11 +90,13 @@ class Planner:
     """Plans the parts of one command, on the rows of one task."""
 
     def __init__(self, task: str, model: str, data: DataChoice, context: Context) -> None:
-        from rpmask.tracking.registry import fetch, is_mlflow_address
+        from rpmask.tracking.registry import fetch, is_mlflow_address, pin
 
         read = load_data(task, data)
         self.spec = read.spec
-        self.folder = fetch(context.tracker, model) if is_mlflow_address(model) else model
+        self.folder = model
+        if is_mlflow_address(model):
+            self.folder = fetch(context.tracker, pin(context.tracker, model))
         self._prepared = prepare(read, data, self.folder)
         self.rows = len(self._prepared.train)  # of an epoch
 

@@ -29,17 +29,19 @@ def chosen_uri(uri: str | None) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
-def store_exists(uri: str | None) -> bool:
-    """Whether there is a store to read; connecting to a SQLite file that is not there would make one."""
+def would_be_new(uri: str | None) -> bool:
+    """Whether connecting would make the store: a SQLite file that is not there, in a folder that is."""
     path = _database(chosen_uri(uri))
-    return path is None or _has_content(path)
+    return path is not None and path.parent.is_dir() and not _has_content(path)
 
 
 def require_store(uri: str | None) -> None:
-    """Refuse a store that does not exist, for a verb that only reads."""
-    if not store_exists(uri):
+    """Refuse a SQLite store that does not exist, for a verb that needs what is in it."""
+    uri = chosen_uri(uri)
+    path = _database(uri)
+    if path is not None and not _has_content(path):
         raise RpmaskError(
-            f"There is no tracking store at {chosen_uri(uri)}.",
+            f"There is no tracking store at {uri}.",
             "Correct --tracking-uri or MLFLOW_TRACKING_URI, or go to the folder that holds mlflow.db; "
             "`rpmask sample` and `rpmask run` make a new store.",
         )
@@ -66,9 +68,8 @@ def connect(uri: str | None) -> str:
     mlflow.set_tracking_uri(uri)
     with hold_lock(f"initialise|{identity(uri)}"):
         try:
-            path = _database(uri)
-            if path is not None and path.parent.is_dir() and not _has_content(path):
-                _create(path)
+            if would_be_new(uri):
+                _create(uri)
             with _short_timeout():
                 Client().search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
@@ -119,13 +120,14 @@ def _has_content(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _create(path: Path) -> None:
+def _create(uri: str) -> None:
     """Create a database next to its place, and move it there when it is whole.
 
     MLflow creates its tables in many steps, and cannot continue after an interruption among them.
     """
     from rpmask.tracking.signals import Client
 
+    path = Path(uri.removeprefix(SQLITE))
     # A whole path: MLflow keeps the stores that a process has opened by their addresses.
     made = path.resolve().with_name(f".{path.name}.new")
     made.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from commands import rpmask
+from commands import NEW_STORE, rpmask
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ CASES = [
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a database, so that no case runs the migrations."""
     folder = tmp_path_factory.mktemp("store")
-    rpmask(["screen"], folder)
+    rpmask(NEW_STORE, folder)
     return folder
 
 

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import rpmask
+from commands import NEW_STORE, rpmask
 
 
 @pytest.mark.parametrize("option", ["--verbose", "-v"])
 def test_verbose_shows_logs_and_the_traceback(option: str, tmp_path: Path) -> None:
-    model = ["--model", "models:/rpmask-demo@champion"]
-    # A forked command copies a new database.
-    done = rpmask(["sample", *model, option], tmp_path, cold=True)
+    done = rpmask(
+        [*NEW_STORE, option], tmp_path, cold=True
+    )  # a forked command copies a new database
     assert done.returncode == 2
     assert done.stdout == ""
     assert "INFO mlflow.store.db" in done.stderr  # a new database is made

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import NEW_STORE
 from faults.commanding import run
 from faults.tally import longest, pytest_runtest_makereport, pytest_sessionfinish, tried
 from folders import copied, made_once
@@ -42,8 +43,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     """A store with nothing in it, made by MLflow's migrations."""
 
     def make(folder: Path) -> int | None:
-        ended = run(["screen"], folder, migrations=True)
-        assert ended.code == 2  # there is no pool yet
+        ended = run(NEW_STORE, folder, migrations=True)
+        assert ended.code == 2  # there is no champion yet
         return ended.events
 
     folder, events = made_once(tmp_path_factory, "fresh", make)

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from commands import what_matters
+from commands import NEW_STORE, what_matters
 from faults.commanding import run
 from faults.conftest import ROAD, Walked
 from faults.forms import short_or_long
@@ -88,9 +88,9 @@ def test_killed_while_the_database_is_made(fresh: Walked, tmp_path: Path) -> Non
     chance = random.Random(9)
     for _ in range(3):
         moment = chance.randint(1, fresh.events - 10)
-        ended = run(["screen"], tmp_path, moment=moment, migrations=True)
+        ended = run(NEW_STORE, tmp_path, moment=moment, migrations=True)
         assert ended.code == -9
-    ended = run(["screen"], tmp_path, migrations=True)
+    ended = run(NEW_STORE, tmp_path, migrations=True)
     assert ended.code == 2
-    assert "no finished `sample`" in ended.stdout
+    assert "There is no model" in ended.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]

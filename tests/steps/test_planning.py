@@ -139,6 +139,12 @@ def test_a_step_that_two_walks_find_counts_once(tmp_path: Path) -> None:
 
     assert looked_up(context, 3, walk, walk) == ["dense"]
 
+    def finished(inner: Context) -> None:
+        assert inner.looking is not None
+        inner.looking += ["dense", "tune"]
+
+    assert looked_up(context, 3, finished, walk) == ["tune"] * 3
+
 
 def test_time_left_follows_the_speed_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
