@@ -142,6 +142,13 @@ and `rpmask report` over {roads} pipelines.
 Every verb that reads or writes runs needs this import.
 
 {starting}
+
+## Tests
+
+`python benchmarks/suites.py`: `make test` on two cores, of the commit before the code was rearranged and of a
+later one, on one machine.
+
+{suites}
 """
 
 
@@ -177,6 +184,7 @@ def page() -> str:
         roads=read("tracking")["report"]["roads"],
         tracking=tables.tracking(read("tracking")),
         starting=tables.starting(read("starting")),
+        suites=tables.suites(read("suites")),
         cutting=tables.cutting(read("cutting")),
         rates=tables.rates(read("rates")),
         rising=tables.rates(read("rising")),

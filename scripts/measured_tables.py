@@ -300,3 +300,21 @@ def precision(report: Report) -> str:
         ["standard deviation between seeds", f"{over_seeds['deviation']:.4f}"],
     ]
     return table(["what", "measured"], rows)
+
+
+def suites(report: Report) -> str:
+    """The times of two suites, and of the tests that both have."""
+    wall, tests, shared = report["wall"], report["tests"], report["shared"]
+    head = ["", *(f"`{commit}`" for commit in report["commits"]), "ratio"]
+    rows = [
+        ["tests that ran", f"{tests['before']:,}", f"{tests['now']:,}", ""],
+        ["the suite", *_seconds(wall)],
+        [f"the {tests['shared']:,} tests of both", *_seconds(shared)],
+        ["all others", f"{report['gone']:,.0f} s", f"{report['new']:,.0f} s", ""],
+    ]
+    text = "The suite is in seconds of the clock, its parts in seconds of all processes."
+    return f"{table(head, rows)}\n\n{text}"
+
+
+def _seconds(times: Report) -> list[str]:
+    return [f"{times['before']:,.0f} s", f"{times['now']:,.0f} s", f"{times['ratio']:.2f}"]

@@ -117,15 +117,23 @@ the others, and is compared by retention.
 Dev was read once per training. Some defaults were chosen after dev of some rows had been seen: that `run`
 takes the top-ranked mask of a race, that weights are refitted, that races learn from the dense model, and
 that embeddings are frozen. Their metrics on the selection split are given with dev below. SST-2 is trained
-on 8,000 rows. All trainings are in bf16, at 4e-4 unless (e) or a row says otherwise. Minutes are of one
-core, and given only for rows that had it to themselves and were computed since trainings use plain attention
-([measured](measured.md#training)). Refitting, and then distilled races and frozen embeddings, were added
-last: the races and rates below are without them, as are all rows that say so. The rows `*-take-evidence-*`
-are of earlier pools, which held draws around magnitude; their commands draw others today. The masks of wanda
-in `early-*` are of norms that counted padding, which they no longer do; the races of centres were run again
-since. Intervals are over dev rows, with the seeds averaged: they do not say how much another seed would
-differ.
+on 8,000 rows. Trainings are at 4e-4 unless (e) or a row says otherwise, and in bf16PRECISION. Minutes are
+of one core, and given only for rows that had it to themselves and were computed since trainings use plain
+attention ([measured](measured.md#training)). Refitting, and then distilled races and frozen embeddings, were
+added last: the races and rates below are without them, as are all rows that say so. The rows
+`*-take-evidence-*` are of earlier pools, which held draws around magnitude; their commands draw others today.
+The masks of wanda in `early-*` are of norms that counted padding, which they no longer do; the races of
+centres were run again since. Intervals are over dev rows, with the seeds averaged: they do not say how much
+another seed would differ.
 """
+
+
+def not_in_bf16(rows: Rows) -> str:
+    """The rows that were trained in fp32, as the end of a sentence."""
+    names = [f"`{row['row']}`" for row in rows if "--precision fp32" in row["command"]]
+    if not names:
+        return ""
+    return f", except {', '.join(names)}, which are in fp32: bf16 was slower on that machine"
 
 
 def filled(text: str, rows: Rows) -> str:
@@ -204,7 +212,9 @@ def appendix(rows: Rows) -> str:
     """Everything else."""
     parts: list[Callable[[Rows], str]] = [
         in_detail,
-        lambda rows: MEASURED.replace("REFITS", refits(rows)),
+        lambda rows: MEASURED.replace("REFITS", refits(rows)).replace(
+            "PRECISION", not_in_bf16(rows)
+        ),
         main_tables,
         tightened_table,
         why,
