@@ -33,7 +33,6 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python scripts/make_cli_docs.py
-	$(BIN)/python scripts/make_jackpot_docs.py
 	$(BIN)/python scripts/make_measured_docs.py
 	$(BIN)/python benchmarks/study/page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,9 +1,9 @@
-"""Write docs/measured.md and the tables of deploy.md and scaling.md from the committed benchmarks.
+"""Write docs/measured.md, and the tables of other pages, from the committed benchmarks.
 
     python scripts/make_measured_docs.py
 
-The tables stand between `<!-- PAGE NAME -->` and `<!-- end -->`. A test checks that the pages show what
-the files say.
+The tables of other pages stand between `<!-- GROUP NAME -->` and `<!-- end -->`. A group is a page, or a task
+of docs/jackpot.md. A test checks that the pages show what the files say.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import decoder_tables
 import head_tables
+import jackpot_tables
 import measured_tables as tables
 import runtime_tables
 
@@ -22,8 +23,12 @@ from rpmask.train.attention import SHORT
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "measured.md"
-FILLED = {name: ROOT / "docs" / f"{name}.md" for name in ("decoders", "deploy", "scaling")}
-MARKED = re.compile(r"<!-- (decoders|deploy|scaling) (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+FILLED = {
+    name: ROOT / "docs" / f"{name}.md" for name in ("decoders", "deploy", "jackpot", "scaling")
+}
+MARKED = re.compile(
+    r"<!-- (decoders|deploy|scaling|digits|demo) ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL
+)
 Report = dict[str, Any]
 
 TEXT = """# Measured
@@ -217,8 +222,15 @@ def filled(text: str) -> str:
         "rungs": runtime_tables.by_rungs(scaled),
         "check": runtime_tables.checked(scaled),
     }
+
+    def shown(group: str, name: str) -> str:
+        if group in jackpot_tables.TASKS:
+            return jackpot_tables.TABLES[name](read(f"jackpot-{group}"))
+        return tables[name]
+
     return MARKED.sub(
-        lambda found: f"<!-- {found[1]} {found[2]} -->\n{tables[found[2]]}\n<!-- end -->", text
+        lambda found: f"<!-- {found[1]} {found[2]} -->\n{shown(*found.groups())}\n<!-- end -->",
+        text,
     )
 
 

@@ -1,31 +1,15 @@
-"""Write the tables of docs/jackpot.md from the committed benchmarks.
-
-    python scripts/make_jackpot_docs.py
-
-Each table stands between `<!-- TASK NAME -->` and `<!-- end -->`; the words around them are written by hand.
-A test checks that the page shows what the files say.
-"""
+"""The tables of docs/jackpot.md, from the benchmark of a task's searches."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "jackpot.md"
+from markdown_table import table
+
 TASKS = ("digits", "demo")
-MARKED = re.compile(r"<!-- (\w+) ([\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 Report = dict[str, Any]
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def spread(found: dict[str, float], sign: str = "") -> str:
@@ -128,8 +112,8 @@ def speed_up(report: Report) -> str:
     head = ["seed", "random's best epoch", "magnitude's best epoch", "magnitude is there"]
     return (
         table(head, rows)
-        + f"\nMagnitude minus random on dev {spread(dev, '+')}, "
-        + f"of the best epochs on the selection split {spread(selection, '+')}.\n"
+        + f"\n\nMagnitude minus random on dev {spread(dev, '+')}, "
+        + f"of the best epochs on the selection split {spread(selection, '+')}."
     )
 
 
@@ -156,7 +140,7 @@ def setting(report: Report) -> str:
         f"Dense accuracy {dense:.4f}. {plan['epochs']} epochs"
         + (f" of {rows:,} rows" if rows else "")
         + f", {plan['batch_size']} rows a step, {plan['optimizer']} at {plan['learning_rate']:g}, "
-        f"{seeds} seeds; all of it took {report['seconds'] / 60:.0f} minutes.\n"
+        f"{seeds} seeds; all of it took {report['seconds'] / 60:.0f} minutes."
     )
 
 
@@ -170,30 +154,3 @@ TABLES: dict[str, Callable[[Report], str]] = {
     "cost": cost,
 }
 NOT_SHOWN = {("demo", "norms")}  # its model has no batch norms
-
-
-def read_report(task: str) -> Report | None:
-    """A task's benchmark, if it was run."""
-    path = ROOT / "benchmarks" / f"jackpot-{task}.json"
-    if not path.exists():
-        return None
-    report = json.loads(path.read_text(encoding="utf-8"))
-    # The digits' file names both tasks' plans and holds the digits' runs.
-    return {**report, "plans": {task: report["plans"][task]}}
-
-
-def render(page: str) -> str:
-    """The page with every table as the benchmarks have it now."""
-    reports = {task: read_report(task) for task in TASKS}
-
-    def filled(found: re.Match[str]) -> str:
-        task, name = found.groups()
-        report = reports[task]
-        missing = f"Not measured yet: `python benchmarks/jackpot.py --task {task}`.\n"
-        return f"<!-- {task} {name} -->\n{TABLES[name](report) if report else missing}<!-- end -->"
-
-    return MARKED.sub(filled, page)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
