@@ -44,9 +44,7 @@ def machine() -> str:
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, {product}"
 
 
-def choose_routes(
-    model: nn.Module, mask: Mask, *, rows: Sequence[int] = ROWS, repeats: int = REPEATS
-) -> dict[str, int]:
+def choose_routes(model: nn.Module, mask: Mask) -> dict[str, int]:
     """The number of input rows up to which each masked linear layer is faster as CSR, by name; 0 is never."""
     kinds: dict[tuple[int, int, int], list[str]] = {}
     for name in mask.names:
@@ -57,7 +55,7 @@ def choose_routes(
     routes: dict[str, int] = {}
     for names in kinds.values():
         densest = max(names, key=lambda name: mask.kept(name) / mask.total(name))
-        routes.update(dict.fromkeys(names, _faster_up_to(_layer(model, densest), rows, repeats)))
+        routes.update(dict.fromkeys(names, _faster_up_to(_layer(model, densest), ROWS, REPEATS)))
     most = _whole_faster_up_to(model, routes)
     return {name: min(route, most) for name, route in sorted(routes.items())}
 

@@ -88,7 +88,7 @@ def write(model: nn.Module, example: Mapping[str, torch.Tensor], path: Path) -> 
 class Session:
     """An ONNX Runtime session, callable like a model."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         if not installed(READERS):
             raise EXTRA
         import onnxruntime
@@ -96,7 +96,7 @@ class Session:
         check_file(path)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         try:
             self._session: Any = onnxruntime.InferenceSession(

@@ -39,7 +39,7 @@ def available() -> str:
     return ""
 
 
-def install(model: nn.Module, dtype: torch.dtype = torch.float16) -> tuple[str, ...]:
+def install(model: nn.Module) -> tuple[str, ...]:
     """Move a model to the GPU in half precision; return the names of layers that use the kernels."""
     missing = available()
     if missing:
@@ -48,7 +48,7 @@ def install(model: nn.Module, dtype: torch.dtype = torch.float16) -> tuple[str, 
         )
     from torch.sparse import to_sparse_semi_structured
 
-    model.to(device="cuda", dtype=dtype)
+    model.to(device="cuda", dtype=torch.float16)
     placed: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and fits_kernels(module.weight):

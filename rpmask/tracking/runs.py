@@ -135,10 +135,10 @@ class StepRun:
         entries = [RunTag(f"rpmask.{name}", value) for name, value in tags.items()]
         self._client.log_batch(self.run_id, tags=entries)
 
-    def log_file(self, path: Path, folder: str | None = None) -> None:
+    def log_file(self, path: Path) -> None:
         """Add a file to the run's artifacts."""
-        self._written[f"{folder}/{path.name}" if folder else path.name] = digest_of_file(path)
-        self._client.log_artifact(self.run_id, str(path), folder)
+        self._written[path.name] = digest_of_file(path)
+        self._client.log_artifact(self.run_id, str(path))
 
     def log_folder(self, folder: Path) -> None:
         """Add everything in a folder to the run's artifacts."""
@@ -153,12 +153,11 @@ class StepRun:
         self.log_text(name, text + "\n")
 
     def log_text(self, name: str, text: str) -> None:
-        """Add a text file to the run's artifacts; `name` may have folders."""
+        """Add a text file to the run's artifacts."""
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(name).name
+            path = Path(folder) / name
             write_whole(path, text.encode())
-            parent = str(Path(name).parent)
-            self.log_file(path, None if parent == "." else parent)
+            self.log_file(path)
 
     def log_charts(self, charts: Sequence[Chart], *, intro: str) -> None:
         """Add a step's charts: each as a PNG, all of them on one self-contained HTML page."""
