@@ -81,10 +81,12 @@ class Context:
 
     def latest(self, step: str, task: str) -> str:
         """The latest finished run of a step for a task; no store is made to look for it."""
-        from rpmask.tracking.server import would_be_new
+        from rpmask.tracking.server import DEFAULT_URI, chosen_uri, store_exists
         from rpmask.tracking.tracker import none_finished
 
-        if would_be_new(self.tracking_uri):
+        if not store_exists(self.tracking_uri):
+            if chosen_uri(self.tracking_uri) != DEFAULT_URI:
+                self.require_store()  # refused by its address, which may be mistyped
             raise none_finished(step, task, self.experiment)
         return self.tracker.latest(step, task)
 

@@ -29,19 +29,17 @@ def chosen_uri(uri: str | None) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
-def would_be_new(uri: str | None) -> bool:
-    """Whether connecting would make the store: a SQLite file that is not there, in a folder that is."""
+def store_exists(uri: str | None) -> bool:
+    """Whether there may be something in the store; connecting to a SQLite file that is not there makes it."""
     path = _database(chosen_uri(uri))
-    return path is not None and path.parent.is_dir() and not _has_content(path)
+    return path is None or _has_content(path)
 
 
 def require_store(uri: str | None) -> None:
     """Refuse a SQLite store that does not exist, for a verb that needs what is in it."""
-    uri = chosen_uri(uri)
-    path = _database(uri)
-    if path is not None and not _has_content(path):
+    if not store_exists(uri):
         raise RpmaskError(
-            f"There is no tracking store at {uri}.",
+            f"There is no tracking store at {chosen_uri(uri)}.",
             "Correct --tracking-uri or MLFLOW_TRACKING_URI, or go to the folder that holds mlflow.db; "
             "`rpmask sample` and `rpmask run` make a new store.",
         )
@@ -68,8 +66,9 @@ def connect(uri: str | None) -> str:
     mlflow.set_tracking_uri(uri)
     with hold_lock(f"initialise|{identity(uri)}"):
         try:
-            if would_be_new(uri):
-                _create(uri)
+            path = _database(uri)
+            if path is not None and path.parent.is_dir() and not _has_content(path):
+                _create(path)
             with _short_timeout():
                 Client().search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
@@ -120,14 +119,13 @@ def _has_content(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _create(uri: str) -> None:
+def _create(path: Path) -> None:
     """Create a database next to its place, and move it there when it is whole.
 
     MLflow creates its tables in many steps, and cannot continue after an interruption among them.
     """
     from rpmask.tracking.signals import Client
 
-    path = Path(uri.removeprefix(SQLITE))
     # A whole path: MLflow keeps the stores that a process has opened by their addresses.
     made = path.resolve().with_name(f".{path.name}.new")
     made.unlink(missing_ok=True)

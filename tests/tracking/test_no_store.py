@@ -41,7 +41,11 @@ def test_reading_creates_no_store(
 @pytest.mark.parametrize("verb", ["screen", "select", "finetune"])
 @pytest.mark.parametrize(
     ("source", "said"),
-    [([], "There is no finished"), (["--from", RUN], "There is no tracking store")],
+    [
+        ([], "There is no finished"),
+        (["--from", RUN], "There is no tracking store"),
+        (["--tracking-uri", "sqlite:///no/such/folder.db"], "There is no tracking store"),
+    ],
 )
 def test_a_verb_that_continues_creates_none(
     verb: str, source: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
