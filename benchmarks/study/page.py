@@ -133,7 +133,7 @@ def not_in_bf16(rows: Rows) -> str:
     names = [f"`{row['row']}`" for row in rows if "--precision fp32" in row["command"]]
     if not names:
         return ""
-    return f", except {', '.join(names)}, which are in fp32: bf16 was slower on that machine"
+    return f", except {', '.join(names)} in fp32: bf16 was slower on that machine"
 
 
 def filled(text: str, rows: Rows) -> str:

@@ -38,7 +38,7 @@ def kept(rows: Rows) -> Iterator[str]:
         shares = ", ".join(f"{whole:.1%}" for _, whole, _ in found)
         targets = ", ".join(f"{target:.1%}" for _, _, target in found)
         reached = sum(whole >= target for _, whole, target in found)
-        few = "" if seeds == SEEDS else f", with {counted(seeds, 'seed')} so far"
+        few = "" if seeds == SEEDS else f", some of them with {counted(seeds, 'seed')} so far"
         yield (
             f"{name}, **{shares}** of the dense metric are kept at {places} sparsity, as the mean of "
             f"{', '.join(LEARNT)}{few}. Targets, set before anything was measured: {targets}; "
