@@ -65,9 +65,9 @@ def measure(before: Path, now: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "reports", nargs=2, type=Path, help="Of the commit before, and of this one."
+        "reports", nargs=2, type=Path, help="Of the earlier commit, and of the later one."
     )
-    parser.add_argument("--commits", nargs=2, required=True, help="Theirs.")
+    parser.add_argument("--commits", nargs=2, required=True, help="The two commits, in that order.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     document = {

@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
         "--precision",
-        default="bf16",
+        default=Row.precision,
         help="fp32 where bf16 is slow (rpmask doctor); the row says so.",
     )
     parser.add_argument("--list", action="store_true", help="Show what would be walked.")

@@ -1,4 +1,4 @@
-"""What several heads share: those whose units are rows, and those whose answers are classes."""
+"""What heads share whose answers are classes: configuration, losses, draws, and the index of a class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpmask.heads.head import LogitTerms, Units
-from rpmask.tasks.metrics import score
 from rpmask.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -16,26 +15,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = -100  # the target that PyTorch's cross-entropy ignores
 UNKNOWN_UNIT = -1  # in the labels of a row with several units: one without a known target
-
-
-class RowAnswers:
-    """The part of `Answers` that is the same where a row is one unit."""
-
-    unit = "row"
-
-    def units(self, outputs: Any, labels: torch.Tensor) -> Units:
-        """Each row."""
-        return Units(outputs.logits, labels)
-
-    def score(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """GLUE's metrics."""
-        return score(spec, np.asarray(predictions), np.asarray(references))
-
-    def report(self, spec: TaskSpec, predictions: Any, references: Any) -> dict[str, float]:
-        """The same through the `evaluate` library."""
-        from rpmask.tasks.evaluate_metrics import report_answers
-
-        return report_answers(spec, np.asarray(predictions), np.asarray(references))
 
 
 class ClassAnswers:

@@ -10,6 +10,7 @@ import numpy as np
 from rpmask.heads import classes
 from rpmask.heads.head import Array, Column, Head
 from rpmask.heads.outputs import checked
+from rpmask.heads.row_answers import RowAnswers
 from rpmask.heads.texts import Texts
 from rpmask.tasks.spec import TaskSpec
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Classes(classes.RowAnswers, classes.ClassAnswers):
+class Classes(RowAnswers, classes.ClassAnswers):
     """A row is one unit, and its answer a class."""
 
     metrics: tuple[str, ...] = ("accuracy",)

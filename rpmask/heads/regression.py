@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpmask.heads.classes import RowAnswers
 from rpmask.heads.head import Array, Column, Head, LogitTerms, Units
 from rpmask.heads.outputs import checked
+from rpmask.heads.row_answers import RowAnswers
 from rpmask.heads.texts import Texts
 from rpmask.tasks.spec import TaskSpec
 

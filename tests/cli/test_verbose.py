@@ -11,9 +11,8 @@ from commands import NEW_STORE, rpmask
 
 @pytest.mark.parametrize("option", ["--verbose", "-v"])
 def test_verbose_shows_logs_and_the_traceback(option: str, tmp_path: Path) -> None:
-    done = rpmask(
-        [*NEW_STORE, option], tmp_path, cold=True
-    )  # a forked command copies a new database
+    # Cold, since a forked command copies a database that was made before.
+    done = rpmask([*NEW_STORE, option], tmp_path, cold=True)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "INFO mlflow.store.db" in done.stderr  # a new database is made
